@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/blob.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+struct blob *blob_new(const void *data, size_t len)
+{
+	struct blob *b;
+
+	if (len > SIZE_MAX / 2)
+		return NULL;
+	b = malloc(sizeof(*b) + len + 1);
+	if (!b)
+		return NULL;
+	b->refs = 1;
+	b->len = len;
+	if (data)
+		memcpy(b->data, data, len);
+	else
+		memset(b->data, 0, len);
+	b->data[len] = '\0';
+	return b;
+}
+
+struct blob *blob_ref(struct blob *b)
+{
+	if (b) {
+		int old = __atomic_fetch_add(&b->refs, 1, __ATOMIC_RELAXED);
+		assert(old > 0);
+	}
+	return b;
+}
+
+struct blob *blob_unref(struct blob *b)
+{
+	if (b) {
+		int old = __atomic_fetch_sub(&b->refs, 1, __ATOMIC_ACQ_REL);
+		assert(old > 0);
+		if (old == 1)
+			free(b);
+	}
+	return NULL;
+}
