@@ -144,7 +144,7 @@ struct fate_meta {
 _Static_assert(sizeof(struct fate_ev_hdr) == 40, "wire layout");
 _Static_assert(sizeof(struct fate_sender) == 56, "wire layout");
 _Static_assert(sizeof(struct fate_env_key) == 16, "wire layout");
-_Static_assert(sizeof(struct fate_env) == 320, "wire layout");
+_Static_assert(sizeof(struct fate_env) == 304, "wire layout");
 #endif
 
 #endif

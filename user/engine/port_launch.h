@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * What the engine asks of the launcher: one environment for one attempt (exec mode), in steps the engine orders,
+ * because the observer must know the leaf before the first process is in it.
+ *
+ *   prepare  leaf made, limits written, pipes and plan ready; nothing runs yet
+ *   start    clone3 into the leaf; from here facts arrive: EXEC_FAILED, TOO_LARGE, WAIT, EMPTY
+ *   term/kill, populated, count
+ *   collect  after the end: what is in the pipes, what the leaf's files say
+ *   release  the leaf is removed (it must be empty) and everything freed
+ */
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "base/err.h"
+#include "model/fact.h"
+#include "model/func.h"
+
+#define PORT_LAUNCH_VERSION 1
+
+/* Where witnesses report; the engine implements it (engine/intake.h). Called on the loop's thread only. */
+struct fact_sink {
+	void *self;
+	void (*fact)(void *self, const struct fact *f);
+	/* stderr of an environment, as it comes; not a line at a time. */
+	void (*output)(void *self, uint64_t cgroup_id, const char *data, size_t len);
+};
+
+struct launch_spec {
+	const struct func *func;	/* the environment keeps a reference of its own */
+	char name[64];			/* leaf's directory name, unique on this host: "e<seq>-<start>-<random>" */
+	const char *request_id;
+	const char *region;
+	const char *function_arn;	/* as invoked */
+	const char *version;		/* "$LATEST" */
+	int64_t deadline_wall_ms;
+	int attempt;
+	struct blob *payload;		/* the event, for stdin; may be NULL */
+};
+
+struct env_proc;	/* one environment, the launcher's own */
+struct port_launch;
+struct port_launch_ops {
+	int version;
+	/* Nothing is left behind on failure. */
+	int (*prepare)(struct port_launch *l, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
+		       struct err *e);
+	/* Failure: no process exists; release() is still owed. */
+	int (*start)(struct port_launch *l, struct env_proc *p, struct err *e);
+	/* SIGTERM to every process of the leaf and below, as far as they can be listed at this moment. */
+	void (*term)(struct port_launch *l, struct env_proc *p);
+	/* cgroup.kill: SIGKILL to the whole tree, forks included. */
+	int (*kill)(struct port_launch *l, struct env_proc *p, struct err *e);
+	/* 0: cgroup.events says populated 0. 1: not yet, and FACT_EMPTY will come when it is. */
+	int (*populated)(struct port_launch *l, struct env_proc *p);
+	/* Processes alive in the leaf and below, leader included, zombies not. */
+	unsigned int (*count)(struct port_launch *l, struct env_proc *p);
+	/* Fills ret; *ret_out, *ret_report get references or NULL. Drains what is in the pipes; may be called once. */
+	void (*collect)(struct port_launch *l, struct env_proc *p, struct fact_cgroup *ret, struct blob **ret_out,
+			struct blob **ret_report);
+	/* NULL is fine. The leaf must be empty (or never started). */
+	void (*release)(struct port_launch *l, struct env_proc *p);
+	/* At start: kills whatever an earlier run left in the subtree, waits until empty (bounded), removes the leaves.
+	 * Calls gone() once per leaf with its cgroup id. Before the loop runs; may block. */
+	int (*reap)(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e);
+};
+struct port_launch { const struct port_launch_ops *ops; };

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the engine asks of the kernel half: watch a leaf, say what its entry holds, forget it. */
+#include <stdint.h>
+
+#include "base/err.h"
+#include "model/fact.h"
+
+#define PORT_OBSERVE_VERSION 1
+
+struct observe_spec {
+	uint64_t cgroup_id;
+	const char *function, *request_id;
+	int attempt;
+	int64_t timeout_ns;
+};
+
+struct port_observe;
+struct port_observe_ops {
+	int version;
+	/* Before the first process enters the leaf. Facts BPF_EXIT, BPF_EMPTY, BPF_DEADLINE, BPF_OOM follow (fact_sink). */
+	int (*watch)(struct port_observe *o, const struct observe_spec *spec, struct err *e);
+	/* The entry as it stands; ret->seen false when there is none. One map look-up. */
+	void (*read)(struct port_observe *o, uint64_t cgroup_id, struct fact_bpf *ret);
+	/* Deletes entry and watch; unknown ids are fine. */
+	void (*forget)(struct port_observe *o, uint64_t cgroup_id);
+	/* Entries an earlier daemon left, each once; then they are known as if watched by us. Before the loop runs. */
+	int (*scan)(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg,
+		    struct err *e);
+};
+struct port_observe { const struct port_observe_ops *ops; };

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* One environment: a process tree in a leaf cgroup. A machine of its own, apart from the invocation's. */
+#include <stdint.h>
+
+#include "model/fact.h"
+
+enum env_state { ENV_STARTING = 0, ENV_IDLE, ENV_BUSY, ENV_STOPPING, ENV_GONE, ENV_MAX };
+const char *env_state_name(enum env_state s);
+
+struct env_row {
+	enum env_state state;
+	int64_t deadline_ns;		/* our own timer; 0 = none */
+	int64_t kill_at_ns;		/* STOPPING after SIGTERM: when the grace ends; 0 = no grace running */
+	int64_t rekill_at_ns;		/* STOPPING: kill again when still not empty; 0 = none */
+	int kill_grace_ms;
+	bool leader_gone;		/* by the second witness (or it never started) */
+	bool empty;			/* populated 0 */
+	bool kill_sent;
+};
+
+/* What the engine must do, a set. */
+enum env_effect {
+	ENV_FX_VERDICT = 1,	/* the leader's end is known for the first time: judge now, finish later */
+	ENV_FX_TERM = 2,	/* SIGTERM to the tree */
+	ENV_FX_KILL = 4,	/* cgroup.kill */
+	ENV_FX_CHECK_EMPTY = 8,	/* ask the leaf whether it is populated; the answer comes back as FACT_EMPTY or not at all */
+	ENV_FX_OVER = 16,	/* leader reaped and leaf empty: the attempt is over */
+};
+/* Pure. Merges the fact into ev and the row. Late and repeated facts are harmless. */
+int env_step(struct env_row *row, struct evidence *ev, const struct fact *fact, int64_t now_ns);
+/* When env_step wants a FACT_TIMER next; INT64_MAX = never. */
+int64_t env_next_timer_ns(const struct env_row *row);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* Evidence about one environment, as witnesses report it; facts are merged, never overwritten by silence. */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/blob.h"
+#include "fate_event.h"
+
+enum fact_kind {
+	FACT_INVALID = 0,
+	FACT_BPF_EXIT,		/* first witness: the leader's last thread is gone; bpf is filled */
+	FACT_BPF_EMPTY,		/* first witness: no process is left */
+	FACT_BPF_DEADLINE,	/* first witness: the deadline passed */
+	FACT_BPF_OOM,
+	FACT_WAIT,		/* second witness: waitid() on the pidfd; wait_status is filled */
+	FACT_EMPTY,		/* second witness: cgroup.events says populated 0 */
+	FACT_EXEC_FAILED,	/* the child reported (step, errno) and is gone, or will be: FACT_WAIT follows */
+	FACT_TOO_LARGE,		/* stdout passed the limit */
+	FACT_TIMER,		/* our own timer: second witness of the deadline, and the phases of the kill */
+};
+
+/* What one look at the pinned entry says. Signals and times as in fate_event.h. */
+struct fact_bpf {
+	bool seen;		/* there was an entry */
+	struct fate_env env;	/* a copy of it (timer zeroed) */
+};
+
+/* What the launcher knows of the leaf when all is over. */
+struct fact_cgroup {
+	bool have_memory;	/* memory controller present in the leaf */
+	uint64_t oom_kills;	/* memory.events: oom_kill */
+	uint64_t memory_peak;	/* bytes; 0 = unknown */
+	uint64_t memory_limit;	/* bytes; 0 = none */
+};
+
+struct fact {
+	enum fact_kind kind;
+	uint64_t cgroup_id;	/* the environment it is about (I6) */
+	int64_t at_ns;		/* CLOCK_MONOTONIC, when the witness saw it */
+	int wait_status;	/* FACT_WAIT: as of waitpid() */
+	int error;		/* FACT_EXEC_FAILED: errno, positive */
+	char step[24];		/* FACT_EXEC_FAILED: the plan's step: "execve", "chdir", "setuid", … */
+};
+
+/* All that is known of one attempt when the judge is asked. Blobs are borrowed by the judge. */
+struct evidence {
+	struct fact_bpf bpf;
+	struct fact_cgroup cgroup;
+	bool have_wait;
+	int wait_status;
+	bool exec_failed;
+	int exec_errno;
+	char exec_step[24];
+	char exec_path[256];
+	bool too_large;
+	bool deadline_by_timer;	/* our timer saw the deadline before the leader's end */
+	bool killed_by_us;	/* cgroup.kill was written before the leader's end was known */
+	bool interrupted;	/* found after a restart of the daemon: pipes and waitid are gone */
+	bool launch_failed;	/* nothing was started: launch_error says why */
+	char launch_error[256];
+	unsigned int leftovers;	/* processes alive in the leaf when the leader had ended, before we killed them */
+	unsigned int grace_survivors;	/* processes alive when the grace after SIGTERM was over */
+	int64_t started_ns;	/* just before clone3 */
+	int64_t ended_ns;	/* leader's end as the best witness has it */
+	int64_t empty_ns;	/* last process gone */
+	struct blob *out;	/* stdout, NULL = nothing */
+	struct blob *error_report;	/* what came through FATE_ERROR_FD, NULL = nothing */
+};

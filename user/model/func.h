@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * A function's definition: one file of functions.d, read once into an immutable, reference-counted snapshot.
+ * Members carry AWS Lambda's names in the file; ours are marked (*).
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "base/blob.h"
+#include "model/arn.h"
+
+enum func_mode { FUNC_MODE_EXEC = 0 };	/* "exec"; "runtime" is refused until it exists */
+
+struct func_rlimit { int resource; struct rlimit value; };	/* RLIMIT_* */
+
+struct func {
+	int refs;
+	char name[LIM_FUNCTION_NAME_MAX + 1];	/* FunctionName */
+	char *description;			/* Description, never NULL */
+	enum func_mode mode;			/* Mode (*) */
+	char **command;				/* Command (*): argv, NULL-terminated; [0] is absolute */
+	char *working_dir;			/* WorkingDirectory (*), NULL = "/" */
+	char **env;				/* Environment.Variables as "K=V", NULL-terminated, never NULL */
+	int timeout_ms;				/* Timeout, seconds in the file; fractions allowed down to 0.001 (*) */
+	int kill_grace_ms;			/* KillGracePeriod (*), seconds: SIGTERM first, cgroup.kill after; 0 = at once */
+	int memory_mb;				/* MemorySize */
+	int pids_max;				/* PidsMax (*), 0 = no limit */
+	int cpu_percent;			/* CpuPercent (*), 100 = one CPU, 0 = no limit */
+	char *user, *group;			/* User, Group (*): names or numbers; NULL = the daemon's */
+	bool no_new_privs;			/* NoNewPrivileges (*), default true */
+	struct func_rlimit *rlimits;		/* Rlimits (*): {"NOFILE": 1024, "CORE": [soft, hard], …} */
+	size_t n_rlimits;
+	int reserved_concurrency;		/* ReservedConcurrentExecutions; -1 = none set */
+	int retries_max;			/* EventInvokeConfig.MaximumRetryAttempts */
+	int event_age_max_s;			/* EventInvokeConfig.MaximumEventAgeInSeconds */
+	int64_t *retry_delays_ms;		/* RetryDelaysInSeconds (*); the last one repeats; fractions allowed */
+	size_t n_retry_delays;			/* ≥ 1 */
+	struct target on_success, on_failure;	/* EventInvokeConfig.DestinationConfig (or DestinationConfig) */
+	struct target dead_letter;		/* DeadLetterConfig.TargetArn: a queue */
+	bool record_fate;			/* RecordFate (*), default true: the record's extra member "fate" */
+};
+
+struct func *func_new(void);			/* all defaults, no name and no command */
+struct func *func_ref(struct func *f);
+struct func *func_unref(struct func *f);	/* NULL in; returns NULL */
+DEFINE_FREEP(func_unref, struct func *)
+
+/* One thing wrong with a definition file. */
+struct func_problem { char *path; char *reason; };	/* path: JSON path, "$.Environment.Variables.PATH" */
+struct func_problems { struct func_problem *list; size_t n; };
+void func_problems_add(struct func_problems *p, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void func_problems_done(struct func_problems *p);
+
+/*
+ * Reads one definition (model/func_def.c). Pure: touches no file system. All problems are reported together, in
+ * file order; unknown members are problems. Returns 0 and *ret only when there are none, else -EINVAL and *ret is
+ * left alone. Strict JSON; a member given twice is a problem.
+ */
+int func_parse(const char *json, size_t len, struct func **ret, struct func_problems *problems);
