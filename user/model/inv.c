@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The invocation's machine. Pure: rows in, effects out; the engine commits the row before it acts on the effects.
+ *
+ *   QUEUED ─start→ RUNNING ─judged→ JUDGED ─┬─retry→ WAITING ─due→ QUEUED
+ *      └────────── give_up (also WAITING) ► └─route→ ROUTING ─routed→ DONE
+ *
+ * JUDGED lasts within one step only: a row in the store is never JUDGED.
+ */
+#include "model/inv.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "base/mem.h"
+#include "model/policy.h"
+
+static const char *const state_names[INV_MAX] = {
+	[INV_QUEUED] = "queued", [INV_RUNNING] = "running", [INV_JUDGED] = "judged",
+	[INV_WAITING] = "waiting", [INV_ROUTING] = "routing", [INV_DONE] = "done",
+};
+
+static const uint32_t edges[INV_MAX] = {
+	[INV_QUEUED]  = BIT(INV_RUNNING) | BIT(INV_ROUTING),
+	[INV_RUNNING] = BIT(INV_JUDGED),
+	[INV_JUDGED]  = BIT(INV_WAITING) | BIT(INV_ROUTING),
+	[INV_WAITING] = BIT(INV_QUEUED) | BIT(INV_ROUTING),
+	[INV_ROUTING] = BIT(INV_DONE),
+};
+
+const char *inv_state_name(enum inv_state s)
+{
+	return (unsigned int)s < INV_MAX ? state_names[s] : "invalid";
+}
+
+bool inv_edge_ok(enum inv_state from, enum inv_state to)
+{
+	return (unsigned int)from < INV_MAX && (unsigned int)to < INV_MAX && (edges[from] & BIT(to));
+}
+
+const char *inv_condition_name(enum inv_condition c)
+{
+	switch (c) {
+	case COND_NONE: return "";
+	case COND_SUCCESS: return "Success";
+	case COND_RETRIES_EXHAUSTED: return "RetriesExhausted";
+	case COND_AGE_EXCEEDED: return "EventAgeExceeded";
+	case COND_ZERO_CONCURRENCY: return "ZeroReservedConcurrency";
+	}
+	return "";
+}
+
+int64_t inv_expires_at_ms(const struct inv_row *row, const struct func *f)
+{
+	return row->accepted_at_ms + 1000LL * (f ? f->event_age_max_s : LIM_EVENT_AGE_S_DEFAULT);
+}
+
+/* The only writer of the state: drops what the new state must not keep. */
+static void set_state(struct inv_row *row, enum inv_state to)
+{
+	assert(inv_edge_ok(row->state, to));
+	row->state = to;
+	if (to != INV_WAITING)
+		row->due_at_ms = 0;
+}
+
+static int start(struct inv_row *row)
+{
+	set_state(row, INV_RUNNING);
+	row->epoch++;		/* every claim is a new one: whoever settles an older one is refused */
+	row->attempts++;
+	row->starts++;
+	return INV_FX_START;
+}
+
+static int route(struct inv_row *row, enum inv_condition why)
+{
+	row->condition = why;
+	set_state(row, INV_ROUTING);
+	return INV_FX_ROUTE;
+}
+
+static int judged(struct inv_row *row, const struct func *f, const struct inv_event *ev, int64_t now_ms)
+{
+	struct policy_decision d;
+
+	policy_decide(row, f, ev->outcome, now_ms, ev->rnd, &d);
+	set_state(row, INV_JUDGED);
+	if (!d.consumes) {
+		row->attempts--;	/* its number in `starts` stays used (I2) */
+		row->backoffs++;
+	} else {
+		row->backoffs = 0;
+	}
+	if (d.verb != POLICY_RETRY)
+		return route(row, d.condition);
+	set_state(row, INV_WAITING);
+	row->due_at_ms = d.due_at_ms;
+	return INV_FX_WAIT;
+}
+
+int inv_step(struct inv_row *row, const struct func *f, const struct inv_event *ev, int64_t now_ms)
+{
+	switch (ev->kind) {
+	case INV_EV_DISPATCH:
+		return row->state == INV_QUEUED ? start(row) : -EINVAL;
+	case INV_EV_OUTCOME:
+		return row->state == INV_RUNNING && ev->outcome ? judged(row, f, ev, now_ms) : -EINVAL;
+	case INV_EV_DUE:
+		if (row->state != INV_WAITING || now_ms < row->due_at_ms)
+			return -EINVAL;
+		set_state(row, INV_QUEUED);
+		return INV_FX_REQUEUE;
+	case INV_EV_EXPIRE:
+		if ((row->state != INV_QUEUED && row->state != INV_WAITING) || now_ms < inv_expires_at_ms(row, f))
+			return -EINVAL;
+		return route(row, COND_AGE_EXCEEDED);
+	case INV_EV_ZERO_CONCURRENCY:
+		return row->state == INV_QUEUED ? route(row, COND_ZERO_CONCURRENCY) : -EINVAL;
+	case INV_EV_ROUTED:
+		if (row->state != INV_ROUTING)
+			return -EINVAL;
+		set_state(row, INV_DONE);
+		return INV_FX_END;
+	}
+	return -EINVAL;
+}
