@@ -110,6 +110,14 @@ static int create_file(const char *path, struct err *e)
 	return 0;
 }
 
+int store_db_check_path(const char *path, struct err *e)
+{
+	/* SQLite reads these names as something else than a file; Debian's build knows URIs without being asked. */
+	if (!path[0] || path[0] == ':' || strncmp(path, "file:", 5) == 0)
+		return err_set(e, -EINVAL, "\"%s\": not a file name for a database", path);
+	return 0;
+}
+
 int store_db_open(struct store_db *d, const char *path, const char *vfs, bool writer, struct err *e)
 {
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
@@ -117,9 +125,6 @@ int store_db_open(struct store_db *d, const char *path, const char *vfs, bool wr
 	int rc, r;
 
 	*d = (struct store_db){ .path = xstrdup(path) };
-	/* SQLite reads these names as something else than a file; Debian's build knows URIs without being asked. */
-	if (!path[0] || path[0] == ':' || strncmp(path, "file:", 5) == 0)
-		return err_set(e, -EINVAL, "\"%s\": not a file name for a database", path);
 	if (writer) {
 		r = create_file(path, e);
 		if (r < 0)

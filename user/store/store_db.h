@@ -19,6 +19,8 @@ struct store_db {
 	size_t n_stmts;
 };
 
+/* -EINVAL for names that SQLite would not take as a file's. Ask before anything is made under that name. */
+int store_db_check_path(const char *path, struct err *e);
 /* Opens PATH (created with mode 0600 if the writer does not find it). vfs NULL: the system's. No migration yet. */
 int store_db_open(struct store_db *d, const char *path, const char *vfs, bool writer, struct err *e);
 /* The writer's set-up once it is known that the file is ours: WAL, full sync. */

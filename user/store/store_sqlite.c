@@ -506,7 +506,9 @@ int store_sqlite_open_vfs(sd_event *loop, const char *path, const char *vfs, str
 	list_init(&s->writer.jobs);
 	list_init(&s->reader.jobs);
 
-	r = store_lock_take(path, &s->lock_fd, e);
+	r = store_db_check_path(path, e);
+	if (r >= 0)
+		r = store_lock_take(path, &s->lock_fd, e);
 	if (r >= 0)
 		r = store_writer_open(&s->w, path, vfs, e);
 	if (r >= 0)
