@@ -15,6 +15,7 @@ enum fact_kind {
 	FACT_BPF_OOM,
 	FACT_WAIT,		/* second witness: waitid() on the pidfd; wait_status is filled */
 	FACT_EMPTY,		/* second witness: cgroup.events says populated 0 */
+	FACT_POPULATED,		/* asked after the leader's end: processes are left; FACT_EMPTY will follow */
 	FACT_EXEC_FAILED,	/* the child reported (step, errno) and is gone, or will be: FACT_WAIT follows */
 	FACT_TOO_LARGE,		/* stdout passed the limit */
 	FACT_TIMER,		/* our own timer: second witness of the deadline, and the phases of the kill */
@@ -57,13 +58,16 @@ struct evidence {
 	bool deadline_by_timer;	/* our timer saw the deadline before the leader's end */
 	bool killed_by_us;	/* cgroup.kill was written before the leader's end was known */
 	bool interrupted;	/* found after a restart of the daemon: pipes and waitid are gone */
+	bool stopped_by_us;	/* the daemon stopped and killed it; what it had written is there */
 	bool launch_failed;	/* nothing was started: launch_error says why */
 	char launch_error[256];
+	bool verdict_known;	/* the leader's end has been seen by some witness */
 	unsigned int leftovers;	/* processes alive in the leaf when the leader had ended, before we killed them */
 	unsigned int grace_survivors;	/* processes alive when the grace after SIGTERM was over */
 	int64_t started_ns;	/* just before clone3 */
 	int64_t ended_ns;	/* leader's end as the best witness has it */
 	int64_t empty_ns;	/* last process gone */
+	int64_t verdict_ns;	/* when we knew how it ended */
 	struct blob *out;	/* stdout, NULL = nothing */
 	struct blob *error_report;	/* what came through FATE_ERROR_FD, NULL = nothing */
 };
