@@ -827,6 +827,8 @@ static void run_seed(uint64_t seed)
 			continue;
 		if (engine_pending(the_engine))
 			continue;
+		t = kernel_run();	/* what the turn has just started */
+		next = MIN(next, t);
 		t = engine_next_mono_ns(the_engine);
 		next = MIN(next, t);
 		t = engine_next_wall_ms(the_engine);
