@@ -46,7 +46,7 @@ bool engine_pending(const struct engine *e);
 
 /* No new dispatches and no new events (503); running environments go on. */
 void engine_drain(struct engine *e);
-/* After engine_drain: kills what still runs. Their events stay RUNNING in the store: the next start takes them up. */
+/* After engine_drain: kills what still runs; those attempts end as Interrupted. Turns must go on until engine_quiet. */
 void engine_stop(struct engine *e);
 /* True when nothing runs and nothing is being committed. */
 bool engine_quiet(const struct engine *e);

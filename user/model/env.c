@@ -55,6 +55,17 @@ static void set_state(struct env_row *row, enum env_state to)
 		row->kill_at_ns = row->rekill_at_ns = 0;
 }
 
+void env_started(struct env_row *row, int64_t deadline_ns)
+{
+	set_state(row, ENV_BUSY);
+	row->deadline_ns = deadline_ns;
+}
+
+void env_never_started(struct env_row *row)
+{
+	set_state(row, ENV_GONE);
+}
+
 static int do_kill(struct env_row *row, struct evidence *ev, int64_t now_ns)
 {
 	set_state(row, ENV_STOPPING);
@@ -64,6 +75,14 @@ static int do_kill(struct env_row *row, struct evidence *ev, int64_t now_ns)
 	if (!ev->verdict_known)
 		ev->killed_by_us = true;
 	return ENV_FX_KILL;
+}
+
+int env_interrupt(struct env_row *row, struct evidence *ev, int64_t now_ns)
+{
+	if (row->state == ENV_GONE || ev->verdict_known)
+		return 0;
+	ev->stopped_by_us = true;
+	return do_kill(row, ev, now_ns);
 }
 
 static int on_deadline(struct env_row *row, struct evidence *ev, int64_t now_ns)

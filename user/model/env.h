@@ -27,6 +27,12 @@ enum env_effect {
 	ENV_FX_CHECK_EMPTY = 8,	/* ask the leaf whether it is populated; the answer comes back as FACT_EMPTY or not at all */
 	ENV_FX_OVER = 16,	/* leader reaped and leaf empty: the attempt is over */
 };
+/* STARTING → BUSY: clone3 succeeded. deadline_ns: our own timer's, 0 = none. */
+void env_started(struct env_row *row, int64_t deadline_ns);
+/* The daemon stops: returns ENV_FX_KILL, or 0 when the leader's end is known anyway. */
+int env_interrupt(struct env_row *row, struct evidence *ev, int64_t now_ns);
+/* STARTING → GONE: nothing was started. */
+void env_never_started(struct env_row *row);
 /* Pure. Merges the fact into ev and the row. Late and repeated facts are harmless. */
 int env_step(struct env_row *row, struct evidence *ev, const struct fact *fact, int64_t now_ns);
 /* When env_step wants a FACT_TIMER next; INT64_MAX = never. */

@@ -58,6 +58,7 @@ struct evidence {
 	bool deadline_by_timer;	/* our timer saw the deadline before the leader's end */
 	bool killed_by_us;	/* cgroup.kill was written before the leader's end was known */
 	bool interrupted;	/* found after a restart of the daemon: pipes and waitid are gone */
+	bool stopped_by_us;	/* the daemon stopped and killed it; what it had written is there */
 	bool launch_failed;	/* nothing was started: launch_error says why */
 	char launch_error[256];
 	bool verdict_known;	/* the leader's end has been seen by some witness */

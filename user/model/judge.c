@@ -16,6 +16,7 @@
  *   no witness of the status                    → Interrupted
  *   exit 0, SIGPIPE, or our kill, after a
  *   restart of ours                             → Interrupted: the answer was in a pipe that is gone
+ *   our kill because the daemon stops           → Interrupted
  *   an OOM kill in the leaf, end not clean      → OutOfMemory: a shell that exits 137 because its child was
  *                                                 killed failed for the same cause
  *   a signal                                    → Signal
@@ -198,7 +199,8 @@ void judge(const struct evidence *ev, const struct judge_context *ctx, struct ou
 		ret->kind = OUTCOME_TOO_LARGE;
 		snprintf(text, sizeof(text), "Response payload size exceeded maximum allowed payload size (%u bytes).", LIM_RESPONSE);
 		ret->payload = plain_error("Function.ResponseSizeTooLarge", text);
-	} else if (!have || (ev->interrupted && (!status || ev->killed_by_us || ret->signo == SIGPIPE))) {
+	} else if (!have || (ev->interrupted && (!status || ev->killed_by_us || ret->signo == SIGPIPE)) ||
+		   (ev->stopped_by_us && ret->signo == SIGKILL)) {
 		ret->kind = OUTCOME_INTERRUPTED;
 		ret->payload = platform_error(ctx, "Runtime.Interrupted", "The supervisor was stopped while the function ran");
 	} else if (oom_in_leaf(ev) && status) {

@@ -1,0 +1,886 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The real engine on fake ports. One seed drives time, chance, store faults, launches, deaths, lost and late facts,
+ * deliveries and crashes of the daemon between any two steps; checkers watch the invariants from outside.
+ *
+ *   sim [--seeds N] [--seed S] [--verbose]
+ *
+ * Fault model: the store applies batches whole and in order or fails them whole; a crash drops what was not yet
+ * applied. The kernel (processes, pinned entries, leaves) outlives the daemon; a new daemon kills what it finds.
+ * Ring records may be lost or late; entries may not. waitid() is late by any time, but comes while the daemon lives.
+ * Prepare, watch and start may fail. Deliveries are acknowledged, retried or refused, and late. The wall clock runs
+ * with the monotonic one (clock steps are a later issue).
+ */
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "engine/engine.h"
+#include "store/store_mem.h"
+
+#define EVENTS_MAX 48
+#define STEPS_MAX 60000
+
+/* ---- chance and time --------------------------------------------------------------------------------------- */
+
+static uint64_t the_seed, rng;
+static int64_t now_ns;
+static bool verbose;
+
+static uint64_t rnd(void)
+{
+	rng ^= rng << 13;
+	rng ^= rng >> 7;
+	rng ^= rng << 17;
+	return rng * 0x2545f4914f6cdd1dULL;
+}
+
+static bool chance(unsigned int percent)
+{
+	return rnd() % 100 < percent;
+}
+
+#define WALL_BASE_MS 1700000000000LL
+
+static int64_t sim_mono(void *self) { return now_ns; }
+static int64_t sim_wall(void *self) { return WALL_BASE_MS + now_ns / NS_PER_MS; }
+static uint64_t sim_random(void *self) { return rnd(); }
+static struct port_clock the_clock = { NULL, sim_mono, sim_wall, sim_random };
+
+static void fail(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("not ok sim - seed %" PRIu64 " at %.3f s: ", the_seed, (double)now_ns / 1e9);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\nreplay with: build/sim --seed %" PRIu64 " --verbose\n", the_seed);
+	exit(1);
+}
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!verbose)
+		return;
+	printf("%10.4f ", (double)now_ns / 1e9);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+}
+
+/* ---- the kernel: leaves, processes, entries. Outlives every daemon ----------------------------------------- */
+
+enum behaviour { ENDS_OK, ENDS_3, ENDS_SEGV, ENDS_OOM, ENDS_REPORT, HANGS, HANGS_HARD, TALKS_TOO_MUCH, LEAVES_CHILD, EXEC_FAILS, BEHAVIOURS };
+
+struct proc {			/* one environment */
+	uint64_t cgroup_id;
+	char request_id[ID_UUID_LEN + 1];
+	char function[LIM_FUNCTION_NAME_MAX + 1];
+	int attempt;
+	enum behaviour how;
+	bool started, leader_alive, child_alive, released, watched, wait_told, empty_told, populated_asked, exit_told, deadline_told;
+	int64_t end_ns, child_end_ns, wait_tell_ns, empty_tell_ns, exit_tell_ns, deadline_tell_ns;
+	int wait_status;
+	struct fact_bpf entry;
+	bool entry_there;
+	int generation;		/* of the daemon that started it */
+};
+
+static struct proc procs[4096];
+static size_t n_procs;
+static int generation;
+static struct fact_sink the_facts;
+static bool observing;
+
+static void proc_die(struct proc *p, int status)
+{
+	if (!p->leader_alive)
+		return;
+	p->leader_alive = false;
+	p->wait_status = status;
+	if (p->entry_there) {
+		p->entry.env.flags |= FATE_ENV_LEADER_EXITED;
+		p->entry.env.exit_code = status;
+		p->entry.env.exit_ns = (uint64_t)now_ns;
+		p->entry.env.procs_exited++;
+		if (!p->child_alive)
+			p->entry.env.empty_ns = (uint64_t)now_ns;
+	}
+	p->exit_tell_ns = chance(15) ? INT64_MAX : now_ns + (int64_t)(rnd() % 200000);	/* lost in the ring, or soon */
+	p->wait_tell_ns = now_ns + (int64_t)(rnd() % (chance(10) ? 50000000 : 400000));
+	note("  %s attempt %d leader dies, status %#x", p->request_id, p->attempt, status);
+}
+
+static void proc_child_die(struct proc *p)
+{
+	if (!p->child_alive)
+		return;
+	p->child_alive = false;
+	if (p->entry_there)
+		p->entry.env.procs_exited++, p->entry.env.empty_ns = (uint64_t)now_ns;
+}
+
+static void proc_kill(struct proc *p)
+{
+	proc_child_die(p);
+	proc_die(p, SIGKILL);
+}
+
+/* What happens by itself until now. Returns when something happens next. */
+static int64_t kernel_run(void)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < n_procs; i++) {
+		struct proc *p = &procs[i];
+		struct fate_env *env = &p->entry.env;
+
+		if (!p->started || p->released)
+			continue;
+		if (p->entry_there && p->leader_alive && env->deadline_ns && (uint64_t)now_ns >= env->deadline_ns &&
+		    !(env->flags & FATE_ENV_DEADLINE_HIT)) {
+			env->flags |= FATE_ENV_DEADLINE_HIT;
+			env->deadline_hit_ns = (uint64_t)now_ns;
+			p->deadline_tell_ns = chance(15) ? INT64_MAX : now_ns + (int64_t)(rnd() % 200000);
+			note("  %s attempt %d deadline in the kernel", p->request_id, p->attempt);
+		}
+		if (p->leader_alive && now_ns >= p->end_ns) {
+			if (p->how == ENDS_OOM && p->entry_there)
+				env->oom_kills++, env->oom_scope = FATE_OOM_OWN;
+			proc_die(p, p->how == ENDS_3 || p->how == ENDS_REPORT ? 3 << 8 : p->how == ENDS_SEGV ? SIGSEGV | 0x80 :
+				    p->how == ENDS_OOM ? SIGKILL : p->how == EXEC_FAILS ? 127 << 8 : 0);
+		}
+		if (p->child_alive && now_ns >= p->child_end_ns)
+			proc_child_die(p);
+		if (p->leader_alive) {
+			next = MIN(next, p->end_ns);
+			if (p->entry_there && env->deadline_ns && !(env->flags & FATE_ENV_DEADLINE_HIT))
+				next = MIN(next, (int64_t)env->deadline_ns);
+		}
+		if (p->child_alive)
+			next = MIN(next, p->child_end_ns);
+	}
+	return next;
+}
+
+/* The living daemon hears of it. Returns when there is more to tell. */
+static int64_t kernel_tell(void)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < n_procs; i++) {
+		struct proc *p = &procs[i];
+		struct fact f = { .cgroup_id = p->cgroup_id, .at_ns = now_ns };
+
+		if (!p->started || p->released || p->generation != generation)
+			continue;
+#define TELL(when, told, cond, k) do { if ((cond) && !p->told) { if (now_ns >= (when)) { \
+		p->told = true; f.kind = (k); the_facts.fact(the_facts.self, &f); } else next = MIN(next, (when)); } } while (0)
+		if (observing) {
+			TELL(p->deadline_tell_ns, deadline_told, p->entry.env.flags & FATE_ENV_DEADLINE_HIT, FACT_BPF_DEADLINE);
+			TELL(p->exit_tell_ns, exit_told, !p->leader_alive && p->watched, FACT_BPF_EXIT);
+		}
+		if (!p->leader_alive && !p->wait_told && now_ns >= p->wait_tell_ns) {
+			p->wait_told = true;
+			if (p->how == EXEC_FAILS) {
+				f.kind = FACT_EXEC_FAILED;
+				f.error = ENOENT;
+				snprintf(f.step, sizeof(f.step), "execve");
+				the_facts.fact(the_facts.self, &f);
+			}
+			f.kind = FACT_WAIT;
+			f.wait_status = p->wait_status;
+			the_facts.fact(the_facts.self, &f);
+		} else if (!p->leader_alive && !p->wait_told) {
+			next = MIN(next, p->wait_tell_ns);
+		}
+		if (p->populated_asked && !p->leader_alive && !p->child_alive && !p->empty_tell_ns)
+			p->empty_tell_ns = now_ns + (int64_t)(rnd() % 300000);
+		TELL(p->empty_tell_ns, empty_told, p->empty_tell_ns != 0, FACT_EMPTY);
+	}
+	return next;
+}
+
+/* ---- port_launch ------------------------------------------------------------------------------------------- */
+
+static unsigned int launch_fault_percent;
+
+static enum behaviour behaviour_of(const char *function)
+{
+	static const struct { const char *name; enum behaviour how; } fixed[] = {
+		{ "ok", ENDS_OK }, { "chained", ENDS_OK }, { "three", ENDS_3 }, { "segv", ENDS_SEGV }, { "oom", ENDS_OOM },
+		{ "report", ENDS_REPORT }, { "hangs", HANGS }, { "graceful", HANGS_HARD }, { "talks", TALKS_TOO_MUCH },
+		{ "leaves", LEAVES_CHILD }, { "missing", EXEC_FAILS }, { "single", ENDS_OK },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		if (strcmp(fixed[i].name, function) == 0)
+			return fixed[i].how;
+	return (enum behaviour)(rnd() % BEHAVIOURS);	/* "any" */
+}
+
+static struct proc *as_proc(struct env_proc *p) { return (struct proc *)p; }
+
+static int l_prepare(struct port_launch *l, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_id, struct err *e)
+{
+	struct proc *p;
+
+	if (chance(launch_fault_percent))
+		return err_set(e, -EAGAIN, "simulated: no leaf");
+	if (n_procs == ARRAY_SIZE(procs))
+		fail("more than %zu environments: something never ends", ARRAY_SIZE(procs));
+	p = &procs[n_procs++];
+	*p = (struct proc){ .cgroup_id = 1000 + n_procs, .attempt = spec->attempt, .generation = generation };
+	snprintf(p->request_id, sizeof(p->request_id), "%s", spec->request_id);
+	snprintf(p->function, sizeof(p->function), "%s", spec->func->name);
+	*ret = (struct env_proc *)p;
+	*ret_id = p->cgroup_id;
+	return 0;
+}
+
+static void check_start(const struct proc *p);
+
+static int l_start(struct port_launch *l, struct env_proc *ep, struct err *e)
+{
+	struct proc *p = as_proc(ep);
+	int64_t run_ns = (int64_t)(rnd() % 2000000000);
+
+	if (chance(launch_fault_percent))
+		return err_set(e, -EAGAIN, "simulated: clone3 failed");
+	check_start(p);
+	p->started = p->leader_alive = true;
+	p->how = behaviour_of(p->function);
+	p->end_ns = p->how == HANGS || p->how == HANGS_HARD ? INT64_MAX : now_ns + run_ns;
+	if (p->how == EXEC_FAILS)
+		p->end_ns = now_ns + 100000;
+	if (p->how == LEAVES_CHILD || p->how == HANGS_HARD) {
+		p->child_alive = true;
+		p->child_end_ns = chance(50) ? INT64_MAX : now_ns + run_ns + (int64_t)(rnd() % 3000000000);
+	}
+	if (p->entry_there) {
+		p->entry.env.fork_ns = (uint64_t)now_ns;
+		p->entry.env.deadline_ns = p->entry.env.timeout_ns ? (uint64_t)now_ns + p->entry.env.timeout_ns : 0;
+		p->entry.env.procs_forked = 1 + p->child_alive;
+	}
+	if (p->how == TALKS_TOO_MUCH) {
+		struct fact f = { .kind = FACT_TOO_LARGE, .cgroup_id = p->cgroup_id, .at_ns = now_ns };
+
+		the_facts.fact(the_facts.self, &f);
+		p->end_ns = INT64_MAX;
+	}
+	note("  %s attempt %d of %s starts (%d)", p->request_id, p->attempt, p->function, (int)p->how);
+	return 0;
+}
+
+static void l_term(struct port_launch *l, struct env_proc *ep)
+{
+	struct proc *p = as_proc(ep);
+
+	if (p->how == HANGS_HARD && chance(50)) {
+		proc_die(p, SIGTERM);	/* the leader obeys, its child does not */
+		return;
+	}
+	if (p->how != HANGS_HARD)
+		proc_die(p, 0);		/* a clean exit in the grace is still a timeout */
+}
+
+static int l_kill(struct port_launch *l, struct env_proc *ep, struct err *e)
+{
+	if (as_proc(ep)->started)
+		proc_kill(as_proc(ep));
+	return 0;
+}
+
+static int l_populated(struct port_launch *l, struct env_proc *ep)
+{
+	struct proc *p = as_proc(ep);
+
+	if (!p->leader_alive && !p->child_alive)
+		return 0;
+	p->populated_asked = true;
+	return 1;
+}
+
+static unsigned int l_count(struct port_launch *l, struct env_proc *ep)
+{
+	return (unsigned int)as_proc(ep)->leader_alive + as_proc(ep)->child_alive;
+}
+
+static void l_collect(struct port_launch *l, struct env_proc *ep, struct fact_cgroup *ret, struct blob **out, struct blob **report)
+{
+	struct proc *p = as_proc(ep);
+
+	*ret = (struct fact_cgroup){ .have_memory = true, .oom_kills = p->how == ENDS_OOM && !p->leader_alive && p->wait_status == SIGKILL &&
+				     now_ns >= p->end_ns };
+	if (p->how == ENDS_OK)
+		*out = blob_new("{\"ok\":true}", 11);
+	if (p->how == ENDS_REPORT && p->wait_status == 3 << 8)
+		*report = blob_new("{\"errorType\":\"E\",\"errorMessage\":\"m\"}", 37);
+}
+
+static void l_release(struct port_launch *l, struct env_proc *ep)
+{
+	struct proc *p = as_proc(ep);
+
+	if (!p || p->generation != generation)
+		return;		/* the simulation tears a crashed engine down: its leaves are the next one's */
+	if (p->leader_alive || p->child_alive)
+		fail("I6: leaf %" PRIu64 " released while populated", p->cgroup_id);
+	p->released = true;
+}
+
+static int l_reap(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e)
+{
+	for (size_t i = 0; i < n_procs; i++) {
+		struct proc *p = &procs[i];
+
+		if (p->released)
+			continue;
+		proc_kill(p);
+		p->released = true;
+		gone(arg, p->cgroup_id, "leaf");
+	}
+	return 0;
+}
+
+static const struct port_launch_ops launch_ops = {
+	PORT_LAUNCH_VERSION, l_prepare, l_start, l_term, l_kill, l_populated, l_count, l_collect, l_release, l_reap,
+};
+static struct port_launch the_launch = { &launch_ops };
+
+/* ---- port_observe ------------------------------------------------------------------------------------------ */
+
+static struct proc *proc_by_id(uint64_t id)
+{
+	return id > 1000 && id <= 1000 + n_procs ? &procs[id - 1001] : NULL;
+}
+
+static int o_watch(struct port_observe *o, const struct observe_spec *s, struct err *e)
+{
+	struct proc *p = proc_by_id(s->cgroup_id);
+
+	if (chance(launch_fault_percent / 2))
+		return err_set(e, -ENOSPC, "simulated: map full");
+	p->watched = p->entry_there = true;
+	p->entry = (struct fact_bpf){ .seen = true };
+	p->entry.env.attempt = (uint32_t)s->attempt;
+	p->entry.env.timeout_ns = (uint64_t)s->timeout_ns;
+	snprintf(p->entry.env.request_id, sizeof(p->entry.env.request_id), "%s", s->request_id);
+	return 0;
+}
+
+static void o_read(struct port_observe *o, uint64_t id, struct fact_bpf *ret)
+{
+	struct proc *p = proc_by_id(id);
+
+	*ret = p && p->entry_there ? p->entry : (struct fact_bpf){};
+}
+
+static void check_forget(const struct proc *p);
+
+static void o_forget(struct port_observe *o, uint64_t id)
+{
+	struct proc *p = proc_by_id(id);
+
+	if (p && p->entry_there) {
+		check_forget(p);
+		p->entry_there = false;
+	}
+}
+
+static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg, struct err *e)
+{
+	for (size_t i = 0; i < n_procs; i++)
+		if (procs[i].entry_there)
+			entry(arg, procs[i].cgroup_id, &procs[i].entry);
+	return 1;
+}
+
+static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_scan };
+static struct port_observe the_observe = { &observe_ops };
+
+/* ---- port_deliver ------------------------------------------------------------------------------------------ */
+
+struct sent { int64_t seq; enum outbox_role role; int64_t answer_ns; char key[64]; bool pending; };
+static struct sent sends[8192];
+static size_t n_sends;
+static struct deliver_sink the_deliveries;
+static struct strmap acked;	/* key → count */
+
+static void d_send(struct port_deliver *d, const struct store_op_outbox *row)
+{
+	if (n_sends == ARRAY_SIZE(sends))
+		fail("endless deliveries");
+	sends[n_sends] = (struct sent){ row->seq, row->role, now_ns + (int64_t)(rnd() % 3000000000), "", true };
+	snprintf(sends[n_sends++].key, sizeof(sends[0].key), "%s", row->key);
+}
+static const struct port_deliver_ops deliver_ops = { PORT_DELIVER_VERSION, d_send };
+static struct port_deliver the_deliver = { &deliver_ops };
+
+static int64_t deliveries_run(void)
+{
+	int64_t next = INT64_MAX;
+
+	for (size_t i = 0; i < n_sends; i++) {
+		struct sent *s = &sends[i];
+
+		if (!s->pending)
+			continue;
+		if (now_ns < s->answer_ns) {
+			next = MIN(next, s->answer_ns);
+			continue;
+		}
+		s->pending = false;
+		if (chance(30)) {
+			the_deliveries.delivered(the_deliveries.self, s->seq, s->role, DELIVERED_RETRY, "simulated: try again");
+		} else {
+			strmap_put(&acked, s->key, s);
+			the_deliveries.delivered(the_deliveries.self, s->seq, s->role, DELIVERED_ACK, NULL);
+		}
+	}
+	return next;
+}
+
+/* ---- the world --------------------------------------------------------------------------------------------- */
+
+struct client { char request_id[ID_UUID_LEN + 1]; char function[32]; bool accepted, refused, ended; };
+static struct client clients[EVENTS_MAX];
+static size_t n_clients;
+static struct port_store *the_store;
+static struct engine *the_engine;
+static struct func *funcs[16];
+static size_t n_funcs;
+static int64_t sync_asked, sync_answered, crashes, commits_failed;
+
+static struct func *func_make(const char *name, const char *on_success, const char *on_failure, const char *dlq)
+{
+	struct func *f = func_new();
+	struct err e = {};
+
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	f->command = xcalloc(2, sizeof(char *));
+	f->command[0] = xstrdup("/bin/simulated");
+	f->timeout_ms = 3000;
+	f->retries_max = (int)(rnd() % 3);
+	f->event_age_max_s = chance(20) ? 90 : 21600;
+	if (chance(50)) {
+		f->retry_delays_ms[0] = (int64_t)(rnd() % 5000);
+		f->n_retry_delays = 1;
+	}
+	if ((on_success && target_parse(on_success, &f->on_success, &e) < 0) ||
+	    (on_failure && target_parse(on_failure, &f->on_failure, &e) < 0) || (dlq && target_parse(dlq, &f->dead_letter, &e) < 0))
+		fail("target: %s", err_msg(&e));
+	funcs[n_funcs++] = f;
+	return f;
+}
+
+static void funcs_make(void)
+{
+	struct func *f;
+
+	n_funcs = 0;
+	func_make("ok", "queue:done", "queue:failed", NULL);
+	func_make("three", "queue:done", "queue:failed", "queue:dead");
+	func_make("segv", NULL, "file:/simulated/failed.jsonl", NULL);
+	func_make("oom", NULL, "chained", NULL);
+	func_make("report", "queue:done", "function:chained", "queue:dead");
+	func_make("hangs", "queue:done", "chained", NULL);
+	f = func_make("graceful", NULL, "queue:failed", NULL);
+	f->kill_grace_ms = 700;
+	func_make("talks", NULL, "queue:failed", NULL);
+	func_make("leaves", "file:/simulated/done.jsonl", "queue:failed", NULL);
+	func_make("missing", NULL, "queue:failed", NULL);
+	func_make("any", "queue:done", "file:/simulated/failed.jsonl", "queue:dead");
+	f = func_make("single", "queue:done", "queue:failed", NULL);
+	f->reserved_concurrency = 1;
+	f = func_make("zero", "queue:done", "queue:failed", "queue:dead");
+	f->reserved_concurrency = 0;
+	func_make("chained", "queue:chained", "queue:failed", NULL);
+}
+
+/* ---- looking into the store -------------------------------------------------------------------------------- */
+
+struct look { bool done; int result; void (*see)(const struct store_result *res, void *arg); void *arg; };
+
+static void look_done(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e)
+{
+	struct look *l = arg;
+
+	l->done = true;
+	l->result = result;
+	if (l->see && result >= 0)
+		l->see(res, l->arg);
+}
+
+static void look(struct store_query q, void (*see)(const struct store_result *res, void *arg), void *arg)
+{
+	struct look l = { .see = see, .arg = arg };
+
+	q.arg = &l;
+	q.done = look_done;
+	store_mem_peek(the_store, &q);
+	if (!l.done)
+		fail("the store did not answer");
+}
+
+struct seen { struct inv_row row; bool there; size_t records, attempts; enum inv_condition condition; int started_attempts; };
+
+static void see_event(const struct store_result *res, void *arg)
+{
+	struct seen *s = arg;
+
+	s->there = res->n_events == 1;
+	if (s->there)
+		s->row = res->events[0];
+	s->records = res->n_records;
+	s->attempts = res->n_attempts;
+	if (res->n_records)
+		s->condition = res->records[0].condition;
+}
+
+static struct seen look_event(const char *request_id)
+{
+	struct store_query q = { .kind = STORE_Q_EVENT, .state = -1 };
+	struct seen s = {};
+
+	snprintf(q.request_id, sizeof(q.request_id), "%s", request_id);
+	look(q, see_event, &s);
+	return s;
+}
+
+/* I2, and no two attempts of one event at a time. */
+static void check_start(const struct proc *p)
+{
+	struct seen s = look_event(p->request_id);
+
+	for (size_t i = 0; i < n_procs; i++)
+		if (&procs[i] != p && procs[i].started && (procs[i].leader_alive || procs[i].child_alive) &&
+		    strcmp(procs[i].request_id, p->request_id) == 0)
+			fail("two attempts of %s overlap", p->request_id);
+	if (!s.there)
+		return;		/* a synchronous one */
+	if (s.row.state != INV_RUNNING || s.row.starts != p->attempt)
+		fail("I2: %s starts attempt %d, the row says %s %d", p->request_id, p->attempt, inv_state_name(s.row.state), s.row.starts);
+}
+
+static void check_forget(const struct proc *p)
+{
+	struct seen s = look_event(p->request_id);
+
+	if (s.there && s.row.state == INV_RUNNING && s.row.starts == p->attempt)
+		fail("the entry of %s attempt %d is forgotten before its outcome is durable", p->request_id, p->attempt);
+}
+
+/* ---- clients ----------------------------------------------------------------------------------------------- */
+
+static void on_accept(void *arg, const struct intake_reply *r)
+{
+	struct client *c = arg;
+
+	if (r->status == 202) {
+		struct seen s = look_event(c->request_id);
+
+		if (!s.there)
+			fail("I1: 202 for %s, and no row", c->request_id);
+		c->accepted = true;
+		note("%s (%s) accepted", c->request_id, c->function);
+	} else {
+		c->refused = true;
+	}
+}
+
+static void on_sync(void *arg, const struct intake_reply *r)
+{
+	sync_answered++;
+	if (r->status == 200 && (!r->outcome || r->outcome->kind == OUTCOME_INVALID))
+		fail("a sync answer without an outcome");
+}
+
+static void on_ended(void *arg, const struct intake_reply *r)
+{
+	struct client *c = arg;
+	struct seen s;
+
+	if (r->status != 200)
+		return;
+	s = look_event(c->request_id);
+	if (s.records != 1)
+		fail("the end of %s is told with %zu records stored", c->request_id, s.records);
+	c->ended = true;
+}
+
+static void client_call(void)
+{
+	struct arn_function fn = {};
+	CLEAN(blob_unrefp) struct blob *payload = blob_new("{\"n\":1}", 7);
+
+	snprintf(fn.name, sizeof(fn.name), "%s", funcs[rnd() % n_funcs]->name);
+	if (chance(15)) {
+		sync_asked++;
+		intake_invoke(the_engine, INTAKE_SYNC, &fn, payload, on_sync, NULL, NULL);
+	} else if (n_clients < EVENTS_MAX) {
+		struct client *c = &clients[n_clients++];
+
+		snprintf(c->function, sizeof(c->function), "%s", fn.name);
+		intake_invoke(the_engine, INTAKE_ASYNC, &fn, payload, on_accept, c, c->request_id);
+		if (chance(20))
+			intake_wait(the_engine, c->request_id, on_ended, c);
+	}
+}
+
+/* ---- daemons ----------------------------------------------------------------------------------------------- */
+
+static void daemon_start(void)
+{
+	struct engine_ports ports = {
+		.clock = &the_clock, .store = the_store, .launch = &the_launch, .observe = observing ? &the_observe : NULL,
+		.deliver = &the_deliver,
+	};
+	struct engine_config cfg = { .region = "us-east-1", .concurrency_max = 4, .queue_max = 1000, .inbox_max = 64, .record_fate = true };
+	struct err e = {};
+
+	generation++;
+	the_engine = engine_new(&ports, &cfg);
+	the_facts = intake_facts(the_engine);
+	the_deliveries = intake_deliveries(the_engine);
+	registry_swap(intake_registry(the_engine), funcs, n_funcs);
+	if (engine_start(the_engine, &e) < 0)
+		fail("start: %s", err_msg(&e));
+}
+
+static void daemon_crash(void)
+{
+	note("==== crash");
+	crashes++;
+	generation++;		/* nobody is told anything any more */
+	store_mem_crash(the_store);
+	for (size_t i = 0; i < n_sends; i++)
+		sends[i].pending = false;	/* sent or not: nobody will ever know */
+	engine_free(the_engine);
+	sync_asked = sync_answered = 0;
+	daemon_start();
+}
+
+/* ---- the end ----------------------------------------------------------------------------------------------- */
+
+struct queue_count { const char *queue; const char *request_id; int n; };
+
+static void see_counts(const struct store_result *res, void *arg)
+{
+	*(struct store_counts *)arg = res->counts;
+}
+
+struct totals { int64_t expected_messages, outbox_left; };
+
+static void check_end(void)
+{
+	struct store_counts counts = {};
+	int64_t open;
+
+	look((struct store_query){ .kind = STORE_Q_COUNTS }, see_counts, &counts);
+	open = counts.events[INV_QUEUED] + counts.events[INV_RUNNING] + counts.events[INV_WAITING] + counts.events[INV_ROUTING];
+	if (open)
+		fail("%" PRId64 " events are still open", open);
+	if (counts.records != counts.events[INV_DONE])
+		fail("I7: %" PRId64 " events ended, %" PRId64 " records", counts.events[INV_DONE], counts.records);
+	if (counts.outbox)
+		fail("I4: %" PRId64 " outbox rows left", counts.outbox);
+	for (size_t i = 0; i < n_clients; i++) {
+		struct client *c = &clients[i];
+		struct seen s = look_event(c->request_id);
+		const struct func *f = NULL;
+		int starts = 0;
+		char key[64];
+
+		for (size_t k = 0; k < n_funcs; k++)
+			if (strcmp(funcs[k]->name, c->function) == 0)
+				f = funcs[k];
+		for (size_t k = 0; k < n_procs; k++)
+			starts += procs[k].started && strcmp(procs[k].request_id, c->request_id) == 0;
+		if (c->accepted && !s.there)
+			fail("accepted %s is lost", c->request_id);
+		if (!s.there)
+			continue;
+		if (starts > 1 + f->retries_max)
+			fail("%s of %s ran %d times with %d retries", c->request_id, c->function, starts, f->retries_max);
+		if (s.row.state != INV_DONE || s.records != 1)
+			fail("%s ended %s with %zu records", c->request_id, inv_state_name(s.row.state), s.records);
+		if (s.row.attempts < starts)
+			fail("I5: %s started %d times and counts %d attempts", c->request_id, starts, s.row.attempts);
+		if (strcmp(c->function, "ok") == 0 && s.condition == COND_RETRIES_EXHAUSTED && crashes == 0)
+			fail("ok failed without a crash");
+		if (strcmp(c->function, "three") == 0 && s.condition == COND_SUCCESS)
+			fail("three succeeded");
+		if (strcmp(c->function, "hangs") == 0 && s.condition == COND_SUCCESS)
+			fail("hangs succeeded");
+		if (strcmp(c->function, "zero") == 0 && (s.condition != COND_ZERO_CONCURRENCY || starts))
+			fail("zero ran");
+		/* I4: what has a target outside was acknowledged at least once, under the one key. */
+		snprintf(key, sizeof(key), "%s:%s", c->request_id, s.condition == COND_SUCCESS ? "OnSuccess" : "OnFailure");
+		if ((s.condition == COND_SUCCESS ? f->on_success.kind : f->on_failure.kind) == TARGET_FILE && !strmap_get(&acked, key))
+			fail("%s was never delivered", key);
+	}
+	if (!crashes && sync_asked != sync_answered)
+		fail("%" PRId64 " sync calls, %" PRId64 " answers", sync_asked, sync_answered);
+}
+
+/* Every record went to its queue exactly once: messages hold one record per event and role. */
+static void see_messages(const struct store_result *res, void *arg)
+{
+	struct strmap *seen = arg;
+
+	for (size_t i = 0; i < res->n_messages; i++) {
+		const struct store_op_message *m = &res->messages[i];
+		const char *ctx, *id;
+		size_t n, n_id;
+		char *key;
+
+		if (strcmp(m->queue, "dead") == 0)
+			continue;
+		if (!json_valid(m->body->data, m->body->len, NULL) ||
+		    !json_member(m->body->data, m->body->len, "requestContext", &ctx, &n) ||
+		    !json_member(ctx, n, "requestId", &id, &n_id))
+			fail("a message that is no record: %s", m->body->data);
+		key = xasprintf("%s %.*s", m->queue, (int)n_id, id);
+		if (strmap_put(seen, key, key))
+			fail("I7: two messages for %s", key);
+	}
+}
+
+static void check_queues(void)
+{
+	static const char *const queues[] = { "done", "failed", "chained" };
+	struct strmap seen = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(queues); i++) {
+		struct store_query q = { .kind = STORE_Q_RECEIVE, .limit = 1000, .visibility_ms = 1000000000, .random = rnd() };
+
+		q.now_ms = sim_wall(NULL);
+		snprintf(q.queue, sizeof(q.queue), "%s", queues[i]);
+		look(q, see_messages, &seen);
+	}
+	for (size_t i = 0; i < seen.cap; i++)
+		free(seen.slots[i].value);
+	strmap_done(&seen);
+}
+
+/* ---- one run ----------------------------------------------------------------------------------------------- */
+
+static void run_seed(uint64_t seed)
+{
+	unsigned int crash_permille, store_fault_percent;
+	bool calm = false;
+	int steps;
+
+	the_seed = seed;
+	rng = seed * 0x9e3779b97f4a7c15ULL + 1;
+	for (int i = 0; i < 8; i++)
+		rnd();
+	now_ns = 1000 * NS_PER_S;
+	n_procs = n_sends = n_clients = 0;
+	crashes = sync_asked = sync_answered = 0;
+	memset(clients, 0, sizeof(clients));
+	observing = !chance(15);
+	launch_fault_percent = chance(30) ? 10 : 0;
+	store_fault_percent = chance(30) ? 5 : 0;
+	crash_permille = chance(60) ? 1 + (unsigned int)(rnd() % 10) : 0;
+	funcs_make();
+	the_store = store_mem_new();
+	daemon_start();
+
+	for (steps = 0; steps < STEPS_MAX; steps++) {
+		int64_t next, t;
+
+		if (!calm && n_clients >= EVENTS_MAX && rnd() % 400 == 0)
+			calm = true;
+		if (!calm && chance(10) && n_clients < EVENTS_MAX)
+			client_call();
+		if (!calm && rnd() % 1000 < crash_permille)
+			daemon_crash();
+		if (!calm && chance(store_fault_percent))
+			store_mem_fail_next(the_store, 1 + (int)(rnd() % 3), chance(50) ? -EIO : -ENOSPC);
+		next = kernel_run();
+		t = kernel_tell();
+		next = MIN(next, t);
+		t = deliveries_run();
+		next = MIN(next, t);
+		if (chance(70)) {
+			engine_turn(the_engine);
+			if (!calm && rnd() % 1000 < crash_permille)
+				daemon_crash();
+		}
+		if (chance(60) && store_mem_run(the_store))
+			continue;
+		if (engine_pending(the_engine))
+			continue;
+		t = engine_next_mono_ns(the_engine);
+		next = MIN(next, t);
+		t = engine_next_wall_ms(the_engine);
+		if (t != INT64_MAX)
+			next = MIN(next, (t - WALL_BASE_MS) * NS_PER_MS);
+		if (next == INT64_MAX) {
+			if (store_mem_run(the_store))
+				continue;
+			if (calm || n_clients >= EVENTS_MAX) {
+				engine_turn(the_engine);
+				if (engine_quiet(the_engine) && !engine_pending(the_engine) && !store_mem_run(the_store))
+					break;
+				continue;
+			}
+			next = now_ns + 1000000;
+		}
+		if (!calm && n_clients < EVENTS_MAX)
+			next = MIN(next, now_ns + (int64_t)(rnd() % 200000000));
+		now_ns = MAX(now_ns, next);
+	}
+	if (steps == STEPS_MAX)
+		fail("it does not come to rest");
+	check_end();
+	check_queues();
+
+	engine_free(the_engine);
+	the_store->ops->close(the_store);
+	for (size_t i = 0; i < n_funcs; i++)
+		func_unref(funcs[i]);
+	strmap_done(&acked);
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t seeds = 200, first = 1;
+	int64_t all_crashes = 0, started;
+
+	for (int i = 1; i < argc; i++) {
+		if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc)
+			seeds = strtoull(argv[++i], NULL, 10);
+		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
+			first = strtoull(argv[++i], NULL, 10), seeds = 1;
+		else if (strcmp(argv[i], "--verbose") == 0)
+			verbose = true;
+		else
+			return fprintf(stderr, "usage: sim [--seeds N] [--seed S] [--verbose]\n"), 2;
+	}
+	started = clock_mono_ns();
+	for (uint64_t s = first; s < first + seeds; s++) {
+		run_seed(s);
+		all_crashes += crashes;
+	}
+	printf("# sim: %" PRIu64 " seeds, %" PRId64 " crashes of the daemon, %.1f s\n", seeds, all_crashes,
+	       (double)(clock_mono_ns() - started) / 1e9);
+	printf("ok sim_%" PRIu64 "_seeds\n", seeds);
+	return 0;
+}

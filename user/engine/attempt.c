@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One attempt, from the claim to the outcome. The order of the launch is the engine's to keep, because launcher and
+ * observer do not know each other: leaf made → leaf watched → process cloned into it. At the end: pipes and files
+ * collected, the kernel's entry read once more, judged, then the leaf removed. The entry is forgotten only when the
+ * outcome is durable: until then it is what a restarted daemon would judge from.
+ */
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "engine/engine_int.h"
+#include "model/judge.h"
+
+void attempt_new(struct engine *e, struct inv *inv, struct func *f)
+{
+	struct env *env = XNEW(struct env);
+
+	assert(!inv->env);
+	env->func = func_ref(f);
+	env->inv = inv;
+	env->row.kill_grace_ms = f->kill_grace_ms;
+	inv->env = env;
+	inv->fn = dispatch_fn(e, inv->row.function);
+	inv->fn->running++;
+	e->running++;
+	e->stats.running_sync += inv->sync;
+	e->stats.attempts_started++;
+}
+
+/* Lambda's words after "REPORT RequestId: <id>\t". */
+static void report(struct engine *e, const struct env *env, const struct outcome *o)
+{
+	const struct evidence *ev = &env->ev;
+	int64_t from = ev->bpf.seen && ev->bpf.env.fork_ns ? (int64_t)ev->bpf.env.fork_ns : ev->started_ns;
+	double ms = (double)MAX(ev->ended_ns - from, (int64_t)0) / 1e6;
+	const char *type;
+	struct buf b = {};
+	size_t n;
+
+	if (o->kind == OUTCOME_TIMEOUT)
+		ms = env->func->timeout_ms;
+	buf_addf(&b, "Duration: %.2f ms\tBilled Duration: %" PRId64 " ms\tMemory Size: %d MB\t", ms,
+		 (int64_t)ms + (ms > (double)(int64_t)ms), env->func->memory_mb);
+	if (ev->cgroup.memory_peak)
+		buf_addf(&b, "Max Memory Used: %" PRIu64 " MB\t", (ev->cgroup.memory_peak + (1 << 20) - 1) >> 20);
+	if (o->kind == OUTCOME_TIMEOUT) {
+		buf_adds(&b, "Status: timeout");
+	} else if (o->kind != OUTCOME_SUCCESS) {
+		buf_adds(&b, "Status: error\tError Type: ");
+		if (o->payload && json_member(o->payload->data, o->payload->len, "errorType", &type, &n) && json_is_string(type, n))
+			json_add_decoded(&b, type, n);
+		else
+			buf_adds(&b, outcome_name(o->kind));
+	}
+	e->ports.log->ops->end(e->ports.log, env->cgroup_id, buf_str(&b));
+	buf_done(&b);
+}
+
+static void count(struct engine *e, const struct outcome *o)
+{
+	e->stats.by_outcome[o->kind]++;
+	e->stats.witness[o->witness]++;
+	e->stats.witnesses_disagree += o->witnesses_disagree;
+}
+
+static void settle_sync(struct engine *e, struct inv *inv, const char *fate)
+{
+	struct intake_reply r = {
+		.status = 200, .request_id = inv->row.request_id, .outcome = &inv->last, .fate = fate,
+	};
+
+	/* Nothing ran, and nobody will try again: that is our error, not the function's. */
+	if (inv->last.kind == OUTCOME_HOST)
+		r = (struct intake_reply){ .status = 500, .error_type = "ServiceException", .request_id = inv->row.request_id,
+					   .error_message = "The function could not be started.", .outcome = &inv->last, .fate = fate };
+	inv_reply(e, inv, &r);
+}
+
+static void settle_async(struct engine *e, struct inv *inv, const struct buf *fate, uint64_t cgroup_id)
+{
+	struct func *f = registry_get(e->registry, inv->row.function);
+	struct inv_event ev = {
+		.kind = INV_EV_OUTCOME, .outcome = &inv->last, .rnd = e->ports.clock->random64(e->ports.clock->self),
+	};
+	struct store_op *op = batch_op(e, STORE_OP_ATTEMPT_END);
+	int fx;
+
+	op->attempt.seq = inv->row.seq;
+	op->attempt.start = inv->row.starts;
+	op->attempt.started_at_ms = inv->started_at_ms;
+	op->attempt.ended_at_ms = now_wall(e);
+	op->attempt.outcome = inv->last.kind;
+	op->attempt.fate = blob_new(fate->data, fate->len);
+
+	fx = inv_step(&inv->row, f, &ev, now_wall(e));
+	assert(fx == INV_FX_WAIT || fx == INV_FX_ROUTE);
+	inv_track(e, inv, INV_RUNNING);
+	if (fx == INV_FX_ROUTE) {
+		route_event(e, inv, false);
+	} else {
+		batch_event_set(e, inv, inv->row.epoch);
+		sched_set(&e->wall, &inv->due, inv->row.due_at_ms);
+	}
+	if (cgroup_id)
+		batch_after(e, AFTER_FORGET, NULL, NULL, cgroup_id);
+}
+
+/* Evidence → outcome → what follows. ev NULL: the function is gone, there was nothing to start. */
+void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, int timeout_ms, uint64_t cgroup_id)
+{
+	static const struct evidence nothing;
+	struct judge_context ctx = { .request_id = inv->row.request_id, .timeout_ms = timeout_ms };
+	struct fate_input in = {
+		.attempt = inv->row.starts, .started_at_ms = inv->started_at_ms, .ev = ev ? ev : &nothing,
+		.outcome = &inv->last, .timeout_ms = timeout_ms,
+	};
+	struct buf fate = {};
+
+	outcome_done(&inv->last);
+	if (ev)
+		judge(ev, &ctx, &inv->last);
+	else
+		inv->last.kind = OUTCOME_NO_FUNCTION;
+	count(e, &inv->last);
+	fate_build(&fate, &in);
+	if (inv->fates.len)
+		buf_addc(&inv->fates, ',');
+	buf_add(&inv->fates, buf_str(&fate), fate.len);
+	if (inv->sync)
+		settle_sync(e, inv, buf_str(&fate));
+	else
+		settle_async(e, inv, &fate, cgroup_id);
+	buf_done(&fate);
+}
+
+/* The environment is GONE. Frees it; a synchronous invocation ends with it. */
+static void finish(struct engine *e, struct env *env)
+{
+	struct inv *inv = env->inv;
+	struct fn *fn = inv->fn;
+	bool sync = inv->sync;
+
+	assert(env->row.state == ENV_GONE);
+	if (env->proc && env->ev.started_ns)
+		e->ports.launch->ops->collect(e->ports.launch, env->proc, &env->ev.cgroup, &env->ev.out, &env->ev.error_report);
+	if (e->ports.observe && env->cgroup_id)
+		e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &env->ev.bpf);
+	if (env->ev.bpf.seen && env->ev.bpf.env.exit_ns)
+		env->ev.ended_ns = (int64_t)env->ev.bpf.env.exit_ns;
+	snprintf(env->ev.exec_path, sizeof(env->ev.exec_path), "%s", env->func->command[0]);
+
+	inv->env = NULL;
+	attempt_settle(e, inv, &env->ev, env->func->timeout_ms, env->cgroup_id);
+	if (e->ports.log && env->ev.started_ns)
+		report(e, env, &inv->last);
+
+	sched_cancel(&e->mono, &env->timer);
+	if (env->cgroup_id)
+		map_del(&e->envs, env->cgroup_id);
+	if (sync && e->ports.observe && env->cgroup_id)
+		e->ports.observe->ops->forget(e->ports.observe, env->cgroup_id);
+	if (env->proc)
+		e->ports.launch->ops->release(e->ports.launch, env->proc);
+	blob_unref(env->ev.out);
+	blob_unref(env->ev.error_report);
+	func_unref(env->func);
+	free(env);
+	e->stats.running_sync -= sync;
+	dispatch_released(e, fn);
+	if (sync)
+		inv_free(e, inv);
+}
+
+static void launch_failed(struct engine *e, struct env *env, const struct err *err)
+{
+	env->ev.launch_failed = true;
+	env->ev.started_ns = 0;
+	snprintf(env->ev.launch_error, sizeof(env->ev.launch_error), "%.250s", err_msg(err));
+	env_never_started(&env->row);
+	finish(e, env);
+}
+
+void attempt_launch(struct engine *e, struct inv *inv)
+{
+	struct env *env = inv->env;
+	struct func *f = env->func;
+	char arn[LIM_ARN_MAX + 1];
+	struct launch_spec spec = {
+		.func = f, .request_id = inv->row.request_id, .region = e->cfg.region, .function_arn = arn, .version = "$LATEST",
+		.deadline_wall_ms = now_wall(e) + f->timeout_ms, .attempt = inv->row.starts, .payload = inv->payload,
+	};
+	struct observe_spec watch = {
+		.function = inv->row.function, .request_id = inv->row.request_id, .attempt = inv->row.starts,
+		.timeout_ns = f->timeout_ms * NS_PER_MS,
+	};
+	struct err err = {};
+	void *twin;
+	int r;
+
+	arn_format_function(arn, sizeof(arn), e->cfg.region, inv->row.function, inv->row.qualifier);
+	snprintf(spec.name, sizeof(spec.name), "%c%" PRIu64 "-%d-%08x", inv->sync ? 's' : 'e',
+		 inv->sync ? e->next_handle++ : (uint64_t)inv->row.seq, inv->row.starts,
+		 (unsigned int)e->ports.clock->random64(e->ports.clock->self));
+	r = e->ports.launch->ops->prepare(e->ports.launch, &spec, &env->proc, &env->cgroup_id, &err);
+	if (r < 0)
+		return launch_failed(e, env, &err);
+	twin = map_put(&e->envs, env->cgroup_id, env);
+	assert(!twin);
+	watch.cgroup_id = env->cgroup_id;
+	if (e->ports.observe) {
+		r = e->ports.observe->ops->watch(e->ports.observe, &watch, &err);
+		if (r < 0)
+			return launch_failed(e, env, &err);
+	}
+	if (e->ports.log)
+		e->ports.log->ops->start(e->ports.log, env->cgroup_id, inv->row.function, inv->row.request_id, inv->row.starts);
+	env->ev.started_ns = now_mono(e);
+	r = e->ports.launch->ops->start(e->ports.launch, env->proc, &err);
+	if (r < 0)
+		return launch_failed(e, env, &err);
+	env_started(&env->row, env->ev.started_ns + watch.timeout_ns + (e->ports.observe ? ENGINE_TIMER_SLACK_NS : 0));
+	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
+}
+
+static void take_verdict(struct engine *e, struct env *env)
+{
+	struct judge_context ctx = { .request_id = env->inv->row.request_id, .timeout_ms = env->func->timeout_ms };
+	struct outcome o;
+
+	judge(&env->ev, &ctx, &o);
+	env->verdict = o.kind;
+	outcome_done(&o);
+	env->ev.verdict_ns = now_mono(e);
+}
+
+/* Feeds one fact and performs what follows. The environment may be gone afterwards. */
+static void feed(struct engine *e, struct env *env, const struct fact *f)
+{
+	struct port_launch *l = e->ports.launch;
+	bool in_grace = env->row.kill_at_ns != 0;
+	int fx = env_step(&env->row, &env->ev, f, now_mono(e));
+
+	if (fx & ENV_FX_VERDICT)
+		take_verdict(e, env);
+	if (fx & ENV_FX_TERM)
+		l->ops->term(l, env->proc);
+	if (fx & ENV_FX_KILL) {
+		if (f->kind == FACT_POPULATED)
+			env->ev.leftovers = l->ops->count(l, env->proc);
+		else if (f->kind == FACT_TIMER && in_grace)
+			env->ev.grace_survivors = l->ops->count(l, env->proc);
+		(void)l->ops->kill(l, env->proc, NULL);	/* env_step asks again while the leaf is not empty */
+	}
+	if (fx & ENV_FX_CHECK_EMPTY) {
+		int r = l->ops->populated(l, env->proc);
+		struct fact answer = {
+			.kind = r == 0 ? FACT_EMPTY : FACT_POPULATED, .cgroup_id = env->cgroup_id, .at_ns = now_mono(e),
+		};
+
+		feed(e, env, &answer);
+		return;
+	}
+	if (fx & ENV_FX_OVER) {
+		finish(e, env);
+		return;
+	}
+	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
+}
+
+void attempt_fact(struct engine *e, const struct fact *f)
+{
+	struct env *env = map_get(&e->envs, f->cgroup_id);
+
+	if (!env)
+		return;		/* late news of an environment that is over */
+	if (e->ports.observe && (f->kind == FACT_BPF_EXIT || f->kind == FACT_BPF_DEADLINE ||
+				 (f->kind == FACT_WAIT && !env->ev.verdict_known) || f->kind == FACT_EMPTY))
+		e->ports.observe->ops->read(e->ports.observe, f->cgroup_id, &env->ev.bpf);
+	feed(e, env, f);
+}
+
+void attempt_timers(struct engine *e)
+{
+	int64_t now = now_mono(e);
+	struct sched_node *n;
+
+	while ((n = sched_first(&e->mono)) && n->at <= now) {
+		struct env *env = container_of(n, struct env, timer);
+		struct fact f = { .kind = FACT_TIMER, .cgroup_id = env->cgroup_id, .at_ns = now };
+
+		sched_cancel(&e->mono, n);
+		/* The kernel's word on who was first: its timer, or the leader. */
+		if (e->ports.observe)
+			e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &env->ev.bpf);
+		feed(e, env, &f);
+	}
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine object: made, counted, freed. Its work is in turn.c, dispatch.c, attempt.c, route.c and recover.c. */
+#include <assert.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/engine_int.h"
+
+int64_t now_wall(struct engine *e)
+{
+	return e->ports.clock->wall_ms(e->ports.clock->self);
+}
+
+int64_t now_mono(struct engine *e)
+{
+	return e->ports.clock->mono_ns(e->ports.clock->self);
+}
+
+void new_uuid(struct engine *e, char out[ID_UUID_LEN + 1])
+{
+	uint64_t rnd[2] = { e->ports.clock->random64(e->ports.clock->self), e->ports.clock->random64(e->ports.clock->self) };
+
+	id_uuid(rnd, out);
+}
+
+struct engine *engine_new(const struct engine_ports *ports, const struct engine_config *cfg)
+{
+	struct engine *e = XNEW(struct engine);
+
+	assert(ports->clock && ports->store && ports->launch && ports->deliver);
+	assert(ports->store->ops->version == PORT_STORE_VERSION);
+	assert(ports->launch->ops->version == PORT_LAUNCH_VERSION);
+	assert(!ports->observe || ports->observe->ops->version == PORT_OBSERVE_VERSION);
+	assert(ports->deliver->ops->version == PORT_DELIVER_VERSION);
+	assert(cfg->concurrency_max > 0 && cfg->queue_max > 0 && cfg->inbox_max > 0);
+	e->ports = *ports;
+	e->cfg = *cfg;
+	e->registry = registry_new();
+	e->filling = XNEW(struct turn_batch);
+	list_init(&e->fns_ready);
+	list_init(&e->deliveries_due);
+	e->next_seq = 1;
+	e->next_handle = 1;
+	return e;
+}
+
+struct inv *inv_new(void)
+{
+	struct inv *inv = XNEW(struct inv);
+
+	list_init(&inv->ready);
+	list_init(&inv->waiters);
+	return inv;
+}
+
+void inv_reply(struct engine *e, struct inv *inv, const struct intake_reply *r)
+{
+	intake_reply_fn reply = inv->reply;
+
+	if (!inv->handle)
+		return;
+	map_del(&e->callers, inv->handle);
+	inv->handle = 0;
+	inv->reply = NULL;
+	reply(inv->arg, r);
+}
+
+void inv_waiters_reply(struct engine *e, struct inv *inv, const struct intake_reply *r)
+{
+	list_for_each_safe(pos, tmp, &inv->waiters) {
+		struct waiter *w = list_entry(pos, struct waiter, link);
+
+		list_del(pos);
+		map_del(&e->waits, w->handle);
+		if (w->reply)
+			w->reply(w->arg, r);
+		free(w);
+	}
+}
+
+void inv_free(struct engine *e, struct inv *inv)
+{
+	if (!inv)
+		return;
+	if (inv->handle)
+		map_del(&e->callers, inv->handle);
+	sched_cancel(&e->wall, &inv->due);
+	list_del(&inv->ready);
+	list_for_each_safe(pos, tmp, &inv->waiters) {
+		struct waiter *w = list_entry(pos, struct waiter, link);
+
+		map_del(&e->waits, w->handle);
+		list_del(pos);
+		free(w);
+	}
+	if (strmap_get(&e->by_request, inv->row.request_id) == inv)
+		strmap_del(&e->by_request, inv->row.request_id);
+	blob_unref(inv->payload);
+	outcome_done(&inv->last);
+	buf_done(&inv->fates);
+	free(inv);
+}
+
+void inv_track(struct engine *e, struct inv *inv, int was_state)
+{
+	int64_t *count[INV_MAX] = {
+		[INV_QUEUED] = &e->stats.queued, [INV_RUNNING] = &e->stats.running,
+		[INV_WAITING] = &e->stats.waiting, [INV_ROUTING] = &e->stats.routing,
+	};
+
+	if (inv->sync)
+		return;
+	if (was_state < 0)
+		strmap_put(&e->by_request, inv->row.request_id, inv);
+	else if (count[was_state])
+		--*count[was_state];
+	if (count[inv->row.state])
+		++*count[inv->row.state];
+}
+
+struct registry *intake_registry(struct engine *e)
+{
+	return e->registry;
+}
+
+void engine_stats(const struct engine *e, struct engine_stats *ret)
+{
+	*ret = e->stats;
+	ret->environments = (int64_t)e->envs.len;
+	ret->draining = e->draining;
+}
+
+void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg)
+{
+	map_for_each(&e->envs, i, v) {
+		const struct env *env = v;
+		struct engine_env_info info = {
+			.cgroup_id = env->cgroup_id, .function = env->inv->row.function, .request_id = env->inv->row.request_id,
+			.state = env_state_name(env->row.state), .attempt = env->inv->row.starts, .sync = env->inv->sync,
+			.started_ns = env->ev.started_ns, .deadline_ns = env->ev.started_ns + env->func->timeout_ms * 1000000LL,
+		};
+		each(arg, &info);
+	}
+}
+
+void engine_drain(struct engine *e)
+{
+	e->draining = true;
+}
+
+void engine_stop(struct engine *e)
+{
+	e->draining = true;
+	map_for_each(&e->envs, i, v) {
+		struct env *env = v;
+
+		if (env_interrupt(&env->row, &env->ev, now_mono(e)) & ENV_FX_KILL)
+			(void)e->ports.launch->ops->kill(e->ports.launch, env->proc, NULL);
+		sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
+	}
+}
+
+bool engine_quiet(const struct engine *e)
+{
+	return !e->envs.len && !e->flying && !e->filling->store.n && !e->n_inbox && !e->deliveries_under_way;
+}
+
+void engine_functions_changed(struct engine *e)
+{
+	/* Limits may have moved: everybody with work gets another look. */
+	for (size_t i = 0; i < e->fns.cap; i++) {
+		struct fn *fn = e->fns.slots[i].value;
+
+		if (fn && !list_empty(&fn->ready) && list_empty(&fn->turn))
+			list_add_tail(&e->fns_ready, &fn->turn);
+	}
+}
+
+static void batch_free(struct turn_batch *t)
+{
+	if (!t)
+		return;
+	store_batch_done(&t->store);
+	free(t->after);
+	free(t);
+}
+
+struct engine *engine_free(struct engine *e)
+{
+	if (!e)
+		return NULL;
+	/* The store was closed before us: nobody will call back about `flying`, which is ours to free. */
+	map_for_each(&e->envs, i, v) {
+		struct env *env = v;	/* its process may live on: that is for the next start to reap */
+
+		if (env->inv->sync)
+			inv_free(e, env->inv);
+		if (e->ports.launch && env->proc)
+			e->ports.launch->ops->release(e->ports.launch, env->proc);
+		func_unref(env->func);
+		blob_unref(env->ev.out);
+		blob_unref(env->ev.error_report);
+		free(env);
+	}
+	while (e->by_request.len)
+		for (size_t i = 0; i < e->by_request.cap; i++)
+			if (e->by_request.slots[i].value) {
+				inv_free(e, e->by_request.slots[i].value);
+				break;
+			}
+	for (size_t i = 0; i < e->n_inbox; i++) {
+		if (e->inbox[i].kind == MSG_INVOKE)
+			inv_free(e, e->inbox[i].invoke.inv);
+		else if (e->inbox[i].kind == MSG_WAIT)
+			free(e->inbox[i].wait.w);
+	}
+	free(e->inbox);
+	map_for_each(&e->deliveries, i, v)
+		delivery_free(v);
+	for (size_t i = 0; i < e->fns.cap; i++)
+		free(e->fns.slots[i].value);
+	batch_free(e->filling);
+	batch_free(e->flying);
+	strmap_done(&e->by_request);
+	strmap_done(&e->fns);
+	map_done(&e->callers);
+	map_done(&e->waits);
+	map_done(&e->envs);
+	map_done(&e->deliveries);
+	sched_done(&e->wall);
+	sched_done(&e->wall_deliveries);
+	sched_done(&e->mono);
+	registry_free(e->registry);
+	free(e);
+	return NULL;
+}

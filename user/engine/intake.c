@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The doors' side: copy into the inbox, return. No rule runs here. */
+#include "engine/intake.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/engine_int.h"
+
+static struct msg *post(struct engine *e, enum msg_kind kind)
+{
+	struct msg *m;
+
+	if (e->n_inbox == e->cap_inbox) {
+		e->cap_inbox = e->cap_inbox ? e->cap_inbox * 2 : 64;
+		e->inbox = xrealloc(e->inbox, e->cap_inbox * sizeof(*e->inbox));
+	}
+	m = &e->inbox[e->n_inbox++];
+	memset(m, 0, sizeof(*m));
+	m->kind = kind;
+	return m;
+}
+
+uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn_function *fn, struct blob *payload,
+		       intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+{
+	struct inv *inv = inv_new();
+	struct msg *m;
+
+	assert(e && fn && reply);
+	memcpy(inv->row.function, fn->name, sizeof(inv->row.function));
+	memcpy(inv->row.qualifier, fn->qualifier, sizeof(inv->row.qualifier));
+	new_uuid(e, inv->row.request_id);
+	inv->payload = blob_ref(payload);
+	inv->sync = type != INTAKE_ASYNC;
+	inv->reply = reply;
+	inv->arg = arg;
+	inv->handle = e->next_handle++;
+	map_put(&e->callers, inv->handle, inv);
+	if (ret_request_id)
+		memcpy(ret_request_id, inv->row.request_id, ID_UUID_LEN + 1);
+
+	m = post(e, MSG_INVOKE);
+	m->invoke.type = type;
+	m->invoke.inv = inv;
+	m->invoke.overflow = e->invokes_in_inbox >= (size_t)e->cfg.inbox_max;
+	if (m->invoke.overflow)
+		inv->payload = blob_unref(inv->payload);	/* a refusal does not hold megabytes */
+	e->invokes_in_inbox++;
+	return inv->handle;
+}
+
+uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	struct waiter *w = XNEW(struct waiter);
+	struct msg *m = post(e, MSG_WAIT);
+
+	list_init(&w->link);
+	w->handle = e->next_handle++;
+	w->reply = reply;
+	w->arg = arg;
+	map_put(&e->waits, w->handle, w);
+	m->wait.w = w;
+	snprintf(m->wait.request_id, sizeof(m->wait.request_id), "%s", request_id);
+	return w->handle;
+}
+
+void intake_abandon(struct engine *e, uint64_t handle)
+{
+	struct inv *inv = map_del(&e->callers, handle);
+	struct waiter *w = map_get(&e->waits, handle);
+
+	if (inv) {
+		inv->handle = 0;
+		inv->reply = NULL;
+	}
+	if (w)
+		w->reply = NULL;	/* freed with the event it waits for, or when its message is handled */
+}
+
+static void post_fact(void *self, const struct fact *f)
+{
+	struct msg *m = post(self, MSG_FACT);
+
+	m->fact = *f;
+}
+
+static void pass_output(void *self, uint64_t cgroup_id, const char *data, size_t len)
+{
+	struct engine *e = self;
+
+	if (e->ports.log)
+		e->ports.log->ops->output(e->ports.log, cgroup_id, data, len);
+}
+
+struct fact_sink intake_facts(struct engine *e)
+{
+	return (struct fact_sink){ .self = e, .fact = post_fact, .output = pass_output };
+}
+
+static void post_delivered(void *self, int64_t seq, enum outbox_role role, enum delivered how, const char *why)
+{
+	struct msg *m = post(self, MSG_DELIVERED);
+
+	m->delivered.seq = seq;
+	m->delivered.role = role;
+	m->delivered.how = how;
+	snprintf(m->delivered.why, sizeof(m->delivered.why), "%s", why ? why : "");
+}
+
+struct deliver_sink intake_deliveries(struct engine *e)
+{
+	return (struct deliver_sink){ .self = e, .delivered = post_delivered };
+}

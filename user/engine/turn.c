@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon in four steps, again and again:
+ *
+ *   collect   adapters' call-backs have posted into the inbox (the loop did that, we only take it)
+ *   decide    pure steps; everything durable goes into the batch being filled
+ *   commit    the batch is given to the store, one at a time: while it is being made durable the next one fills,
+ *             which is all there is to group commit
+ *   act       when the store has answered, in the order decided: replies (I1), launches (I2), sends (I4), forgetting
+ *
+ * Synchronous invocations have no row and do not wait for a commit.
+ *
+ * I8: a batch that could not be committed is kept and tried again every second; nothing of it is acted upon, no new
+ * event is accepted and nothing new is started meanwhile. What runs is supervised as ever: its end waits in the next
+ * batch.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engine/engine_int.h"
+
+struct store_op *batch_op(struct engine *e, enum store_op_kind kind)
+{
+	return store_batch_add(&e->filling->store, kind);
+}
+
+void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id)
+{
+	struct turn_batch *t = e->filling;
+
+	if (t->n_after == t->cap_after) {
+		t->cap_after = t->cap_after ? t->cap_after * 2 : 16;
+		t->after = xrealloc(t->after, t->cap_after * sizeof(*t->after));
+	}
+	t->after[t->n_after++] = (struct after){ kind, inv, d, cgroup_id };
+}
+
+void batch_event_set(struct engine *e, const struct inv *inv, uint32_t epoch_was)
+{
+	struct store_op *op = batch_op(e, STORE_OP_EVENT_SET);
+
+	op->event.row = inv->row;
+	op->event.epoch_was = epoch_was;
+}
+
+/* ---- act --------------------------------------------------------------------------------------------------- */
+
+static void act(struct engine *e, const struct after *a)
+{
+	switch (a->kind) {
+	case AFTER_ACCEPTED:
+		inv_reply(e, a->inv, &(struct intake_reply){ .status = 202, .request_id = a->inv->row.request_id });
+		break;
+	case AFTER_LAUNCH:
+		attempt_launch(e, a->inv);
+		break;
+	case AFTER_FORGET:
+		if (e->ports.observe)
+			e->ports.observe->ops->forget(e->ports.observe, a->cgroup_id);
+		break;
+	case AFTER_SETTLED:
+		inv_waiters_reply(e, a->inv, &(struct intake_reply){ .status = 200, .request_id = a->inv->row.request_id });
+		break;
+	case AFTER_SEND:
+		list_add_tail(&e->deliveries_due, &a->delivery->queue);
+		break;
+	case AFTER_ENDED:
+		inv_free(e, a->inv);
+		break;
+	}
+}
+
+static void batch_landed(struct store_batch *b, int result, const struct err *err)
+{
+	struct engine *e = b->arg;
+
+	assert(e->flying && !e->flown && b == &e->flying->store);
+	e->flown = true;
+	e->flown_result = result;
+	e->flown_err = err && result < 0 ? *err : (struct err){};
+}
+
+static void release_flown(struct engine *e)
+{
+	struct turn_batch *t = e->flying;
+
+	e->flown = false;
+	if (e->flown_result < 0) {
+		e->stats.commit_failures++;
+		e->stats.stale += e->flown_result == -ESTALE;
+		e->stats.in_doubt = true;
+		snprintf(e->stats.doubt_why, sizeof(e->stats.doubt_why), "%.250s", err_msg(&e->flown_err));
+		e->commit_retry_at_ns = now_mono(e) + ENGINE_COMMIT_RETRY_NS;
+		return;
+	}
+	e->stats.in_doubt = false;
+	e->stats.doubt_why[0] = '\0';
+	e->stats.commits++;
+	e->stats.ops_committed += (int64_t)t->store.n;
+	e->flying = NULL;
+	for (size_t i = 0; i < t->n_after; i++)
+		act(e, &t->after[i]);
+	store_batch_done(&t->store);
+	free(t->after);
+	free(t);
+}
+
+/* ---- commit ------------------------------------------------------------------------------------------------ */
+
+static void fly(struct engine *e)
+{
+	e->flying->store.arg = e;
+	e->flying->store.done = batch_landed;
+	e->ports.store->ops->apply(e->ports.store, &e->flying->store);
+}
+
+static void commit(struct engine *e)
+{
+	if (e->commit_retry_at_ns) {
+		if (now_mono(e) < e->commit_retry_at_ns)
+			return;
+		e->commit_retry_at_ns = 0;
+		fly(e);
+		return;
+	}
+	if (e->flying || !e->filling->store.n)
+		return;
+	e->flying = e->filling;
+	e->filling = XNEW(struct turn_batch);
+	fly(e);
+}
+
+/* ---- decide ------------------------------------------------------------------------------------------------ */
+
+static void refuse(struct engine *e, struct inv *inv, int status, const char *type, const char *reason, const char *message)
+{
+	struct intake_reply r = {
+		.status = status, .error_type = type, .error_reason = reason, .error_message = message,
+		.request_id = inv->row.request_id,
+	};
+
+	e->stats.refused++;
+	e->stats.throttled += status == 429;
+	inv_reply(e, inv, &r);
+	inv_free(e, inv);
+}
+
+static void on_async(struct engine *e, struct inv *inv)
+{
+	int64_t open = e->stats.queued + e->stats.running + e->stats.waiting + e->stats.routing;
+	char message[320];
+
+	if (e->stats.in_doubt) {
+		snprintf(message, sizeof(message), "The event store is in doubt: %s", e->stats.doubt_why);
+		refuse(e, inv, 503, "ServiceException", NULL, message);
+	} else if (open >= e->cfg.queue_max) {
+		refuse(e, inv, 429, "TooManyRequestsException", "CallerRateLimitExceeded", "Rate Exceeded.");
+	} else {
+		dispatch_accept(e, inv);
+		batch_after(e, AFTER_ACCEPTED, inv, NULL, 0);
+	}
+}
+
+static void on_invoke(struct engine *e, const struct msg *m)
+{
+	struct inv *inv = m->invoke.inv;
+	char message[LIM_ARN_MAX + 64], arn[LIM_ARN_MAX + 1];
+
+	if (m->invoke.overflow)
+		return refuse(e, inv, 429, "TooManyRequestsException", "CallerRateLimitExceeded", "Rate Exceeded.");
+	if (e->draining)
+		return refuse(e, inv, 503, "ServiceException", NULL, "The service is stopping.");
+	if (!registry_get(e->registry, inv->row.function) ||
+	    (inv->row.qualifier[0] && strcmp(inv->row.qualifier, "$LATEST") != 0)) {
+		arn_format_function(arn, sizeof(arn), e->cfg.region, inv->row.function,
+				    inv->row.qualifier[0] ? inv->row.qualifier : "$LATEST");
+		snprintf(message, sizeof(message), "Function not found: %s", arn);
+		return refuse(e, inv, 404, "ResourceNotFoundException", NULL, message);
+	}
+	if (m->invoke.type == INTAKE_DRY_RUN) {
+		inv_reply(e, inv, &(struct intake_reply){ .status = 204, .request_id = inv->row.request_id });
+		inv_free(e, inv);
+	} else if (m->invoke.type == INTAKE_ASYNC) {
+		on_async(e, inv);
+	} else {
+		struct intake_reply refusal = {};
+
+		if (!dispatch_sync(e, inv, &refusal))
+			refuse(e, inv, refusal.status, refusal.error_type, refusal.error_reason, refusal.error_message);
+	}
+}
+
+static void on_wait(struct engine *e, const struct msg *m)
+{
+	struct waiter *w = m->wait.w;
+	struct inv *inv = strmap_get(&e->by_request, m->wait.request_id);
+
+	if (inv && w->reply) {
+		list_add_tail(&inv->waiters, &w->link);
+		return;
+	}
+	map_del(&e->waits, w->handle);
+	if (w->reply)
+		w->reply(w->arg, &(struct intake_reply){ .status = 404, .error_type = "ResourceNotFoundException",
+							 .error_message = "not open", .request_id = m->wait.request_id });
+	free(w);
+}
+
+static void handle(struct engine *e, const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_INVOKE:
+		on_invoke(e, m);
+		break;
+	case MSG_WAIT:
+		on_wait(e, m);
+		break;
+	case MSG_FACT:
+		attempt_fact(e, &m->fact);
+		break;
+	case MSG_DELIVERED:
+		route_delivered(e, m->delivered.seq, m->delivered.role, m->delivered.how, m->delivered.why);
+		break;
+	}
+}
+
+static void handle_inbox(struct engine *e)
+{
+	/* What handling posts is for the next turn: the inbox is taken as it stands. */
+	struct msg *inbox = e->inbox;
+	size_t n = e->n_inbox;
+
+	e->inbox = NULL;
+	e->n_inbox = e->cap_inbox = 0;
+	e->invokes_in_inbox = 0;
+	for (size_t i = 0; i < n; i++)
+		handle(e, &inbox[i]);
+	if (!e->inbox) {		/* keep the memory for the next turn, unless a burst made it large */
+		e->inbox = inbox;
+		e->cap_inbox = n ? n : 1;
+		if (n > 4096) {
+			free(e->inbox);
+			e->inbox = NULL;
+			e->cap_inbox = 0;
+		}
+	} else {
+		free(inbox);
+	}
+}
+
+static bool at_limit(struct engine *e, const struct inv *inv)
+{
+	const struct func *f = registry_get(e->registry, inv->row.function);
+	const struct fn *fn = strmap_get(&e->fns, inv->row.function);
+
+	return e->running >= e->cfg.concurrency_max ||
+	       (f && f->reserved_concurrency > 0 && fn && fn->running >= f->reserved_concurrency);
+}
+
+static void due_events(struct engine *e)
+{
+	int64_t now = now_wall(e);
+	struct sched_node *n;
+
+	while ((n = sched_first(&e->wall)) && n->at <= now) {
+		struct inv *inv = container_of(n, struct inv, due);
+		struct func *f = registry_get(e->registry, inv->row.function);
+		int was = (int)inv->row.state, fx;
+
+		sched_cancel(&e->wall, n);
+		fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_EXPIRE }, now);
+		if (fx < 0)
+			fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_DUE }, now);
+		if (fx < 0) {	/* the definition's age limit was raised meanwhile */
+			sched_set(&e->wall, n, inv->row.state == INV_WAITING ? inv->row.due_at_ms
+									     : inv_expires_at_ms(&inv->row, f));
+			if (n->at <= now)
+				sched_set(&e->wall, n, now + 1000);
+			continue;
+		}
+		inv_track(e, inv, was);
+		if (fx & INV_FX_ROUTE) {
+			bool throttled = at_limit(e, inv);
+
+			dispatch_forget(e, inv);
+			route_event(e, inv, throttled);
+		} else {
+			/* WAITING with its time come is QUEUED to whoever reads the row: nothing to write. */
+			dispatch_enqueue(e, inv);
+		}
+	}
+	while ((n = sched_first(&e->wall_deliveries)) && n->at <= now) {
+		sched_cancel(&e->wall_deliveries, n);
+		route_due(e, container_of(n, struct delivery, due));
+	}
+}
+
+void engine_turn(struct engine *e)
+{
+	if (e->flown)
+		release_flown(e);
+	handle_inbox(e);
+	attempt_timers(e);
+	due_events(e);
+	dispatch_all(e);
+	route_pump(e);
+	commit(e);
+}
+
+bool engine_pending(const struct engine *e)
+{
+	return e->flown || e->n_inbox || (!e->flying && !e->commit_retry_at_ns && e->filling->store.n);
+}
+
+int64_t engine_next_wall_ms(const struct engine *e)
+{
+	return MIN(sched_next(&e->wall), sched_next(&e->wall_deliveries));
+}
+
+int64_t engine_next_mono_ns(const struct engine *e)
+{
+	int64_t t = sched_next(&e->mono);
+
+	return e->commit_retry_at_ns ? MIN(t, e->commit_retry_at_ns) : t;
+}
