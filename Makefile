@@ -37,13 +37,12 @@ B ?= build$(if $(variant),/$(subst $(space),-,$(variant)))
 PKGS := libsystemd sqlite3 libcurl libmicrohttpd libcjson libbpf
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iuser -I$(B)/bpf
 CFLAGS ?= -O2 -g
+comma := ,
 WARN := -Wall -Wextra -Werror -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter
-# By name: its comma would end the argument of $(if).
-SANITIZE := -fsanitize=address,undefined
-ALL_CFLAGS = -std=gnu17 $(WARN) -fno-strict-aliasing -fstack-protector-strong $(CFLAGS) $(if $(SAN),$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+ALL_CFLAGS = -std=gnu17 $(WARN) -fno-strict-aliasing -fstack-protector-strong $(CFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 ALL_CPPFLAGS = $(CPPFLAGS) $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
-ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),$(SANITIZE)) -Wl,-z,relro,-z,now
+ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=address$(comma)undefined) -Wl,-z,relro,-z,now
 
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 BPF_CFLAGS := -g -O2 -target bpf -D__TARGET_ARCH_$(ARCH) -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter

@@ -1,0 +1,1779 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One suite for every store engine: each case runs against SQLite on a temporary file and against the one in memory.
+ * reopen() in a case proves durability: SQLite closes and opens its file, memory loses all that was not applied.
+ */
+#include "lib/test.h"
+
+#include <errno.h>
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <systemd/sd-event.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/mem.h"
+#include "engine/port_store.h"
+#include "store/store_mem.h"
+#include "store/store_row.h"
+#include "store/store_sqlite.h"
+
+static bool on_disk;			/* the engine under test */
+static struct port_store *the_store;
+static sd_event *the_loop;
+static char the_dir[64], the_path[96];
+
+/* ---- the engines ------------------------------------------------------------------------------------------- */
+
+static void open_disk(void)
+{
+	struct err e = {};
+
+	if (store_sqlite_open(the_loop, the_path, &the_store, &e) < 0)
+		FAIL("open: %s", err_msg(&e));
+}
+
+static void set_up(bool disk)
+{
+	on_disk = disk;
+	if (!disk) {
+		the_store = store_mem_new();
+		return;
+	}
+	snprintf(the_dir, sizeof(the_dir), "%s/fated-store-XXXXXX", getenv("TMPDIR") ?: "/tmp");
+	CHECK(mkdtemp(the_dir));
+	snprintf(the_path, sizeof(the_path), "%s/state.db", the_dir);
+	CHECK(sd_event_new(&the_loop) >= 0);
+	open_disk();
+}
+
+static void remove_dir(void)
+{
+	static const char *const tails[] = { "", "-wal", "-shm", "-lock", "-journal" };
+	char name[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+		snprintf(name, sizeof(name), "%s%s", the_path, tails[i]);
+		(void)unlink(name);
+	}
+	if (rmdir(the_dir) < 0)
+		FAIL("%s is not empty", the_dir);
+}
+
+static void tear_down(void)
+{
+	if (the_store)
+		the_store->ops->close(the_store);
+	the_store = NULL;
+	if (!on_disk)
+		return;
+	the_loop = sd_event_unref(the_loop);
+	remove_dir();
+}
+
+static void reopen(void)
+{
+	if (!on_disk) {
+		store_mem_crash(the_store);
+		return;
+	}
+	the_store->ops->close(the_store);
+	the_store = NULL;
+	open_disk();
+}
+
+/* One thing happens. */
+static void turn(void)
+{
+	if (on_disk)
+		CHECK(sd_event_run(the_loop, 60 * 1000000ull) > 0);	/* a minute: the end of a hung test, not a time to wait */
+	else
+		CHECK(store_mem_run(the_store));
+}
+
+/* ---- batches ----------------------------------------------------------------------------------------------- */
+
+struct sent { struct store_batch b; bool done; int result; char msg[512]; int order; };
+static int reports;
+
+static void sent_done(struct store_batch *b, int result, const struct err *e)
+{
+	struct sent *s = b->arg;
+
+	s->done = true;
+	s->result = result;
+	s->order = reports++;
+	snprintf(s->msg, sizeof(s->msg), "%s", result < 0 ? err_msg(e) : "");
+}
+
+static void give(struct sent *s)
+{
+	s->done = false;
+	s->b.arg = s;
+	s->b.done = sent_done;
+	the_store->ops->apply(the_store, &s->b);
+}
+
+static int await(struct sent *s)
+{
+	while (!s->done)
+		turn();
+	return s->result;
+}
+
+/* Gives, waits, and clears. */
+static int apply(struct sent *s)
+{
+	int r;
+
+	give(s);
+	CHECK(!s->done);	/* never from within apply() */
+	r = await(s);
+	store_batch_done(&s->b);
+	return r;
+}
+
+static struct blob *text(const char *t)
+{
+	return blob_new(t, strlen(t));
+}
+
+static void uuid_of(int64_t n, char out[ID_UUID_LEN + 1])
+{
+	snprintf(out, ID_UUID_LEN + 1, "%08x-0000-4000-8000-000000000000", (unsigned int)n);
+}
+
+static struct inv_row row_of(int64_t seq)
+{
+	struct inv_row row = { .seq = seq, .state = INV_QUEUED, .accepted_at_ms = 1700000000000 + seq };
+
+	uuid_of(seq, row.request_id);
+	snprintf(row.function, sizeof(row.function), "%s", seq % 3 == 0 ? "third" : "resize");
+	snprintf(row.qualifier, sizeof(row.qualifier), "%s", seq % 2 ? "$LATEST" : "");
+	return row;
+}
+
+static void event_put(struct sent *s, int64_t seq, struct blob *payload)
+{
+	struct store_op *op = store_batch_add(&s->b, STORE_OP_EVENT_PUT);
+
+	op->event.row = row_of(seq);
+	op->event.payload = payload;
+}
+
+static struct inv_row *event_set(struct sent *s, struct inv_row row, uint32_t epoch_was)
+{
+	struct store_op *op = store_batch_add(&s->b, STORE_OP_EVENT_SET);
+
+	op->event.row = row;
+	op->event.epoch_was = epoch_was;
+	return &op->event.row;
+}
+
+static void event_state(struct sent *s, int64_t seq, enum inv_state state, enum inv_condition condition)
+{
+	struct inv_row *row = event_set(s, row_of(seq), 0);
+
+	row->state = state;
+	row->condition = condition;
+}
+
+static void attempt_put(struct sent *s, int64_t seq, int start, int64_t at_ms)
+{
+	struct store_op *op = store_batch_add(&s->b, STORE_OP_ATTEMPT_PUT);
+
+	op->attempt.seq = seq;
+	op->attempt.start = start;
+	op->attempt.started_at_ms = at_ms;
+}
+
+static void attempt_end(struct sent *s, int64_t seq, int start, enum outcome_kind outcome, const char *fate)
+{
+	struct store_op *op = store_batch_add(&s->b, STORE_OP_ATTEMPT_END);
+
+	op->attempt.seq = seq;
+	op->attempt.start = start;
+	op->attempt.ended_at_ms = 5000 + start;
+	op->attempt.outcome = outcome;
+	op->attempt.fate = fate ? text(fate) : NULL;
+}
+
+static void record_put(struct sent *s, int64_t seq, enum inv_condition condition, const char *body)
+{
+	struct store_op *op = store_batch_add(&s->b, STORE_OP_RECORD_PUT);
+	struct inv_row row = row_of(seq);
+
+	op->record.seq = seq;
+	memcpy(op->record.request_id, row.request_id, sizeof(row.request_id));
+	memcpy(op->record.function, row.function, sizeof(row.function));
+	op->record.condition = condition;
+	op->record.at_ms = 9000 + seq;
+	op->record.body = text(body);
+}
+
+static struct store_op_outbox *outbox_op(struct sent *s, enum store_op_kind kind, int64_t seq, enum outbox_role role)
+{
+	struct store_op *op = store_batch_add(&s->b, kind);
+
+	op->outbox.seq = seq;
+	op->outbox.role = role;
+	return &op->outbox;
+}
+
+static void outbox_put(struct sent *s, int64_t seq, enum outbox_role role, int64_t due_at_ms)
+{
+	struct store_op_outbox *o = outbox_op(s, STORE_OP_OUTBOX_PUT, seq, role);
+	struct inv_row row = row_of(seq);
+
+	snprintf(o->target, sizeof(o->target), "file:/var/log/%d", (int)role);
+	snprintf(o->key, sizeof(o->key), "%s:%s", row.request_id, outbox_role_name(role));
+	o->due_at_ms = due_at_ms;
+	o->body = text("{\"version\":\"1.0\"}");
+	o->attributes = role == ROLE_DEAD_LETTER ? text("{\"ErrorCode\":{}}") : NULL;
+}
+
+static void message_put(struct sent *s, const char *queue, int64_t n, const char *body)
+{
+	struct store_op *op = store_batch_add(&s->b, STORE_OP_MESSAGE_PUT);
+
+	snprintf(op->message.queue, sizeof(op->message.queue), "%s", queue);
+	uuid_of(n, op->message.id);
+	op->message.body = text(body);
+	op->message.attributes = n % 2 ? NULL : text("{}");
+	op->message.sent_at_ms = 100 + n;
+}
+
+static void must(struct sent *s)
+{
+	if (apply(s) < 0)
+		FAIL("batch: %s", s->msg);
+}
+
+static void put_events(int64_t from, int64_t to)
+{
+	struct sent s = {};
+
+	for (int64_t seq = from; seq <= to; seq++)
+		event_put(&s, seq, text("{}"));
+	must(&s);
+}
+
+/* ---- queries ----------------------------------------------------------------------------------------------- */
+
+/* An answer, kept. */
+struct answer { struct store_result res; bool done; int result; char msg[512]; int order; };
+
+static void answer_done(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e)
+{
+	struct answer *a = arg;
+
+	a->done = true;
+	a->result = result;
+	a->order = reports++;
+	snprintf(a->msg, sizeof(a->msg), "%s", result < 0 ? err_msg(e) : "");
+	/* Steal the arrays: the call-back's are borrowed, so copy them, with references. */
+	a->res = *res;
+	blob_ref(a->res.payload);
+#define KEEP(arr, n) do { \
+	__typeof__(a->res.arr) copy = a->res.n ? malloc(a->res.n * sizeof(*copy)) : NULL; \
+	if (a->res.n) \
+		memcpy(copy, a->res.arr, a->res.n * sizeof(*copy)); \
+	a->res.arr = copy; } while (0)
+	KEEP(events, n_events);
+	KEEP(attempts, n_attempts);
+	KEEP(records, n_records);
+	KEEP(outbox, n_outbox);
+	KEEP(messages, n_messages);
+	KEEP(queues, n_queues);
+	for (size_t i = 0; i < a->res.n_attempts; i++)
+		blob_ref(a->res.attempts[i].fate);
+	for (size_t i = 0; i < a->res.n_records; i++)
+		blob_ref(a->res.records[i].body);
+	for (size_t i = 0; i < a->res.n_outbox; i++) {
+		blob_ref(a->res.outbox[i].body);
+		blob_ref(a->res.outbox[i].attributes);
+	}
+	for (size_t i = 0; i < a->res.n_messages; i++) {
+		blob_ref(a->res.messages[i].body);
+		blob_ref(a->res.messages[i].attributes);
+	}
+}
+
+static void ask(struct answer *a, struct store_query q)
+{
+	store_result_done(&a->res);
+	*a = (struct answer){};
+	q.arg = a;
+	q.done = answer_done;
+	the_store->ops->query(the_store, &q);
+	CHECK(!a->done);	/* never from within query() */
+}
+
+static void get(struct answer *a, struct store_query q)
+{
+	ask(a, q);
+	while (!a->done)
+		turn();
+	if (a->result < 0)
+		FAIL("query %d: %s", (int)q.kind, a->msg);
+}
+
+static void get_event(struct answer *a, int64_t seq)
+{
+	struct store_query q = { .kind = STORE_Q_EVENT };
+
+	uuid_of(seq, q.request_id);
+	get(a, q);
+}
+
+static struct store_counts counts(void)
+{
+	struct answer a = {};
+
+	get(&a, (struct store_query){ .kind = STORE_Q_COUNTS });
+	return a.res.counts;
+}
+
+static struct store_query receive_q(const char *queue, int limit, int64_t now_ms, int64_t visibility_ms, uint64_t random)
+{
+	struct store_query q = { .kind = STORE_Q_RECEIVE, .limit = limit, .now_ms = now_ms, .visibility_ms = visibility_ms,
+				 .random = random };
+
+	snprintf(q.queue, sizeof(q.queue), "%s", queue);
+	return q;
+}
+
+static int64_t delete_message(const char *queue, const char *receipt)
+{
+	struct store_query q = { .kind = STORE_Q_DELETE };
+	struct answer a = {};
+
+	snprintf(q.queue, sizeof(q.queue), "%s", queue);
+	snprintf(q.receipt, sizeof(q.receipt), "%s", receipt);
+	get(&a, q);
+	return a.res.affected;
+}
+
+static bool blob_is(const struct blob *b, const char *want)
+{
+	return b && b->len == strlen(want) && memcmp(b->data, want, b->len) == 0;
+}
+
+/* ---- loads ------------------------------------------------------------------------------------------------- */
+
+struct loaded {
+	struct inv_row *rows;
+	size_t n;
+	struct buf payloads;	/* one after the other */
+	struct buf fates;	/* [FATES] one after the other */
+	int64_t last_started_at_ms;
+	struct store_op_outbox *outbox;
+	size_t n_outbox;
+	int64_t next_seq;
+	size_t fail_at;		/* the n-th event is refused with -ECANCELED */
+};
+
+static int on_event(void *arg, const struct inv_row *row, struct blob *payload, const char *fates, int64_t last_started_at_ms)
+{
+	struct loaded *l = arg;
+
+	*STORE_ROW_ADD(l->rows, l->n) = *row;
+	if (payload)
+		buf_add(&l->payloads, payload->data, payload->len);
+	else
+		buf_adds(&l->payloads, "(none)");
+	buf_addf(&l->fates, "[%s]", fates);
+	l->last_started_at_ms = last_started_at_ms;
+	return l->n == l->fail_at ? -ECANCELED : 0;
+}
+
+static int on_outbox(void *arg, const struct store_op_outbox *row)
+{
+	struct loaded *l = arg;
+	struct store_op_outbox *o = STORE_ROW_ADD(l->outbox, l->n_outbox);
+
+	*o = *row;
+	blob_ref(o->body);
+	blob_ref(o->attributes);
+	return 0;
+}
+
+static int load(struct loaded *l, struct err *e)
+{
+	struct store_loader loader = { .arg = l, .event = on_event, .outbox = on_outbox };
+
+	return the_store->ops->load(the_store, &loader, &l->next_seq, e);
+}
+
+static void loaded_done(struct loaded *l)
+{
+	for (size_t i = 0; i < l->n_outbox; i++) {
+		blob_unref(l->outbox[i].body);
+		blob_unref(l->outbox[i].attributes);
+	}
+	free(l->rows);
+	free(l->outbox);
+	buf_done(&l->payloads);
+	buf_done(&l->fates);
+	*l = (struct loaded){};
+}
+
+static void must_load(struct loaded *l)
+{
+	struct err e = {};
+
+	if (load(l, &e) < 0)
+		FAIL("load: %s", err_msg(&e));
+}
+
+/* ---- cases: events ----------------------------------------------------------------------------------------- */
+
+static void case_is_empty_at_first(void)
+{
+	struct loaded l = {};
+	struct answer a = {};
+	struct store_counts c;
+
+	must_load(&l);
+	CHECK_INT(l.n, 0);
+	CHECK_INT(l.n_outbox, 0);
+	CHECK_INT(l.next_seq, 1);
+	c = counts();
+	CHECK_INT(c.events[INV_QUEUED] + c.attempts + c.records + c.outbox + c.messages, 0);
+	get(&a, (struct store_query){ .kind = STORE_Q_EVENTS, .state = -1, .limit = 10 });
+	CHECK_INT(a.res.n_events, 0);
+	get_event(&a, 1);
+	CHECK_INT(a.res.n_events, 0);
+	get(&a, (struct store_query){ .kind = STORE_Q_QUEUES });
+	CHECK_INT(a.res.n_queues, 0);
+	get(&a, receive_q("nowhere", 10, 0, 0, 1));
+	CHECK_INT(a.res.n_messages, 0);
+	CHECK_INT(delete_message("nowhere", "no-receipt"), 0);
+	CHECK_INT(the_store->ops->version, PORT_STORE_VERSION);
+}
+
+static void case_an_empty_batch_is_reported(void)
+{
+	struct sent s = {};
+
+	CHECK_INT(apply(&s), 0);
+}
+
+static void case_event_comes_back_whole(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct inv_row row = row_of(7), *got;
+
+	row.attempts = 1;
+	row.starts = 3;
+	row.backoffs = 2;
+	row.due_at_ms = 1700000060000;
+	row.state = INV_WAITING;
+	row.epoch = UINT32_MAX;		/* the fence is 32 bits, all of them */
+	memset(row.function, 'f', LIM_FUNCTION_NAME_MAX);
+	memset(row.qualifier, 'q', LIM_QUALIFIER_MAX);
+	event_put(&s, 7, text("{\"a\":1}"));
+	s.b.ops[0].event.row = row;
+	must(&s);
+	reopen();
+	get_event(&a, 7);
+	CHECK_INT(a.res.n_events, 1);
+	got = &a.res.events[0];
+	CHECK_INT(got->seq, 7);
+	CHECK_STR(got->request_id, row.request_id);
+	CHECK_STR(got->function, row.function);
+	CHECK_STR(got->qualifier, row.qualifier);
+	CHECK_INT(got->state, INV_WAITING);
+	CHECK_INT(got->accepted_at_ms, row.accepted_at_ms);
+	CHECK_INT(got->due_at_ms, row.due_at_ms);
+	CHECK_INT(got->attempts, 1);
+	CHECK_INT(got->starts, 3);
+	CHECK_INT(got->backoffs, 2);
+	CHECK_INT(got->epoch, UINT32_MAX);
+	CHECK_INT(got->condition, COND_NONE);
+	CHECK(blob_is(a.res.payload, "{\"a\":1}"));
+	CHECK_INT(a.res.n_attempts + a.res.n_records + a.res.n_outbox, 0);
+	store_result_done(&a.res);
+}
+
+static void case_event_must_be_new(void)
+{
+	struct sent s = {};
+
+	put_events(1, 2);
+	event_put(&s, 1, NULL);
+	uuid_of(99, s.b.ops[0].event.row.request_id);
+	CHECK_INT(apply(&s), -EEXIST);
+	CHECK(strstr(s.msg, "event 1 "));
+	s = (struct sent){};
+	event_put(&s, 3, NULL);
+	uuid_of(2, s.b.ops[0].event.row.request_id);
+	CHECK_INT(apply(&s), -EEXIST);
+	CHECK_INT(counts().events[INV_QUEUED], 2);
+}
+
+static void case_event_set_is_fenced(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct inv_row row = row_of(1);
+
+	put_events(1, 1);
+	row.epoch = 1;
+	row.state = INV_RUNNING;
+	row.attempts = row.starts = 1;
+	event_set(&s, row, 0);
+	must(&s);
+	/* Somebody who still believes in epoch 0. */
+	s = (struct sent){};
+	row.state = INV_DONE;
+	event_set(&s, row, 0);
+	CHECK_INT(apply(&s), -ESTALE);
+	CHECK(strstr(s.msg, "event 1 has epoch 1, not 0"));
+	s = (struct sent){};
+	event_set(&s, row, 2);
+	CHECK_INT(apply(&s), -ESTALE);
+	get_event(&a, 1);
+	CHECK_INT(a.res.events[0].state, INV_RUNNING);
+	CHECK_INT(a.res.events[0].epoch, 1);
+	CHECK_INT(a.res.events[0].starts, 1);
+	store_result_done(&a.res);
+	s = (struct sent){};
+	event_set(&s, row_of(2), 0);
+	CHECK_INT(apply(&s), -ENOENT);
+}
+
+static void case_event_set_keeps_what_came_with_it(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct inv_row row = row_of(1);
+
+	put_events(1, 1);
+	row.state = INV_ROUTING;
+	row.condition = COND_AGE_EXCEEDED;
+	row.backoffs = 4;
+	row.due_at_ms = INT64_MAX;
+	row.attempts = 2;
+	row.starts = 5;
+	event_set(&s, row, 0);
+	must(&s);
+	reopen();
+	get_event(&a, 1);
+	row = a.res.events[0];
+	CHECK_INT(row.state, INV_ROUTING);
+	CHECK_INT(row.condition, COND_AGE_EXCEEDED);
+	CHECK_INT(row.backoffs, 4);
+	CHECK_INT(row.due_at_ms, INT64_MAX);
+	CHECK_INT(row.attempts, 2);
+	CHECK_INT(row.starts, 5);
+	CHECK_INT(row.accepted_at_ms, row_of(1).accepted_at_ms);
+	CHECK_STR(row.qualifier, "$LATEST");
+	CHECK(blob_is(a.res.payload, "{}"));
+	store_result_done(&a.res);
+}
+
+static void case_payload_may_be_anything(void)
+{
+	static const unsigned char bytes[] = { 0, 1, 0xff, 0xfe, '"', 0, '\'', ';', 0x80, 0 };
+	struct sent s = {};
+	struct answer a = {};
+
+	event_put(&s, 1, blob_new(bytes, sizeof(bytes)));
+	event_put(&s, 2, blob_new(NULL, 0));
+	event_put(&s, 3, NULL);
+	must(&s);
+	reopen();
+	get_event(&a, 1);
+	CHECK(a.res.payload && a.res.payload->len == sizeof(bytes));
+	CHECK(memcmp(a.res.payload->data, bytes, sizeof(bytes)) == 0);
+	get_event(&a, 2);
+	CHECK(a.res.payload && a.res.payload->len == 0);	/* empty is not none */
+	get_event(&a, 3);
+	CHECK_INT(a.res.n_events, 1);
+	CHECK(!a.res.payload);
+	store_result_done(&a.res);
+}
+
+static void case_payload_of_six_megabytes(void)
+{
+	const size_t len = 6291456;
+	struct blob *big = blob_new(NULL, len);
+	struct sent s = {};
+	struct answer a = {};
+	struct loaded l = {};
+
+	for (size_t i = 0; i < len; i++)
+		big->data[i] = (char)(i * 2654435761u >> 13);
+	for (int64_t seq = 1; seq <= 3; seq++)
+		event_put(&s, seq, blob_ref(big));
+	must(&s);
+	s = (struct sent){};
+	event_state(&s, 2, INV_RUNNING, COND_NONE);
+	must(&s);
+	reopen();
+	get_event(&a, 2);
+	CHECK(a.res.payload && a.res.payload->len == len);
+	CHECK(memcmp(a.res.payload->data, big->data, len) == 0);
+	must_load(&l);
+	CHECK_INT(l.n, 3);
+	CHECK_INT(l.payloads.len, 3 * len);
+	CHECK(memcmp(l.payloads.data + 2 * len, big->data, len) == 0);
+	loaded_done(&l);
+	store_result_done(&a.res);
+	blob_unref(big);
+}
+
+/* ---- cases: batches ---------------------------------------------------------------------------------------- */
+
+static void case_batch_is_all_or_nothing(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct store_counts c;
+
+	put_events(1, 2);
+	outbox_put(&s, 2, ROLE_ON_SUCCESS, 10);
+	must(&s);
+	s = (struct sent){};
+	message_put(&s, "kept", 1, "m");
+	must(&s);
+
+	/* Every kind of operation, then one that fails. */
+	s = (struct sent){};
+	event_put(&s, 3, text("3"));
+	event_state(&s, 1, INV_RUNNING, COND_NONE);
+	attempt_put(&s, 1, 1, 1000);
+	attempt_end(&s, 1, 1, OUTCOME_SUCCESS, "{}");
+	attempt_put(&s, 3, 1, 1000);
+	record_put(&s, 1, COND_SUCCESS, "{}");
+	outbox_put(&s, 1, ROLE_ON_FAILURE, 1);
+	outbox_op(&s, STORE_OP_OUTBOX_SET, 2, ROLE_ON_SUCCESS)->tries = 5;
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 2, ROLE_ON_SUCCESS);
+	message_put(&s, "kept", 2, "m");
+	message_put(&s, "new", 3, "m");
+	event_put(&s, 2, NULL);
+	CHECK_INT(apply(&s), -EEXIST);
+
+	for (int again = 0; again < 2; again++) {
+		c = counts();
+		CHECK_INT(c.events[INV_QUEUED], 2);
+		CHECK_INT(c.events[INV_RUNNING], 0);
+		CHECK_INT(c.attempts, 0);
+		CHECK_INT(c.records, 0);
+		CHECK_INT(c.outbox, 1);
+		CHECK_INT(c.messages, 1);
+		get_event(&a, 2);
+		CHECK_INT(a.res.n_outbox, 1);
+		CHECK_INT(a.res.outbox[0].tries, 0);
+		CHECK(blob_is(a.res.outbox[0].body, "{\"version\":\"1.0\"}"));
+		get_event(&a, 3);
+		CHECK_INT(a.res.n_events, 0);
+		get(&a, (struct store_query){ .kind = STORE_Q_QUEUES });
+		CHECK_INT(a.res.n_queues, 1);
+		CHECK_STR(a.res.queues[0].name, "kept");
+		reopen();
+	}
+	/* And nothing of it stands in the way of a second try. */
+	s = (struct sent){};
+	event_put(&s, 3, text("3"));
+	attempt_put(&s, 3, 1, 1000);
+	outbox_put(&s, 1, ROLE_ON_FAILURE, 1);
+	message_put(&s, "new", 3, "m");
+	must(&s);
+	store_result_done(&a.res);
+}
+
+/* Each batch on its own, though they are committed together. */
+static void case_a_failing_batch_spoils_no_other(void)
+{
+	enum { N = 300 };
+	struct sent *s = xcalloc(N, sizeof(*s));
+	struct answer a = {};
+	struct store_counts c;
+
+	put_events(1, 1);
+	reports = 0;
+	for (int i = 0; i < N; i++) {
+		event_put(&s[i], 1000 + i, text("{}"));
+		attempt_put(&s[i], 1000 + i, 1, 1);
+		if (i % 7 == 3)
+			event_put(&s[i], 1, NULL);			/* -EEXIST */
+		else if (i % 7 == 5)
+			event_set(&s[i], row_of(1), 77);		/* -ESTALE */
+		give(&s[i]);
+	}
+	for (int i = 0; i < N; i++) {
+		CHECK_INT(await(&s[i]), i % 7 == 3 ? -EEXIST : i % 7 == 5 ? -ESTALE : 0);
+		CHECK_INT(s[i].order, i);
+		CHECK(!s[i].result == !s[i].msg[0]);
+		store_batch_done(&s[i].b);
+	}
+	reopen();
+	c = counts();
+	for (int i = 0; i < N; i++) {
+		bool ok = i % 7 != 3 && i % 7 != 5;
+
+		get_event(&a, 1000 + i);
+		CHECK_INT(a.res.n_events, ok);
+		CHECK_INT(a.res.n_attempts, ok);
+		c.attempts -= ok;
+	}
+	CHECK_INT(c.attempts, 0);
+	store_result_done(&a.res);
+	free(s);
+}
+
+static void case_operations_of_a_batch_see_each_other(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct inv_row row = row_of(1);
+
+	event_put(&s, 1, text("{}"));
+	row.epoch = 1;
+	row.state = INV_RUNNING;
+	event_set(&s, row, 0);
+	attempt_put(&s, 1, 1, 1000);
+	attempt_end(&s, 1, 1, OUTCOME_CRASH, "{\"n\":1}");
+	row.epoch = 2;
+	row.state = INV_DONE;
+	row.condition = COND_RETRIES_EXHAUSTED;
+	event_set(&s, row, 1);
+	record_put(&s, 1, COND_RETRIES_EXHAUSTED, "{}");
+	outbox_put(&s, 1, ROLE_ON_FAILURE, 1);
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 1, ROLE_ON_FAILURE);
+	must(&s);
+	get_event(&a, 1);
+	CHECK_INT(a.res.events[0].state, INV_DONE);
+	CHECK_INT(a.res.events[0].epoch, 2);
+	CHECK_INT(a.res.n_attempts, 1);
+	CHECK_INT(a.res.n_records, 1);
+	CHECK_INT(a.res.n_outbox, 0);
+	store_result_done(&a.res);
+}
+
+/* Given one after the other without waiting: applied and reported in that order. */
+static void case_batches_keep_their_order(void)
+{
+	enum { N = 500 };
+	struct sent *s = xcalloc(N, sizeof(*s));
+	struct answer a = {};
+
+	put_events(1, 1);
+	reports = 0;
+	for (int i = 0; i < N; i++) {
+		struct inv_row row = row_of(1);
+
+		row.epoch = (uint32_t)i + 1;
+		event_set(&s[i], row, (uint32_t)i);	/* each only works right after the one before */
+		give(&s[i]);
+	}
+	for (int i = 0; i < N; i++) {
+		CHECK_INT(await(&s[i]), 0);
+		CHECK_INT(s[i].order, i);
+		store_batch_done(&s[i].b);
+	}
+	get_event(&a, 1);
+	CHECK_INT(a.res.events[0].epoch, N);
+	store_result_done(&a.res);
+	free(s);
+}
+
+static struct sent chain[3];
+
+static void chain_done(struct store_batch *b, int result, const struct err *e)
+{
+	struct sent *s = b->arg;
+
+	sent_done(b, result, e);
+	store_batch_clear(b);
+	if (s != &chain[2]) {
+		event_put(s + 1, s - chain + 2, NULL);
+		(s + 1)->b.arg = s + 1;
+		(s + 1)->b.done = chain_done;
+		the_store->ops->apply(the_store, &(s + 1)->b);
+	}
+}
+
+static void case_done_may_give_the_next(void)
+{
+	memset(chain, 0, sizeof(chain));
+	event_put(&chain[0], 1, NULL);
+	chain[0].b.arg = &chain[0];
+	chain[0].b.done = chain_done;
+	the_store->ops->apply(the_store, &chain[0].b);
+	CHECK_INT(await(&chain[2]), 0);
+	for (int i = 0; i < 3; i++)
+		store_batch_done(&chain[i].b);
+	CHECK_INT(counts().events[INV_QUEUED], 3);
+}
+
+static void case_close_reports_everything_first(void)
+{
+	struct sent *s = xcalloc(50, sizeof(*s));
+	struct answer a = {};
+
+	memset(chain, 0, sizeof(chain));
+	for (int i = 0; i < 50; i++) {
+		event_put(&s[i], 100 + i, NULL);
+		give(&s[i]);
+	}
+	ask(&a, (struct store_query){ .kind = STORE_Q_COUNTS });
+	/* A report that gives another batch during the close: that one counts too. */
+	event_put(&chain[0], 1, NULL);
+	chain[0].b.arg = &chain[0];
+	chain[0].b.done = chain_done;
+	the_store->ops->apply(the_store, &chain[0].b);
+	the_store->ops->close(the_store);
+	the_store = NULL;
+	for (int i = 0; i < 50; i++) {
+		CHECK(s[i].done && s[i].result == 0);
+		store_batch_done(&s[i].b);
+	}
+	CHECK(a.done && a.result == 0);
+	for (int i = 0; i < 3; i++) {
+		CHECK(chain[i].done && chain[i].result == 0);
+		store_batch_done(&chain[i].b);
+	}
+	if (on_disk) {
+		open_disk();
+		CHECK_INT(counts().events[INV_QUEUED], 53);
+	}
+	store_result_done(&a.res);
+	free(s);
+}
+
+/* What was reported, a query sees. */
+static void case_queries_see_what_was_reported(void)
+{
+	struct answer a = {};
+
+	for (int64_t seq = 1; seq <= 200; seq++) {
+		put_events(seq, seq);
+		get(&a, (struct store_query){ .kind = STORE_Q_EVENTS, .state = -1, .limit = 1 });
+		CHECK_INT(a.res.n_events, 1);
+		CHECK_INT(a.res.events[0].seq, seq);
+	}
+	store_result_done(&a.res);
+}
+
+/* ---- cases: attempts, records, outbox ---------------------------------------------------------------------- */
+
+static void case_attempts(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+
+	put_events(1, 1);
+	attempt_put(&s, 1, 1, 1000);
+	must(&s);
+	get_event(&a, 1);
+	CHECK_INT(a.res.n_attempts, 1);
+	CHECK_INT(a.res.attempts[0].outcome, OUTCOME_INVALID);
+	CHECK_INT(a.res.attempts[0].ended_at_ms, 0);
+	CHECK(!a.res.attempts[0].fate);
+	s = (struct sent){};
+	attempt_put(&s, 1, 1, 2000);
+	CHECK_INT(apply(&s), -EEXIST);
+	s = (struct sent){};
+	attempt_end(&s, 1, 2, OUTCOME_CRASH, "{}");
+	CHECK_INT(apply(&s), -ENOENT);
+	s = (struct sent){};
+	attempt_put(&s, 9, 1, 2000);
+	CHECK_INT(apply(&s), -ENOENT);
+	s = (struct sent){};
+	attempt_end(&s, 1, 1, OUTCOME_TIMEOUT, "{\"why\":\"late\"}");
+	attempt_put(&s, 1, 2, 3000);
+	must(&s);
+	reopen();
+	get_event(&a, 1);
+	CHECK_INT(a.res.n_attempts, 2);
+	CHECK_INT(a.res.attempts[0].seq, 1);
+	CHECK_INT(a.res.attempts[0].start, 1);
+	CHECK_INT(a.res.attempts[0].started_at_ms, 1000);
+	CHECK_INT(a.res.attempts[0].ended_at_ms, 5001);
+	CHECK_INT(a.res.attempts[0].outcome, OUTCOME_TIMEOUT);
+	CHECK(blob_is(a.res.attempts[0].fate, "{\"why\":\"late\"}"));
+	CHECK_INT(a.res.attempts[1].start, 2);
+	CHECK_INT(a.res.attempts[1].outcome, OUTCOME_INVALID);
+	CHECK_INT(counts().attempts, 2);
+	store_result_done(&a.res);
+}
+
+static void case_one_record_per_event(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct store_query q = { .kind = STORE_Q_RECORD };
+
+	put_events(1, 2);
+	record_put(&s, 1, COND_RETRIES_EXHAUSTED, "{\"r\":1}");
+	must(&s);
+	s = (struct sent){};
+	record_put(&s, 1, COND_SUCCESS, "{\"r\":2}");
+	CHECK_INT(apply(&s), -EEXIST);
+	s = (struct sent){};
+	record_put(&s, 3, COND_SUCCESS, "{\"r\":3}");
+	CHECK_INT(apply(&s), -ENOENT);
+	reopen();
+	uuid_of(1, q.request_id);
+	get(&a, q);
+	CHECK_INT(a.res.n_records, 1);
+	CHECK_INT(a.res.records[0].seq, 1);
+	CHECK_STR(a.res.records[0].request_id, q.request_id);
+	CHECK_STR(a.res.records[0].function, "resize");
+	CHECK_INT(a.res.records[0].condition, COND_RETRIES_EXHAUSTED);
+	CHECK_INT(a.res.records[0].at_ms, 9001);
+	CHECK(blob_is(a.res.records[0].body, "{\"r\":1}"));
+	get_event(&a, 1);
+	CHECK_INT(a.res.n_records, 1);
+	uuid_of(2, q.request_id);
+	get(&a, q);
+	CHECK_INT(a.res.n_records, 0);
+	store_result_done(&a.res);
+}
+
+static void case_outbox_row_comes_back_whole(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct store_op_outbox *o;
+
+	put_events(1, 1);
+	outbox_put(&s, 1, ROLE_ON_FAILURE, 500);
+	outbox_put(&s, 1, ROLE_DEAD_LETTER, 400);
+	must(&s);
+	s = (struct sent){};
+	o = outbox_op(&s, STORE_OP_OUTBOX_SET, 1, ROLE_ON_FAILURE);
+	o->tries = 3;
+	o->due_at_ms = INT64_MAX;
+	snprintf(o->last_error, sizeof(o->last_error), "connection refused");
+	must(&s);
+	reopen();
+	get(&a, (struct store_query){ .kind = STORE_Q_OUTBOX, .limit = 10 });
+	CHECK_INT(a.res.n_outbox, 2);
+	CHECK_INT(a.res.outbox[0].role, ROLE_DEAD_LETTER);	/* by due time */
+	CHECK(blob_is(a.res.outbox[0].attributes, "{\"ErrorCode\":{}}"));
+	o = &a.res.outbox[1];
+	CHECK_INT(o->seq, 1);
+	CHECK_INT(o->role, ROLE_ON_FAILURE);
+	CHECK_STR(o->target, "file:/var/log/2");
+	CHECK_STR(o->key, "00000001-0000-4000-8000-000000000000:OnFailure");
+	CHECK_INT(o->tries, 3);
+	CHECK_INT(o->due_at_ms, INT64_MAX);
+	CHECK_STR(o->last_error, "connection refused");
+	CHECK(blob_is(o->body, "{\"version\":\"1.0\"}"));
+	CHECK(!o->attributes);
+	get(&a, (struct store_query){ .kind = STORE_Q_OUTBOX, .limit = 1 });
+	CHECK_INT(a.res.n_outbox, 1);
+	CHECK_INT(a.res.outbox[0].role, ROLE_DEAD_LETTER);
+	get_event(&a, 1);
+	CHECK_INT(a.res.n_outbox, 2);
+	CHECK_INT(counts().outbox, 2);
+	store_result_done(&a.res);
+}
+
+/* I7: at most one row per event and role, ever: also when the first is long delivered. */
+static void case_outbox_is_unique_for_ever(void)
+{
+	struct sent s = {};
+
+	put_events(1, 2);
+	outbox_put(&s, 1, ROLE_ON_SUCCESS, 1);
+	must(&s);
+	s = (struct sent){};
+	outbox_put(&s, 1, ROLE_ON_SUCCESS, 1);
+	CHECK_INT(apply(&s), -EEXIST);
+	s = (struct sent){};
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 1, ROLE_ON_SUCCESS);
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		CHECK_INT(counts().outbox, 0);
+		s = (struct sent){};
+		outbox_put(&s, 1, ROLE_ON_SUCCESS, 1);
+		CHECK_INT(apply(&s), -EEXIST);
+		s = (struct sent){};
+		outbox_op(&s, STORE_OP_OUTBOX_DEL, 1, ROLE_ON_SUCCESS);
+		CHECK_INT(apply(&s), -ENOENT);
+		s = (struct sent){};
+		outbox_op(&s, STORE_OP_OUTBOX_SET, 1, ROLE_ON_SUCCESS);
+		CHECK_INT(apply(&s), -ENOENT);
+		reopen();
+	}
+	s = (struct sent){};
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 2, ROLE_ON_SUCCESS);
+	CHECK_INT(apply(&s), -ENOENT);
+	s = (struct sent){};
+	outbox_put(&s, 5, ROLE_ON_SUCCESS, 1);
+	CHECK_INT(apply(&s), -ENOENT);
+	/* Other roles and other events are free. */
+	s = (struct sent){};
+	outbox_put(&s, 1, ROLE_ON_FAILURE, 1);
+	outbox_put(&s, 1, ROLE_DEAD_LETTER, 1);
+	outbox_put(&s, 2, ROLE_ON_SUCCESS, 1);
+	must(&s);
+	CHECK_INT(counts().outbox, 3);
+}
+
+/* ---- cases: load ------------------------------------------------------------------------------------------- */
+
+static void case_load_gives_what_is_open(void)
+{
+	struct sent s = {};
+	struct loaded l = {};
+	struct err e = {};
+
+	event_put(&s, 1, text("one"));
+	event_put(&s, 2, text("two"));
+	event_put(&s, 3, NULL);
+	event_put(&s, 4, text("four"));
+	event_put(&s, 9, text("nine"));
+	attempt_put(&s, 2, 1, 1000);
+	attempt_end(&s, 2, 1, OUTCOME_CRASH, "{\"n\":1}");
+	attempt_put(&s, 2, 2, 2000);
+	attempt_end(&s, 2, 2, OUTCOME_INTERRUPTED, NULL);
+	attempt_put(&s, 2, 3, 3000);
+	attempt_end(&s, 2, 3, OUTCOME_TIMEOUT, "{\"n\":3}");
+	attempt_put(&s, 2, 4, 4000);
+	event_state(&s, 1, INV_DONE, COND_SUCCESS);
+	event_state(&s, 2, INV_RUNNING, COND_NONE);
+	event_state(&s, 3, INV_WAITING, COND_NONE);
+	event_state(&s, 4, INV_ROUTING, COND_RETRIES_EXHAUSTED);
+	event_state(&s, 9, INV_DONE, COND_SUCCESS);
+	outbox_put(&s, 4, ROLE_ON_FAILURE, 100);
+	outbox_put(&s, 4, ROLE_DEAD_LETTER, 50);
+	outbox_put(&s, 1, ROLE_ON_SUCCESS, 70);
+	outbox_put(&s, 9, ROLE_ON_SUCCESS, 70);
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 9, ROLE_ON_SUCCESS);
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		must_load(&l);
+		CHECK_INT(l.n, 3);
+		CHECK_INT(l.rows[0].seq, 2);
+		CHECK_INT(l.rows[0].state, INV_RUNNING);
+		CHECK_INT(l.rows[1].seq, 3);
+		CHECK_INT(l.rows[2].seq, 4);
+		CHECK_INT(l.rows[2].condition, COND_RETRIES_EXHAUSTED);
+		CHECK_STR(buf_str(&l.payloads), "two(none)four");
+		CHECK_STR(buf_str(&l.fates), "[{\"n\":1},{\"n\":3}][][]");
+		CHECK_INT(l.last_started_at_ms, 0);		/* of the last event */
+		CHECK_INT(l.next_seq, 10);			/* finished numbers are used too */
+		CHECK_INT(l.n_outbox, 3);
+		CHECK_INT(l.outbox[0].seq, 1);
+		CHECK_INT(l.outbox[1].seq, 4);
+		CHECK_INT(l.outbox[1].role, ROLE_ON_FAILURE);
+		CHECK_INT(l.outbox[1].due_at_ms, 100);
+		CHECK_INT(l.outbox[2].role, ROLE_DEAD_LETTER);
+		CHECK(blob_is(l.outbox[2].body, "{\"version\":\"1.0\"}"));
+		CHECK(blob_is(l.outbox[2].attributes, "{\"ErrorCode\":{}}"));
+		loaded_done(&l);
+		reopen();
+	}
+	l.fail_at = 2;
+	CHECK_INT(load(&l, &e), -ECANCELED);	/* the caller's own no ends it */
+	CHECK_INT(l.n, 2);
+	CHECK_INT(l.next_seq, 0);		/* untouched */
+	loaded_done(&l);
+}
+
+static void case_load_tells_the_last_start(void)
+{
+	struct sent s = {};
+	struct loaded l = {};
+
+	event_put(&s, 1, NULL);
+	attempt_put(&s, 1, 2, 2000);
+	attempt_put(&s, 1, 1, 1000);
+	must(&s);
+	must_load(&l);
+	CHECK_INT(l.last_started_at_ms, 2000);
+	loaded_done(&l);
+}
+
+static void case_ten_thousand_events(void)
+{
+	enum { N = 10000, BATCH = 100 };
+	struct sent *s = xcalloc(N / BATCH, sizeof(*s));
+	struct loaded l = {};
+	struct answer a = {};
+	int64_t seen = 0;
+
+	for (int i = 0; i < N; i++)
+		event_put(&s[i / BATCH], i + 1, text("{\"payload\":true}"));
+	for (int i = 0; i < N / BATCH; i++)
+		give(&s[i]);
+	for (int i = 0; i < N / BATCH; i++) {
+		CHECK_INT(await(&s[i]), 0);
+		store_batch_done(&s[i].b);
+	}
+	memset(s, 0, sizeof(*s));
+	for (int i = 0; i < N; i += 2)
+		event_state(&s[0], i + 1, INV_DONE, COND_SUCCESS);
+	must(&s[0]);
+	reopen();
+	must_load(&l);
+	CHECK_INT(l.n, N / 2);
+	CHECK_INT(l.next_seq, N + 1);
+	CHECK_INT(l.payloads.len, (N / 2) * strlen("{\"payload\":true}"));
+	for (size_t i = 0; i < l.n; i++)
+		CHECK_INT(l.rows[i].seq, 2 * ((int64_t)i + 1));
+	/* Page through all of them. */
+	for (int64_t before = 0;;) {
+		get(&a, (struct store_query){ .kind = STORE_Q_EVENTS, .state = -1, .before_seq = before, .limit = 1000 });
+		for (size_t i = 0; i < a.res.n_events; i++)
+			CHECK_INT(a.res.events[i].seq, N - seen++);
+		if (!a.res.n_events)
+			break;
+		before = a.res.events[a.res.n_events - 1].seq;
+	}
+	CHECK_INT(seen, N);
+	CHECK_INT(counts().events[INV_DONE], N / 2);
+	CHECK_INT(counts().events[INV_QUEUED], N / 2);
+	loaded_done(&l);
+	store_result_done(&a.res);
+	free(s);
+}
+
+/* ---- cases: lists ------------------------------------------------------------------------------------------ */
+
+static void check_seqs(const struct inv_row *rows, size_t n, const char *want)
+{
+	struct buf b = {};
+
+	for (size_t i = 0; i < n; i++)
+		buf_addf(&b, "%s%" PRId64, i ? " " : "", rows[i].seq);
+	CHECK_STR(buf_str(&b), want);
+	buf_done(&b);
+}
+
+static void list_events(const char *function, int state, int64_t before, int limit, const char *want)
+{
+	struct store_query q = { .kind = STORE_Q_EVENTS, .state = state, .before_seq = before, .limit = limit };
+	struct answer a = {};
+
+	snprintf(q.function, sizeof(q.function), "%s", function);
+	get(&a, q);
+	check_seqs(a.res.events, a.res.n_events, want);
+	store_result_done(&a.res);
+}
+
+static void case_lists_of_events(void)
+{
+	struct sent s = {};
+
+	put_events(1, 12);	/* every third is "third" */
+	for (int64_t seq = 1; seq <= 6; seq++)
+		event_state(&s, seq, INV_DONE, COND_SUCCESS);
+	event_state(&s, 8, INV_RUNNING, COND_NONE);
+	event_state(&s, 9, INV_RUNNING, COND_NONE);
+	must(&s);
+	list_events("", -1, 0, 1000, "12 11 10 9 8 7 6 5 4 3 2 1");
+	list_events("", -1, 0, 3, "12 11 10");
+	list_events("", -1, 10, 3, "9 8 7");
+	list_events("", -1, 1, 3, "");
+	list_events("third", -1, 0, 1000, "12 9 6 3");
+	list_events("third", -1, 9, 1, "6");
+	list_events("nobody", -1, 0, 1000, "");
+	list_events("", INV_DONE, 0, 1000, "6 5 4 3 2 1");
+	list_events("", INV_DONE, 5, 2, "4 3");
+	list_events("", INV_QUEUED, 0, 1000, "12 11 10 7");
+	list_events("", INV_QUEUED, 11, 1, "10");
+	list_events("", INV_RUNNING, 0, 1000, "9 8");
+	list_events("third", INV_QUEUED, 0, 1000, "12");
+	list_events("third", INV_RUNNING, 0, 1000, "9");
+	list_events("third", INV_DONE, 0, 1000, "6 3");
+	list_events("third", INV_DONE, 6, 1000, "3");
+	list_events("resize", INV_DONE, 0, 2, "5 4");
+	list_events("", INV_WAITING, 0, 1000, "");
+}
+
+static void list_records(const char *function, enum inv_condition condition, int64_t before, int limit, const char *want)
+{
+	struct store_query q = { .kind = STORE_Q_RECORDS, .condition = condition, .before_seq = before, .limit = limit };
+	struct answer a = {};
+	struct inv_row rows[32];
+
+	snprintf(q.function, sizeof(q.function), "%s", function);
+	get(&a, q);
+	CHECK(a.res.n_records <= ARRAY_SIZE(rows));
+	for (size_t i = 0; i < a.res.n_records; i++) {
+		rows[i].seq = a.res.records[i].seq;
+		CHECK(blob_is(a.res.records[i].body, "{\"body\":1}"));
+	}
+	check_seqs(rows, a.res.n_records, want);
+	store_result_done(&a.res);
+}
+
+static void case_lists_of_records(void)
+{
+	struct sent s = {};
+	struct store_counts c;
+
+	put_events(1, 12);
+	for (int64_t seq = 1; seq <= 10; seq++)
+		record_put(&s, seq, seq == 6 ? COND_AGE_EXCEEDED : seq > 7 ? COND_RETRIES_EXHAUSTED : COND_SUCCESS, "{\"body\":1}");
+	must(&s);
+	list_records("", COND_NONE, 0, 1000, "10 9 8 7 6 5 4 3 2 1");
+	list_records("", COND_NONE, 8, 2, "7 6");
+	list_records("third", COND_NONE, 0, 1000, "9 6 3");
+	list_records("third", COND_NONE, 9, 1, "6");
+	list_records("", COND_AGE_EXCEEDED, 0, 1000, "6");
+	list_records("", COND_RETRIES_EXHAUSTED, 0, 2, "10 9");
+	list_records("", COND_RETRIES_EXHAUSTED, 9, 2, "8");
+	list_records("third", COND_SUCCESS, 0, 1000, "3");
+	list_records("third", COND_ZERO_CONCURRENCY, 0, 1000, "");
+	c = counts();
+	CHECK_INT(c.records, 10);
+	CHECK_INT(c.by_condition[COND_SUCCESS], 6);
+	CHECK_INT(c.by_condition[COND_RETRIES_EXHAUSTED], 3);
+	CHECK_INT(c.by_condition[COND_AGE_EXCEEDED], 1);
+	CHECK_INT(c.by_condition[COND_ZERO_CONCURRENCY], 0);
+}
+
+/* A page of large bodies ends before it fills the memory, and paging still finds all of them. */
+static void case_large_records_come_in_short_pages(void)
+{
+	enum { N = 30 };
+	const size_t len = 4 << 20;
+	struct blob *big = blob_new(NULL, len);
+	struct answer a = {};
+	int64_t before = 0;
+	int seen = 0, pages = 0;
+
+	put_events(1, N);
+	for (int64_t seq = 1; seq <= N; seq++) {
+		struct sent s = {};
+
+		record_put(&s, seq, COND_SUCCESS, "");
+		blob_unref(s.b.ops[0].record.body);
+		s.b.ops[0].record.body = blob_ref(big);
+		must(&s);
+	}
+	for (;;) {
+		get(&a, (struct store_query){ .kind = STORE_Q_RECORDS, .before_seq = before, .limit = 1000 });
+		if (!a.res.n_records)
+			break;
+		CHECK_INT(a.res.records[0].body->len, len);
+		seen += (int)a.res.n_records;
+		pages++;
+		before = a.res.records[a.res.n_records - 1].seq;
+	}
+	CHECK_INT(seen, N);
+	CHECK_INT(pages, 2);	/* 16 of 4 MiB are the limit */
+	store_result_done(&a.res);
+	blob_unref(big);
+}
+
+static void case_bad_queries_are_refused(void)
+{
+	static const struct store_query bad[] = {
+		{ .kind = 0, .limit = 1 },
+		{ .kind = 99, .limit = 1 },
+		{ .kind = STORE_Q_EVENTS, .state = -1, .limit = 0 },
+		{ .kind = STORE_Q_EVENTS, .state = -1, .limit = 1001 },
+		{ .kind = STORE_Q_EVENTS, .state = INV_MAX, .limit = 1 },
+		{ .kind = STORE_Q_EVENTS, .state = -2, .limit = 1 },
+		{ .kind = STORE_Q_RECORDS, .condition = 17, .limit = 1 },
+		{ .kind = STORE_Q_OUTBOX, .limit = -1 },
+		{ .kind = STORE_Q_RECEIVE, .queue = "q", .limit = 0 },
+		{ .kind = STORE_Q_RECEIVE, .queue = "q", .limit = 1, .visibility_ms = -1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct answer a = {};
+
+		ask(&a, bad[i]);
+		while (!a.done)
+			turn();
+		CHECK_INT(a.result, -EINVAL);
+		CHECK(a.msg[0]);
+		CHECK_INT(a.res.n_events + a.res.n_records + a.res.n_messages, 0);
+	}
+}
+
+/* ---- cases: queues ----------------------------------------------------------------------------------------- */
+
+static void case_queue_receive_and_delete(void)
+{
+	struct sent s = {};
+	struct answer a = {}, b = {};
+	struct store_op_message *m;
+	char first[ID_UUID_LEN + 1];
+
+	for (int64_t n = 1; n <= 5; n++) {
+		char body[16];
+
+		snprintf(body, sizeof(body), "body %d", (int)n);
+		message_put(&s, "done", n, body);
+	}
+	message_put(&s, "other", 6, "not this one");
+	must(&s);
+	reopen();
+
+	get(&a, receive_q("done", 2, 1000, 500, 42));
+	CHECK_INT(a.res.n_messages, 2);
+	for (int i = 0; i < 2; i++) {
+		char want[ID_UUID_LEN + 1];
+
+		m = &a.res.messages[i];
+		uuid_of(i + 1, want);
+		CHECK_STR(m->id, want);		/* oldest first */
+		CHECK_STR(m->queue, "done");
+		CHECK_INT(m->sent_at_ms, 101 + i);
+		CHECK_INT(m->receive_count, 1);
+		CHECK_INT(m->visible_at_ms, 1500);
+		CHECK(id_is_uuid(m->receipt));
+	}
+	CHECK(blob_is(a.res.messages[0].body, "body 1"));
+	CHECK(!a.res.messages[0].attributes);
+	CHECK(blob_is(a.res.messages[1].attributes, "{}"));
+	CHECK(strcmp(a.res.messages[0].receipt, a.res.messages[1].receipt) != 0);
+	snprintf(first, sizeof(first), "%s", a.res.messages[0].receipt);
+
+	/* The lease holds, also over a restart, up to its last millisecond. */
+	reopen();
+	get(&b, receive_q("done", 10, 1499, 500, 43));
+	CHECK_INT(b.res.n_messages, 3);
+	CHECK(blob_is(b.res.messages[0].body, "body 3"));
+	get(&b, receive_q("done", 10, 1499, 500, 44));
+	CHECK_INT(b.res.n_messages, 0);
+
+	/* Deleting needs the right receipt of the right queue; once. */
+	CHECK_INT(delete_message("other", first), 0);
+	CHECK_INT(delete_message("done", "4e1b7c9e-0000-4000-8000-000000000000"), 0);
+	CHECK_INT(delete_message("done", ""), 0);
+	CHECK_INT(delete_message("done", first), 1);
+	CHECK_INT(delete_message("done", first), 0);
+	reopen();
+
+	/* The second comes back when its time is over; its old receipt is good no more. */
+	snprintf(first, sizeof(first), "%s", a.res.messages[1].receipt);
+	get(&b, receive_q("done", 10, 1500, 0, 45));
+	CHECK_INT(b.res.n_messages, 1);
+	CHECK(blob_is(b.res.messages[0].body, "body 2"));
+	CHECK_INT(b.res.messages[0].receive_count, 2);
+	CHECK_INT(delete_message("done", first), 0);
+	/* Visible again at once (0 ms), not received since: the receipt still counts. */
+	CHECK_INT(delete_message("done", b.res.messages[0].receipt), 1);
+	CHECK_INT(counts().messages, 4);
+	store_result_done(&a.res);
+	store_result_done(&b.res);
+}
+
+static void case_queue_ids_are_unique(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+
+	message_put(&s, "done", 1, "x");
+	must(&s);
+	s = (struct sent){};
+	message_put(&s, "done", 1, "y");
+	CHECK_INT(apply(&s), -EEXIST);
+	CHECK(strstr(s.msg, "message 00000001-"));
+	s = (struct sent){};
+	message_put(&s, "other", 1, "y");
+	CHECK_INT(apply(&s), -EEXIST);
+	get(&a, receive_q("done", 10, 0, 0, 1));
+	CHECK_INT(a.res.n_messages, 1);
+	CHECK_INT(delete_message("done", a.res.messages[0].receipt), 1);
+	s = (struct sent){};
+	message_put(&s, "other", 1, "y");
+	must(&s);
+	store_result_done(&a.res);
+}
+
+static void case_queues_are_listed(void)
+{
+	struct sent s = {};
+	struct answer a = {}, b = {};
+	char name[LIM_ARN_MAX + 1];
+
+	memset(name, 'z', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	message_put(&s, "done", 1, "x");
+	message_put(&s, "done", 2, "x");
+	message_put(&s, "done", 3, "x");
+	message_put(&s, "a-queue", 4, "x");
+	message_put(&s, name, 5, "x");
+	must(&s);
+	get(&b, receive_q("done", 1, 1000, 100, 1));
+	get(&b, receive_q("a-queue", 1, 1000, 100, 2));
+	CHECK_INT(delete_message("a-queue", b.res.messages[0].receipt), 1);
+	reopen();
+	get(&a, (struct store_query){ .kind = STORE_Q_QUEUES, .now_ms = 1099 });
+	CHECK_INT(a.res.n_queues, 3);
+	CHECK_STR(a.res.queues[0].name, "a-queue");	/* by name; empty ones stay known */
+	CHECK_INT(a.res.queues[0].visible + a.res.queues[0].in_flight, 0);
+	CHECK_INT(a.res.queues[0].oldest_sent_at_ms, 0);
+	CHECK_STR(a.res.queues[1].name, "done");
+	CHECK_INT(a.res.queues[1].visible, 2);
+	CHECK_INT(a.res.queues[1].in_flight, 1);
+	CHECK_INT(a.res.queues[1].oldest_sent_at_ms, 101);
+	CHECK_STR(a.res.queues[2].name, name);
+	get(&a, (struct store_query){ .kind = STORE_Q_QUEUES, .now_ms = 1100 });
+	CHECK_INT(a.res.queues[1].visible, 3);
+	CHECK_INT(a.res.queues[1].in_flight, 0);
+	store_result_done(&a.res);
+	store_result_done(&b.res);
+}
+
+/* Two receivers at once never get the same message. */
+static void case_receives_do_not_share(void)
+{
+	struct sent s = {};
+	struct answer a[10] = {};
+	int seen[51] = {};
+
+	for (int64_t n = 1; n <= 50; n++)
+		message_put(&s, "done", n, "x");
+	must(&s);
+	for (int i = 0; i < 10; i++)
+		ask(&a[i], receive_q("done", 7, 1000, 1000, (uint64_t)i));
+	for (int i = 0; i < 10; i++) {
+		while (!a[i].done)
+			turn();
+		CHECK_INT(a[i].result, 0);
+		CHECK_INT(a[i].res.n_messages, i < 7 ? 7 : i == 7 ? 1 : 0);
+		for (size_t m = 0; m < a[i].res.n_messages; m++) {
+			unsigned int id = 0;
+
+			CHECK(sscanf(a[i].res.messages[m].id, "%8x", &id) == 1);
+			CHECK(id >= 1 && id <= 50 && !seen[id]++);
+		}
+		store_result_done(&a[i].res);
+	}
+}
+
+/* ---- SQLite alone: the file -------------------------------------------------------------------------------- */
+
+static void disk_second_opener_is_refused(void)
+{
+	struct port_store *second = NULL;
+	struct err e = {};
+	char pid[32];
+
+	set_up(true);
+	CHECK_INT(store_sqlite_open(the_loop, the_path, &second, &e), -EBUSY);
+	CHECK(!second);
+	CHECK(strstr(e.msg, the_path));
+	snprintf(pid, sizeof(pid), "(pid %d)", (int)getpid());
+	CHECK(strstr(e.msg, pid));
+	/* The first one is unharmed, and once it is gone the next may come. */
+	put_events(1, 1);
+	reopen();
+	CHECK_INT(counts().events[INV_QUEUED], 1);
+	tear_down();
+}
+
+static void write_file(const char *path, const char *data, size_t len)
+{
+	FILE *f = fopen(path, "we");
+
+	CHECK(f);
+	CHECK(fwrite(data, 1, len, f) == len);
+	CHECK(fclose(f) == 0);
+}
+
+static void check_refused(int want, const char *why)
+{
+	struct port_store *s = NULL;
+	struct err e = {};
+
+	CHECK_INT(store_sqlite_open(the_loop, the_path, &s, &e), want);
+	if (!strstr(e.msg, the_path) || !strstr(e.msg, why))
+		FAIL("says \"%s\", without \"%s\"", e.msg, why);
+}
+
+static void sql(const char *text)
+{
+	sqlite3 *db = NULL;
+	char *msg = NULL;
+
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	if (sqlite3_exec(db, text, NULL, NULL, &msg) != SQLITE_OK)
+		FAIL("%s: %s", text, msg);
+	sqlite3_close(db);
+}
+
+static void disk_foreign_files_are_refused_untouched(void)
+{
+	static const char junk[] = "this is somebody's diary, long enough to be taken for a database's header. Hands off. ...";
+	char back[sizeof(junk)] = "";
+	sqlite3 *db = NULL;
+	FILE *f;
+
+	set_up(true);
+	the_store->ops->close(the_store);
+	the_store = NULL;
+
+	CHECK(unlink(the_path) == 0);
+	write_file(the_path, junk, sizeof(junk) - 1);
+	check_refused(-EBADMSG, "not an SQLite database");
+	f = fopen(the_path, "re");
+	CHECK(f && fread(back, 1, sizeof(back), f) == sizeof(junk) - 1);
+	CHECK(fclose(f) == 0);
+	CHECK_STR(back, junk);
+
+	CHECK(unlink(the_path) == 0);
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	CHECK(sqlite3_exec(db, "CREATE TABLE diary (day TEXT)", NULL, NULL, NULL) == SQLITE_OK);
+	CHECK(sqlite3_close(db) == SQLITE_OK);
+	check_refused(-EBADMSG, "not one of fated's");
+	sql("INSERT INTO diary VALUES ('still here')");
+
+	CHECK(unlink(the_path) == 0);
+	CHECK(mkdir(the_path, 0700) == 0);
+	check_refused(-EINVAL, "not a regular file");
+	CHECK(rmdir(the_path) == 0);
+	tear_down();
+}
+
+static void disk_newer_schema_is_refused(void)
+{
+	set_up(true);
+	the_store->ops->close(the_store);
+	the_store = NULL;
+	sql("PRAGMA user_version=2");
+	check_refused(-EPROTONOSUPPORT, "version 2, this fated knows 1");
+	sql("PRAGMA user_version=1");
+	open_disk();
+	tear_down();
+}
+
+static void disk_a_changed_schema_is_refused(void)
+{
+	set_up(true);
+	the_store->ops->close(the_store);
+	the_store = NULL;
+	sql("DROP INDEX event_open");
+	check_refused(-EBADMSG, "schema");
+	tear_down();
+}
+
+static void disk_missing_directory_is_told(void)
+{
+	struct port_store *s = NULL;
+	struct err e = {};
+
+	set_up(true);
+	CHECK_INT(store_sqlite_open(the_loop, "/nonexistent/fated/state.db", &s, &e), -ENOENT);
+	CHECK(strstr(e.msg, "/nonexistent/fated/state.db"));
+	CHECK_INT(store_sqlite_open(the_loop, "file:x?mode=memory", &s, &e), -EINVAL);
+	CHECK_INT(store_sqlite_open(the_loop, ":memory:", &s, &e), -EINVAL);
+	CHECK_INT(access(":memory:-lock", F_OK), -1);	/* nothing was made under that name */
+	tear_down();
+}
+
+static void disk_file_is_private_and_marked(void)
+{
+	struct stat st;
+	sqlite3 *db = NULL;
+	sqlite3_stmt *q = NULL;
+
+	set_up(true);
+	CHECK(stat(the_path, &st) == 0);
+	CHECK_INT(st.st_mode & 07777, 0600);
+	reopen();
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	CHECK(sqlite3_prepare_v2(db, "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM"
+				 " pragma_user_version), (SELECT journal_mode FROM pragma_journal_mode),"
+				 " (SELECT count(*) FROM opening)", -1, &q, NULL) == SQLITE_OK);
+	CHECK(sqlite3_step(q) == SQLITE_ROW);
+	CHECK_INT(sqlite3_column_int(q, 0), 0x66617465);
+	CHECK_INT(sqlite3_column_int(q, 1), 1);
+	CHECK_STR((const char *)sqlite3_column_text(q, 2), "wal");
+	CHECK_INT(sqlite3_column_int(q, 3), 2);
+	sqlite3_finalize(q);
+	sqlite3_close(db);
+	tear_down();
+}
+
+/* What cannot have been written by us is an error that names the row, in a load and in a query. */
+static void disk_impossible_rows_are_named(void)
+{
+	static const struct { const char *sql, *says; bool at_load; } bad[] = {
+		{ "UPDATE event SET state = 9 WHERE seq = 2", "event 2: state 9 is not within 0 to 5", true },
+		{ "UPDATE event SET state = -1 WHERE seq = 2", "event 2: state -1", true },
+		{ "UPDATE event SET condition = 5 WHERE seq = 2", "event 2: condition 5", true },
+		{ "UPDATE event SET epoch = 4294967296 WHERE seq = 2", "event 2: epoch 4294967296", true },
+		{ "UPDATE event SET attempts = -3 WHERE seq = 2", "event 2: attempts -3", true },
+		{ "UPDATE event SET function = hex(zeroblob(40)) WHERE seq = 2", "event 2: function is too long", true },
+		{ "UPDATE event SET function = 'a' || char(0) || 'b' WHERE seq = 2", "event 2: function is", true },
+		{ "UPDATE attempt SET outcome = 12 WHERE seq = 2", "attempt of event 2: outcome 12", true },
+		{ "UPDATE attempt SET start = 0 WHERE seq = 2", "attempt of event 2: start 0", true },
+		{ "UPDATE record SET condition = 0 WHERE seq = 2", "record of event 2: condition 0", false },
+		{ "UPDATE outbox SET id = 8, role = 0 WHERE seq = 2; UPDATE outbox_body SET id = 8", "outbox row of event 2: role 0", true },
+	};
+	char says[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct sent s = {};
+		struct loaded l = {};
+		struct answer a = {};
+		struct err e = {};
+		struct store_query q = { .kind = STORE_Q_EVENT };
+
+		set_up(true);
+		put_events(1, 3);
+		attempt_put(&s, 2, 1, 1);
+		record_put(&s, 2, COND_SUCCESS, "{}");
+		outbox_put(&s, 2, ROLE_ON_SUCCESS, 1);
+		must(&s);
+		sql(bad[i].sql);
+		snprintf(says, sizeof(says), "%s", bad[i].says);
+		CHECK_INT(load(&l, &e), bad[i].at_load ? -EBADMSG : 0);
+		if (bad[i].at_load && (!strstr(e.msg, says) || !strstr(e.msg, the_path)))
+			FAIL("load says \"%s\", without \"%s\"", e.msg, says);
+		loaded_done(&l);
+		uuid_of(2, q.request_id);
+		ask(&a, q);
+		while (!a.done)
+			turn();
+		CHECK_INT(a.result, -EBADMSG);
+		if (!strstr(a.msg, says))
+			FAIL("query says \"%s\", without \"%s\"", a.msg, says);
+		CHECK_INT(a.res.n_events, 0);	/* no half answers */
+		/* The good ones are still answered. */
+		get_event(&a, 3);
+		CHECK_INT(a.res.n_events, 1);
+		store_result_done(&a.res);
+		tear_down();
+	}
+}
+
+/* Large payloads lie apart: a change of state writes a few pages, not the payload again. */
+static void disk_state_changes_do_not_rewrite_payloads(void)
+{
+	struct sent s = {};
+	struct stat before, after;
+	char wal[128];
+
+	set_up(true);
+	event_put(&s, 1, blob_new(NULL, 4 << 20));
+	must(&s);
+	snprintf(wal, sizeof(wal), "%s-wal", the_path);
+	reopen();		/* an empty log */
+	put_events(2, 2);
+	CHECK(stat(wal, &before) == 0);
+	s = (struct sent){};
+	event_state(&s, 1, INV_RUNNING, COND_NONE);
+	must(&s);
+	CHECK(stat(wal, &after) == 0);
+	CHECK(after.st_size - before.st_size < 65536);
+	tear_down();
+}
+
+/* ---- memory alone: what a simulation steers ---------------------------------------------------------------- */
+
+static void mem_crash_drops_what_was_not_run(void)
+{
+	struct sent s[4] = {};
+
+	set_up(false);
+	for (int i = 0; i < 4; i++) {
+		event_put(&s[i], i + 1, text("{}"));
+		give(&s[i]);
+	}
+	CHECK_INT(store_mem_pending(the_store), 4);
+	CHECK(store_mem_run(the_store));
+	store_mem_crash_after(the_store, 2);	/* two more reached the disk, but nobody heard of it */
+	CHECK(s[0].done && !s[1].done && !s[2].done && !s[3].done);
+	CHECK_INT(store_mem_pending(the_store), 0);
+	CHECK(!store_mem_run(the_store));
+	CHECK_INT(counts().events[INV_QUEUED], 3);
+	give(&s[3]);
+	store_mem_crash(the_store);
+	CHECK(!s[3].done);
+	CHECK_INT(counts().events[INV_QUEUED], 3);
+	for (int i = 0; i < 4; i++)
+		store_batch_done(&s[i].b);
+	tear_down();
+}
+
+static void mem_fails_when_told(void)
+{
+	set_up(false);
+	store_mem_fail_next(the_store, 3, -EIO);
+	for (int64_t seq = 1; seq <= 5; seq++) {
+		struct sent s = {};
+
+		event_put(&s, seq, NULL);
+		CHECK_INT(apply(&s), seq == 3 ? -EIO : 0);
+	}
+	CHECK_INT(counts().events[INV_QUEUED], 4);
+	tear_down();
+}
+
+static void mem_peek_answers_at_once(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct store_query q = { .kind = STORE_Q_COUNTS, .arg = &a, .done = answer_done };
+
+	set_up(false);
+	event_put(&s, 1, NULL);
+	give(&s);
+	store_mem_peek(the_store, &q);
+	CHECK(a.done);
+	CHECK_INT(a.res.counts.events[INV_QUEUED], 0);	/* not run yet */
+	CHECK_INT(await(&s), 0);
+	store_mem_peek(the_store, &q);
+	CHECK_INT(a.res.counts.events[INV_QUEUED], 1);
+	store_batch_done(&s.b);
+	tear_down();
+}
+
+static void close_of_nothing(void)
+{
+	struct port_store *s = store_mem_new();
+
+	s->ops->close(s);
+	s = store_mem_new();
+	s->ops->close(NULL);
+	s->ops->close(s);
+	set_up(true);
+	the_store->ops->close(NULL);
+	tear_down();
+}
+
+/* ---- both engines ------------------------------------------------------------------------------------------ */
+
+#define CASES(X) \
+	X(is_empty_at_first) X(an_empty_batch_is_reported) X(event_comes_back_whole) X(event_must_be_new) \
+	X(event_set_is_fenced) X(event_set_keeps_what_came_with_it) X(payload_may_be_anything) \
+	X(payload_of_six_megabytes) X(batch_is_all_or_nothing) X(a_failing_batch_spoils_no_other) \
+	X(operations_of_a_batch_see_each_other) X(batches_keep_their_order) X(done_may_give_the_next) \
+	X(queries_see_what_was_reported) X(attempts) X(one_record_per_event) \
+	X(outbox_row_comes_back_whole) X(outbox_is_unique_for_ever) X(load_gives_what_is_open) \
+	X(load_tells_the_last_start) X(ten_thousand_events) X(lists_of_events) X(lists_of_records) \
+	X(large_records_come_in_short_pages) X(bad_queries_are_refused) X(queue_receive_and_delete) \
+	X(queue_ids_are_unique) X(queues_are_listed) X(receives_do_not_share) X(close_reports_everything_first)
+
+#define DEFINE(name) \
+	static void sqlite_##name(void) { set_up(true); case_##name(); tear_down(); } \
+	static void mem_##name(void) { set_up(false); case_##name(); tear_down(); }
+CASES(DEFINE)
+
+int main(void)
+{
+#define RUN_BOTH(name) RUN(sqlite_##name); RUN(mem_##name);
+	CASES(RUN_BOTH)
+	RUN(disk_second_opener_is_refused);
+	RUN(disk_foreign_files_are_refused_untouched);
+	RUN(disk_newer_schema_is_refused);
+	RUN(disk_a_changed_schema_is_refused);
+	RUN(disk_missing_directory_is_told);
+	RUN(disk_file_is_private_and_marked);
+	RUN(disk_impossible_rows_are_named);
+	RUN(disk_state_changes_do_not_rewrite_payloads);
+	RUN(mem_crash_drops_what_was_not_run);
+	RUN(mem_fails_when_told);
+	RUN(mem_peek_answers_at_once);
+	RUN(close_of_nothing);
+	TEST_END();
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "fate_abi.h"
+
+static void headline(const cJSON *j, const cJSON *engine)
+{
+	const char *version = ctl_text(j, "version"), *why = ctl_text(engine, "doubtWhy");
+	double up = ctl_number(j, "uptimeMs", -1);
+	bool doubt = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(engine, "inDoubt"));
+	bool draining = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(engine, "draining"));
+
+	printf("fated%s%s: %s", *version ? " " : "", version, doubt ? "IN DOUBT" : draining ? "stopping" : "running");
+	if (up >= 0)
+		printf(", up %s", ctl_duration((int64_t)up));
+	putchar('\n');
+	if (doubt)
+		printf("  nothing new is accepted: %s\n", why);
+}
+
+static void counters(const cJSON *j, const cJSON *engine)
+{
+	const cJSON *outcomes = cJSON_GetObjectItemCaseSensitive(engine, "byOutcome"), *o;
+	const cJSON *counts = cJSON_GetObjectItemCaseSensitive(j, "counts");
+	bool any = false;
+
+	printf("events     %s queued, %s running, %s waiting, %s routing\n", ctl_text(engine, "queued"), ctl_text(engine, "running"),
+	       ctl_text(engine, "waiting"), ctl_text(engine, "routing"));
+	printf("since start  %s accepted, %s refused, %s succeeded, %s failed; %s synchronous, %s running\n", ctl_text(engine, "accepted"),
+	       ctl_text(engine, "refused"), ctl_text(engine, "succeeded"), ctl_text(engine, "failed"),
+	       ctl_text(engine, "syncInvocations"), ctl_text(engine, "runningSync"));
+	fputs("outcomes  ", stdout);
+	cJSON_ArrayForEach(o, outcomes) {
+		if (o->valuedouble == 0)
+			continue;
+		printf("%s %.15g %s", any ? "," : "", o->valuedouble, o->string);
+		any = true;
+	}
+	puts(any ? "" : " -");
+	printf("deliveries %s acknowledged, %s retried, %s failed\n", ctl_text(engine, "deliveriesAcked"),
+	       ctl_text(engine, "deliveriesRetried"), ctl_text(engine, "deliveriesFailed"));
+	if (counts)
+		printf("stored     %s records, %s attempts, %s deliveries open, %s messages\n", ctl_text(counts, "records"),
+		       ctl_text(counts, "attempts"), ctl_text(counts, "deliveries"), ctl_text(counts, "messages"));
+}
+
+/* What the daemon adds about its parts: a word, or an object of words and numbers. */
+static void part(const cJSON *j, const char *name)
+{
+	const cJSON *p = cJSON_GetObjectItemCaseSensitive(j, name), *m;
+	bool first = true;
+
+	if (!p)
+		return;
+	if (!cJSON_IsObject(p)) {
+		printf("%-11s%s\n", name, ctl_text(j, name));
+		return;
+	}
+	printf("%-11s", name);
+	cJSON_ArrayForEach(m, p) {
+		if (cJSON_IsObject(m) || cJSON_IsArray(m)) {
+			char *text = cJSON_PrintUnformatted(m);
+
+			printf("%s%s %s", first ? "" : ", ", m->string, text ? text : "");
+			cJSON_free(text);
+		} else {
+			printf("%s%s %s", first ? "" : ", ", m->string, *ctl_text(p, m->string) ? ctl_text(p, m->string) : "-");
+		}
+		first = false;
+	}
+	puts(first ? "-" : "");
+}
+
+static void environments(const cJSON *j)
+{
+	static const char *const headings[] = { "CGROUP", "FUNCTION", "REQUEST ID", "STATE", ">ATTEMPT", "KIND", ">RUNNING", ">LEFT", NULL };
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(j, "environments"), *e;
+	struct ctl_table *t;
+
+	if (!cJSON_GetArraySize(list))
+		return;
+	putchar('\n');
+	t = ctl_table_new(headings);
+	cJSON_ArrayForEach(e, list) {
+		double left = ctl_number(e, "leftMs", 0);
+
+		ctl_cell(t, ctl_text(e, "cgroupId"));
+		ctl_cell(t, ctl_text(e, "function"));
+		ctl_cell(t, ctl_text(e, "requestId"));
+		ctl_cell(t, ctl_text(e, "state"));
+		ctl_cell(t, ctl_text(e, "attempt"));
+		ctl_cell(t, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(e, "sync")) ? "sync" : "async");
+		ctl_cell(t, ctl_duration((int64_t)ctl_number(e, "runningMs", 0)));
+		ctl_cell(t, left > 0 ? ctl_duration((int64_t)left) : "over");
+	}
+	ctl_table_print(t, stdout);
+}
+
+int ctl_status(struct ctl *c, int argc, char **argv)
+{
+	static const char *const parts[] = { "observer", "launcher", "store", "definitions" };
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	const cJSON *engine;
+	int r;
+
+	if (!ctl_args(c, argc, argv, NULL, 0, NULL, 0))
+		return CTL_USAGE;
+	r = ctl_get(c, "/fate/v1/status", &j);
+	if (!j)
+		return r;
+	engine = cJSON_GetObjectItemCaseSensitive(j, "engine");
+	headline(j, engine);
+	counters(j, engine);
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
+		part(j, parts[i]);
+	environments(j);
+	return CTL_OK;
+}
+
+/* Our own version is known without the daemon; that it cannot be asked is still said. */
+int ctl_version(struct ctl *c, int argc, char **argv)
+{
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	int r;
+
+	if (!ctl_args(c, argc, argv, NULL, 0, NULL, 0))
+		return CTL_USAGE;
+	if (!c->json) {
+		printf("fatectl %s\n", FATED_VERSION);
+		fflush(stdout);
+	}
+	r = ctl_get(c, "/fate/v1/version", &j);
+	if (j)
+		printf("fated   %s\n", ctl_text(j, "version"));
+	return r;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The schema, version by version. */
+#include "store/store_db.h"
+
+#define STORE_APPLICATION_ID 0x66617465	/* "fate": file(1) and we know the file by it */
+
+/*
+ * Refuses a file that is not ours (-EBADMSG) or newer than we know (-EPROTONOSUPPORT), untouched; then makes it durable (WAL) and brings it to the
+ * newest version, one transaction for each step. New files included.
+ */
+int store_migrate(struct store_db *d, struct err *e);

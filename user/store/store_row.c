@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/store_row.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define ASSERT_TEXT(field) assert(memchr((field), '\0', sizeof(field)))
+
+static void check_event(const struct inv_row *row)
+{
+	ASSERT_TEXT(row->request_id);
+	ASSERT_TEXT(row->function);
+	ASSERT_TEXT(row->qualifier);
+	assert(row->request_id[0]);
+	assert((int)row->state >= 0 && row->state < INV_MAX);
+	assert((int)row->condition >= 0 && row->condition <= COND_ZERO_CONCURRENCY);
+	assert(row->attempts >= 0 && row->starts >= 0 && row->backoffs >= 0);
+}
+
+static void check_outbox(const struct store_op_outbox *o)
+{
+	assert(o->role >= ROLE_ON_SUCCESS && o->role <= ROLE_DEAD_LETTER);
+	assert(o->tries >= 0);
+	ASSERT_TEXT(o->target);
+	ASSERT_TEXT(o->key);
+	ASSERT_TEXT(o->last_error);
+}
+
+static int64_t op_seq(const struct store_op *op)
+{
+	switch (op->kind) {
+	case STORE_OP_EVENT_PUT:
+	case STORE_OP_EVENT_SET:
+		return op->event.row.seq;
+	case STORE_OP_ATTEMPT_PUT:
+	case STORE_OP_ATTEMPT_END:
+		return op->attempt.seq;
+	case STORE_OP_RECORD_PUT:
+		return op->record.seq;
+	case STORE_OP_OUTBOX_PUT:
+	case STORE_OP_OUTBOX_SET:
+	case STORE_OP_OUTBOX_DEL:
+		return op->outbox.seq;
+	case STORE_OP_MESSAGE_PUT:
+		return 1;
+	case STORE_OP_INVALID:
+		break;
+	}
+	assert(!"unknown kind of store operation");
+	return 0;
+}
+
+void store_row_check(const struct store_op *op)
+{
+	int64_t seq = op_seq(op);
+
+	assert(seq > 0 && seq <= STORE_SEQ_MAX);
+	switch (op->kind) {
+	case STORE_OP_EVENT_PUT:
+	case STORE_OP_EVENT_SET:
+		check_event(&op->event.row);
+		break;
+	case STORE_OP_ATTEMPT_END:
+		assert(op->attempt.outcome > OUTCOME_INVALID && op->attempt.outcome < OUTCOME_MAX);
+		/* fall through */
+	case STORE_OP_ATTEMPT_PUT:
+		assert(op->attempt.start > 0);
+		break;
+	case STORE_OP_RECORD_PUT:
+		ASSERT_TEXT(op->record.request_id);
+		ASSERT_TEXT(op->record.function);
+		assert(op->record.condition > COND_NONE && op->record.condition <= COND_ZERO_CONCURRENCY);
+		break;
+	case STORE_OP_OUTBOX_PUT:
+	case STORE_OP_OUTBOX_SET:
+	case STORE_OP_OUTBOX_DEL:
+		check_outbox(&op->outbox);
+		break;
+	case STORE_OP_MESSAGE_PUT:
+		ASSERT_TEXT(op->message.queue);
+		ASSERT_TEXT(op->message.id);
+		assert(op->message.queue[0] && op->message.id[0]);
+		break;
+	case STORE_OP_INVALID:
+		break;
+	}
+}
+
+int store_query_check(const struct store_query *q, struct err *e)
+{
+	bool limited = q->kind == STORE_Q_EVENTS || q->kind == STORE_Q_RECORDS || q->kind == STORE_Q_OUTBOX ||
+		       q->kind == STORE_Q_RECEIVE;
+
+	ASSERT_TEXT(q->function);
+	ASSERT_TEXT(q->request_id);
+	ASSERT_TEXT(q->queue);
+	ASSERT_TEXT(q->receipt);
+	if (q->kind < STORE_Q_EVENTS || q->kind > STORE_Q_DELETE)
+		return err_set(e, -EINVAL, "store: unknown query %d", (int)q->kind);
+	if (limited && (q->limit < 1 || q->limit > STORE_LIMIT_MAX))
+		return err_set(e, -EINVAL, "store: limit %d is not within 1 to %d", q->limit, STORE_LIMIT_MAX);
+	if (q->kind == STORE_Q_EVENTS && (q->state < -1 || q->state >= INV_MAX))
+		return err_set(e, -EINVAL, "store: unknown state %d", q->state);
+	if (q->kind == STORE_Q_RECORDS && ((int)q->condition < 0 || q->condition > COND_ZERO_CONCURRENCY))
+		return err_set(e, -EINVAL, "store: unknown condition %d", (int)q->condition);
+	if (q->kind == STORE_Q_RECEIVE && q->visibility_ms < 0)
+		return err_set(e, -EINVAL, "store: negative visibility time");
+	return 0;
+}
+
+void *store_row_grow(void *arr, size_t n, size_t size)
+{
+	if ((n & (n - 1)) == 0) {	/* 0 and the powers of two: where the room ends */
+		size_t cap = n ? 2 * n : 1;
+
+		assert(cap < (SIZE_MAX / 2) / size);
+		arr = xrealloc(arr, cap * size);
+	}
+	memset((char *)arr + n * size, 0, size);
+	return arr;
+}
+
+static uint64_t splitmix64(uint64_t x)
+{
+	x += 0x9e3779b97f4a7c15ULL;
+	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+	return x ^ (x >> 31);
+}
+
+void store_row_receipt(uint64_t random, size_t i, char out[ID_UUID_LEN + 1])
+{
+	/* Two steps of mixing: neighbouring seeds must not share receipts of neighbouring messages. */
+	uint64_t a = splitmix64(splitmix64(random) ^ i);
+	uint64_t rnd[2] = { a, splitmix64(a ^ random) };
+
+	id_uuid(rnd, out);
+}
