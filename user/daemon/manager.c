@@ -168,7 +168,8 @@ static void api_status_members(void *arg, struct buf *b)
 	struct manager *m = arg;
 	cJSON *o = cJSON_CreateObject();
 
-	buf_addf(b, "\"version\":\"%s\",\"uptimeMs\":%" PRId64, FATED_VERSION, (clock_mono_ns() - m->started_ns) / NS_PER_MS);
+	buf_addf(b, "\"version\":\"%s\",\"uptimeMs\":%" PRId64, FATED_VERSION,
+		 (int64_t)((clock_mono_ns() - m->started_ns) / NS_PER_MS));
 	observe_status(m->observe, o);
 	add_object(b, "observer", o);
 	o = cJSON_CreateObject();
