@@ -382,6 +382,7 @@ int api_new(const struct api_context *ctx, struct http_server *server, struct ap
 
 	assert(ctx->engine && ctx->store && ctx->clock && ctx->region && server);
 	a->ctx = *ctx;
+	a->server = server;
 	a->empty_event = blob_new("{}", 2);
 	if (!a->empty_event) {
 		free(a);
@@ -397,6 +398,7 @@ int api_new(const struct api_context *ctx, struct http_server *server, struct ap
 struct api *api_free(struct api *a)
 {
 	if (a) {
+		http_server_stop(a->server);
 		blob_unref(a->empty_event);
 		free(a);
 	}

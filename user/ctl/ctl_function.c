@@ -113,8 +113,8 @@ int ctl_reload(struct ctl *c, int argc, char **argv)
 	names(j, "added");
 	names(j, "changed");
 	names(j, "removed");
-	if (*ctl_text(j, "unchanged"))
-		printf("unchanged: %s\n", ctl_text(j, "unchanged"));
+	if (*ctl_text(j, "functions"))
+		printf("functions: %s\n", ctl_text(j, "functions"));
 	cJSON_ArrayForEach(p, problems)
 		fprintf(stderr, "fatectl: %s: %s: %s\n", ctl_text(p, "file"), *ctl_text(p, "path") ? ctl_text(p, "path") : "-",
 			ctl_text(p, "reason"));
