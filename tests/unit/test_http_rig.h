@@ -26,7 +26,8 @@ struct rig {
 	pthread_t thread;
 	sem_t ready;
 	void (*setup)(struct rig *r);		/* in the loop's thread */
-	void (*teardown)(struct rig *r);
+	void (*stopping)(struct rig *r);	/* before the server is freed */
+	void (*teardown)(struct rig *r);	/* after */
 	void *data;
 };
 
@@ -57,6 +58,8 @@ static void *rig_main(void *arg)
 	r->setup(r);
 	sem_post(&r->ready);
 	(void)sd_event_loop(r->loop);
+	if (r->stopping)
+		r->stopping(r);
 	http_server_stats(r->server, &r->stats);
 	r->server = http_server_free(r->server);
 	if (r->teardown)
