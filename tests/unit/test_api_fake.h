@@ -44,6 +44,8 @@ struct fake {
 	struct store_query last;		/* the last one asked */
 	int store_error;			/* what queries fail with; 0 = they do not */
 	bool store_hangs;
+	bool failing;				/* FAKE_ID's record is the failed one */
+	int deleted;				/* messages */
 	struct fake_query *held;		/* the query that hangs */
 	struct api *api;
 };
@@ -222,7 +224,7 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 			break;
 		res->records = calloc(1, sizeof(*res->records));
 		res->records[0] = (struct store_op_record){ .seq = 42, .request_id = FAKE_ID, .function = "echo", .condition = COND_SUCCESS,
-							    .at_ms = FAKE_NOW_MS, .body = blob_ref(known ? record : failed) };
+							    .at_ms = FAKE_NOW_MS, .body = blob_ref(known && !fake.failing ? record : failed) };
 		res->n_records = 1;
 		break;
 	case STORE_Q_RECORDS:
@@ -261,6 +263,7 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		break;
 	case STORE_Q_DELETE:
 		res->affected = strcmp(q->receipt, FAKE_RECEIPT) == 0;
+		fake.deleted += (int)res->affected;
 		break;
 	}
 	blob_unref(record);
