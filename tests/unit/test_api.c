@@ -622,7 +622,8 @@ static void queues(void)
 
 static void store_fails_or_is_in_doubt(void)
 {
-	static const char *const reads[] = { "/fate/v1/events", "/fate/v1/events/" FAKE_ID, "/fate/v1/records", "/fate/v1/queues", "/fate/v1/deliveries" };
+	static const char *const reads[] = { "/fate/v1/events", ("/fate/v1/events/" FAKE_ID), "/fate/v1/records", "/fate/v1/queues",
+					     "/fate/v1/deliveries" };
 
 	begin();
 	fake.store_error = -EIO;
