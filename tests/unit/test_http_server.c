@@ -14,6 +14,7 @@ struct site {
 	int begun, completed, done, unanswered, answered;
 };
 static struct site site;
+static sem_t stop_reached, stop_go;
 struct seen { struct http_req *q; struct site *s; bool answered; };	/* q's data */
 
 static void reply_text(struct http_req *q, int status, const char *text, size_t len)
@@ -72,6 +73,12 @@ static void site_complete(void *arg, struct http_req *q)
 	__atomic_add_fetch(&seen->s->completed, 1, __ATOMIC_SEQ_CST);
 	if (strcmp(path, "/never") == 0)
 		return;
+	if (strcmp(path, "/stop") == 0) {	/* holds the loop until the test says go, and ends it */
+		sem_post(&stop_reached);
+		sem_wait(&stop_go);
+		(void)sd_event_exit(seen->s->rig.loop, 0);
+		return;
+	}
 	if (strcmp(path, "/later") == 0)
 		assert(sd_event_add_defer(seen->s->rig.loop, &src, site_later, q) >= 0);
 	else if (strcmp(path, "/uri") == 0)
@@ -254,6 +261,38 @@ static void stop_with_requests_under_way(void)
 	close(suspended);
 	close(half);
 	close(idle);
+}
+
+/* Requests that are first read when the server already stops: not begun, and not suspended for ever. */
+static void stop_with_requests_unread(void)
+{
+	struct site *s = start();
+	int stop = raw_connect(s->rig.path), late[20];
+
+	sem_init(&stop_reached, 0, 0);
+	sem_init(&stop_go, 0, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(late); i++) {
+		struct raw_answer a;
+
+		late[i] = raw_connect(s->rig.path);
+		CHECK(raw_sends(late[i], "GET /now HTTP/1.1\r\nHost: x\r\n\r\n"));
+		a = raw_read(late[i]);
+		CHECK_INT(a.status, 200);
+		free(a.body);
+	}
+	CHECK(raw_sends(stop, "GET /stop HTTP/1.1\r\nHost: x\r\n\r\n"));
+	sem_wait(&stop_reached);
+	for (size_t i = 0; i < ARRAY_SIZE(late); i++)
+		CHECK(raw_sends(late[i], "GET /never HTTP/1.1\r\nHost: x\r\n\r\n"));
+	sem_post(&stop_go);
+	rig_stop(&s->rig);
+	CHECK_INT(s->begun, ARRAY_SIZE(late) + 1);
+	CHECK_INT(s->done, s->begun);
+	for (size_t i = 0; i < ARRAY_SIZE(late); i++) {
+		CHECK(raw_closed(late[i]));
+		close(late[i]);
+	}
+	close(stop);
 }
 
 static void statuses_without_body(void)
@@ -753,6 +792,7 @@ int main(void)
 	RUN(many_suspended_at_once);
 	RUN(half_closed_client_gets_its_answer);
 	RUN(stop_with_requests_under_way);
+	RUN(stop_with_requests_unread);
 	RUN(statuses_without_body);
 	RUN(uri_as_sent);
 	RUN(too_large_is_said_and_the_connection_lives);

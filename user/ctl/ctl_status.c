@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "ctl/ctl.h"
-#include "fate_abi.h"
 
 static void headline(const cJSON *j, const cJSON *engine)
 {
@@ -114,22 +113,4 @@ int ctl_status(struct ctl *c, int argc, char **argv)
 			part(p);
 	environments(j);
 	return CTL_OK;
-}
-
-/* Our own version is known without the daemon; that it cannot be asked is still said. */
-int ctl_version(struct ctl *c, int argc, char **argv)
-{
-	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	int r;
-
-	if (!ctl_args(c, argc, argv, NULL, 0, NULL, 0))
-		return CTL_USAGE;
-	if (!c->json) {
-		printf("fatectl %s\n", FATED_VERSION);
-		fflush(stdout);
-	}
-	r = ctl_get(c, "/fate/v1/version", &j);
-	if (j)
-		printf("fated   %s\n", ctl_text(j, "version"));
-	return r;
 }

@@ -43,7 +43,7 @@ struct http_server {
 	sd_event *loop;
 	sd_event_source *io, *timer, *again, *sweep;
 	uint64_t timer_usec;		/* when timer is armed for; UINT64_MAX = not */
-	bool sweep_armed;
+	bool sweep_armed, stopping;
 	bool check_peers;
 	struct http_peers peers;
 	struct http_handler h;
@@ -326,8 +326,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 {
 	struct http_req *q = *context;
 
-	if (!q)
-		return MHD_NO;
+	if (!q || (q->s->stopping && q->state < REQ_HANDLED))
+		return MHD_NO;	/* what arrives during the last MHD_run() is not begun: it might be suspended for ever */
 	switch (q->state) {
 	case REQ_HEAD:
 		q->method = method;
@@ -559,6 +559,7 @@ int http_server_new(sd_event *loop, const struct http_server_config *cfg, struct
 
 void http_server_stop(struct http_server *s)
 {
+	s->stopping = true;
 	list_for_each_safe(l, tmp, &s->suspended)
 		unsuspend(list_entry(l, struct http_req, node), REQ_DROPPED);
 	if (s->mhd) {
