@@ -36,6 +36,7 @@ static void reply(struct api_call *c, int status, struct http_answer *a, const s
 	a->headers = headers;
 	a->n_headers = 1 + n_extra;
 	http_reply(c->q, a);
+	a->headers = NULL;	/* they end here */
 }
 
 void api_answer_json(struct api_call *c, int status, struct buf *b)

@@ -526,7 +526,7 @@ int http_server_new(sd_event *loop, const struct http_server_config *cfg, struct
 	const union MHD_DaemonInfo *info;
 	int r;
 
-	assert(loop && cfg && ret && fd >= 0);
+	assert(loop && ret && fd >= 0);
 	list_init(&s->suspended);
 	s->loop = sd_event_ref(loop);
 	s->timer_usec = UINT64_MAX;
