@@ -457,14 +457,14 @@ static int64_t deliveries_run(void)
 
 /* ---- the world --------------------------------------------------------------------------------------------- */
 
-struct client { char request_id[ID_UUID_LEN + 1]; char function[32]; bool accepted, refused, ended; };
+struct client { char request_id[ID_UUID_LEN + 1]; char function[LIM_FUNCTION_NAME_MAX + 1]; bool accepted, refused, ended; };
 static struct client clients[EVENTS_MAX];
 static size_t n_clients;
 static struct port_store *the_store;
 static struct engine *the_engine;
 static struct func *funcs[16];
 static size_t n_funcs;
-static int64_t sync_asked, sync_answered, crashes, commits_failed;
+static int64_t sync_asked, sync_answered, crashes;
 
 static struct func *func_make(const char *name, const char *on_success, const char *on_failure, const char *dlq)
 {
@@ -827,6 +827,8 @@ static void run_seed(uint64_t seed)
 			continue;
 		if (engine_pending(the_engine))
 			continue;
+		t = kernel_run();	/* what the turn has just started */
+		next = MIN(next, t);
 		t = engine_next_mono_ns(the_engine);
 		next = MIN(next, t);
 		t = engine_next_wall_ms(the_engine);
