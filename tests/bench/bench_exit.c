@@ -173,14 +173,14 @@ static double kill_theirs(struct reader *r, const struct bench *b)
 		}
 	}
 	(void)bare_end(&p);
-	return (double)(r->exit_at_ns - r->deadline_at_ns) / 1e6;
+	return (double)(r->exit_at_ns - r->deadline_at_ns) / 1e3;
 }
 
-static void figures(struct bench *b, struct samples *a, struct samples *o, const char *p50, const char *p99, const char *unit)
+static void figures(struct bench *b, struct samples *a, struct samples *o, const char *p50, const char *p99)
 {
-	bench_figure(b, &(struct figure){ .name = p50, .unit = unit, .ours = samples_at(a, 0.5), .other = samples_at(o, 0.5),
+	bench_figure(b, &(struct figure){ .name = p50, .unit = "us", .ours = samples_at(a, 0.5), .other = samples_at(o, 0.5),
 					  .aim = 1.5, .at_most = true });
-	bench_figure(b, &(struct figure){ .name = p99, .unit = unit, .ours = samples_at(a, 0.99), .other = samples_at(o, 0.99),
+	bench_figure(b, &(struct figure){ .name = p99, .unit = "us", .ours = samples_at(a, 0.99), .other = samples_at(o, 0.99),
 					  .aim = 1.5, .at_most = true });
 	samples_done(a);
 	samples_done(o);
@@ -204,15 +204,15 @@ void bench_exit(struct bench *b)
 		for (int k = 0; k < VERDICT_A_TURN; k++)
 			samples_add(&o, verdict_theirs(&r, b));
 	}
-	figures(b, &a, &o, "exit to verdict, p50", "exit to verdict, p99", "us");
+	figures(b, &a, &o, "exit to verdict, p50", "exit to verdict, p99");
 
 	for (int i = bench_turns(b, KILL_TURNS); i > 0; i--) {
 		for (int k = 0; k < KILL_A_TURN; k++)
-			samples_add(&a, run_ours(&h, &tree, "deadlineToEmptyMs"));
+			samples_add(&a, run_ours(&h, &tree, "deadlineToEmptyMs") * 1e3);
 		for (int k = 0; k < KILL_A_TURN; k++)
 			samples_add(&o, kill_theirs(&r, b));
 	}
-	figures(b, &a, &o, "deadline to last process dead, p50", "deadline to last process dead, p99", "ms");
+	figures(b, &a, &o, "deadline to last process dead, p50", "deadline to last process dead, p99");
 	reader_close(&r);
 	http_close(&h);
 }
