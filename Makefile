@@ -74,7 +74,7 @@ programs := $(if $(wildcard user/daemon/main.c),$(B)/fated) $(if $(wildcard user
 
 .PHONY: all check test test-privileged demo bench sim vm tidy lint install clean deps progs units
 all: $(programs)
-units: $(unit_bin) $(priv_bin) $(prog_bin)
+units: $(unit_bin) $(priv_bin) $(prog_bin) $(filter %/fatectl,$(programs))
 progs: $(prog_bin)
 
 # ---- BPF half ----------------------------------------------------------------------------------------------

@@ -2,18 +2,19 @@
 #include <string.h>
 
 #include "ctl/ctl.h"
-#include "fate_abi.h"
 
 static void headline(const cJSON *j, const cJSON *engine)
 {
 	const char *version = ctl_text(j, "version"), *why = ctl_text(engine, "doubtWhy");
-	double up = ctl_number(j, "uptimeMs", -1);
+	double up = ctl_number(j, "uptimeSeconds", -1);
 	bool doubt = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(engine, "inDoubt"));
 	bool draining = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(engine, "draining"));
 
 	printf("fated%s%s: %s", *version ? " " : "", version, doubt ? "IN DOUBT" : draining ? "stopping" : "running");
+	if (*ctl_text(j, "pid"))
+		printf(", pid %s", ctl_text(j, "pid"));
 	if (up >= 0)
-		printf(", up %s", ctl_duration((int64_t)up));
+		printf(", up %s", ctl_duration((int64_t)(up * 1000)));
 	putchar('\n');
 	if (doubt)
 		printf("  nothing new is accepted: %s\n", why);
@@ -45,31 +46,27 @@ static void counters(const cJSON *j, const cJSON *engine)
 		       ctl_text(counts, "attempts"), ctl_text(counts, "deliveries"), ctl_text(counts, "messages"));
 }
 
-/* What the daemon adds about its parts: a word, or an object of words and numbers. */
-static void part(const cJSON *j, const char *name)
+/* What the daemon says about one of its parts: words and numbers on a line. */
+static void part(const cJSON *p)
 {
-	const cJSON *p = cJSON_GetObjectItemCaseSensitive(j, name), *m;
 	bool first = true;
+	const cJSON *m;
 
-	if (!p)
-		return;
-	if (!cJSON_IsObject(p)) {
-		printf("%-11s%s\n", name, ctl_text(j, name));
-		return;
-	}
-	printf("%-11s", name);
+	printf("%-11s", p->string);
 	cJSON_ArrayForEach(m, p) {
-		if (cJSON_IsObject(m) || cJSON_IsArray(m)) {
-			char *text = cJSON_PrintUnformatted(m);
+		char *text = cJSON_IsObject(m) || cJSON_IsArray(m) ? cJSON_PrintUnformatted(m) : NULL;
+		const char *word = text ? text : ctl_text(p, m->string);
 
-			printf("%s%s %s", first ? "" : ", ", m->string, text ? text : "");
-			cJSON_free(text);
-		} else {
-			printf("%s%s %s", first ? "" : ", ", m->string, *ctl_text(p, m->string) ? ctl_text(p, m->string) : "-");
-		}
+		printf("%s%s %s", first ? "" : ", ", m->string, *word ? word : "-");
+		cJSON_free(text);
 		first = false;
 	}
 	puts(first ? "-" : "");
+}
+
+static bool shown_elsewhere(const char *name)
+{
+	return strcmp(name, "engine") == 0 || strcmp(name, "counts") == 0;
 }
 
 static void environments(const cJSON *j)
@@ -99,9 +96,8 @@ static void environments(const cJSON *j)
 
 int ctl_status(struct ctl *c, int argc, char **argv)
 {
-	static const char *const parts[] = { "observer", "launcher", "store", "definitions" };
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	const cJSON *engine;
+	const cJSON *engine, *p;
 	int r;
 
 	if (!ctl_args(c, argc, argv, NULL, 0, NULL, 0))
@@ -112,26 +108,9 @@ int ctl_status(struct ctl *c, int argc, char **argv)
 	engine = cJSON_GetObjectItemCaseSensitive(j, "engine");
 	headline(j, engine);
 	counters(j, engine);
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
-		part(j, parts[i]);
+	cJSON_ArrayForEach(p, j)
+		if (cJSON_IsObject(p) && !shown_elsewhere(p->string))
+			part(p);
 	environments(j);
 	return CTL_OK;
-}
-
-/* Our own version is known without the daemon; that it cannot be asked is still said. */
-int ctl_version(struct ctl *c, int argc, char **argv)
-{
-	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	int r;
-
-	if (!ctl_args(c, argc, argv, NULL, 0, NULL, 0))
-		return CTL_USAGE;
-	if (!c->json) {
-		printf("fatectl %s\n", FATED_VERSION);
-		fflush(stdout);
-	}
-	r = ctl_get(c, "/fate/v1/version", &j);
-	if (j)
-		printf("fated   %s\n", ctl_text(j, "version"));
-	return r;
 }

@@ -12,7 +12,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +24,6 @@
 #include "api/api.h"
 #include "base/clock.h"
 #include "base/id.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cgroup/cg_tree.h"
@@ -97,34 +95,30 @@ static void relay_delivered(void *self, int64_t seq, enum outbox_role role, enum
 
 /* ---- definitions ------------------------------------------------------------------------------------------- */
 
-static void add_names(struct buf *b, const struct definitions_result *res, enum definitions_change_kind kind)
+static void add_names(cJSON *into, const struct definitions_result *res, enum definitions_change_kind kind)
 {
-	bool first = true;
+	cJSON *list = cJSON_AddArrayToObject(into, definitions_change_name(kind));
 
-	buf_addf(b, "\"%s\":[", definitions_change_name(kind));
 	for (size_t i = 0; i < res->n_changes; i++)
-		if (res->changes[i].kind == kind) {
-			buf_addf(b, "%s\"%s\"", first ? "" : ",", res->changes[i].function);
-			first = false;
-		}
-	buf_adds(b, "],");
+		if (res->changes[i].kind == kind)
+			cJSON_AddItemToArray(list, cJSON_CreateString(res->changes[i].function));
 }
 
-static void add_problem(struct buf *b, const struct definitions_problem *p)
+static void add_problem(cJSON *list, const struct definitions_problem *p)
 {
-	buf_adds(b, "{\"file\":");
-	json_add_string(b, p->file, strlen(p->file));
-	buf_adds(b, ",\"path\":");
-	json_add_string(b, p->path, strlen(p->path));
-	buf_adds(b, ",\"reason\":");
-	json_add_string(b, p->reason, strlen(p->reason));
-	buf_addc(b, '}');
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "file", p->file);
+	cJSON_AddStringToObject(o, "path", p->path);
+	cJSON_AddStringToObject(o, "reason", p->reason);
+	cJSON_AddItemToArray(list, o);
 }
 
-/* Reads functions.d and swaps the set; what a bad file held before stays. b (may be NULL): members of the answer. */
-static void reload(struct manager *m, struct buf *b)
+/* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. */
+static void reload(struct manager *m, cJSON *into)
 {
 	CLEAN(definitions_result_done) struct definitions_result res = {};
+	cJSON *problems;
 	char *summary;
 
 	definitions_load(&m->definitions, m->cfg->functions_dir, &res);
@@ -138,57 +132,40 @@ static void reload(struct manager *m, struct buf *b)
 	summary = definitions_summary(&res);
 	log_note("definitions: %s", summary);
 	free(summary);
-	if (!b)
+	if (!into)
 		return;
 	for (int k = DEFINITIONS_ADDED; k <= DEFINITIONS_KEPT; k++)
-		add_names(b, &res, (enum definitions_change_kind)k);
-	buf_addf(b, "\"unchanged\":%zu,\"problems\":[", res.unchanged);
-	for (size_t i = 0; i < res.n_problems; i++) {
-		if (i)
-			buf_addc(b, ',');
-		add_problem(b, &res.problems[i]);
-	}
-	buf_addc(b, ']');
+		add_names(into, &res, (enum definitions_change_kind)k);
+	cJSON_AddNumberToObject(into, "functions", (double)res.n);
+	problems = cJSON_AddArrayToObject(into, "problems");
+	for (size_t i = 0; i < res.n_problems; i++)
+		add_problem(problems, &res.problems[i]);
 }
 
 /* ---- what the API asks of us ------------------------------------------------------------------------------- */
 
-/* Appends "name":{…} from an adapter that fills a cJSON object. */
-static void add_object(struct buf *b, const char *name, cJSON *o)
-{
-	char *text = cJSON_PrintUnformatted(o);
-
-	buf_addf(b, ",\"%s\":%s", name, text ? text : "{}");
-	free(text);
-	cJSON_Delete(o);
-}
-
-static void api_status_members(void *arg, struct buf *b)
+static void api_status_members(void *arg, cJSON *into)
 {
 	struct manager *m = arg;
-	cJSON *o = cJSON_CreateObject();
+	cJSON *o;
 
-	buf_addf(b, "\"version\":\"%s\",\"uptimeMs\":%" PRId64, FATED_VERSION, (clock_mono_ns() - m->started_ns) / NS_PER_MS);
-	observe_status(m->observe, o);
-	add_object(b, "observer", o);
-	o = cJSON_CreateObject();
-	cg_tree_status(m->tree, o);
-	add_object(b, "launcher", o);
-	o = cJSON_CreateObject();
+	cJSON_AddStringToObject(into, "version", FATED_VERSION);
+	cJSON_AddNumberToObject(into, "pid", getpid());
+	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)((clock_mono_ns() - m->started_ns) / NS_PER_S));
+	observe_status(m->observe, cJSON_AddObjectToObject(into, "observer"));
+	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
+	o = cJSON_AddObjectToObject(into, "store");
 	cJSON_AddStringToObject(o, "engine", m->store->ops->name);
 	cJSON_AddStringToObject(o, "directory", m->cfg->state_dir);
-	add_object(b, "store", o);
-	o = cJSON_CreateObject();
+	o = cJSON_AddObjectToObject(into, "definitions");
 	cJSON_AddStringToObject(o, "directory", m->cfg->functions_dir);
 	cJSON_AddNumberToObject(o, "functions", (double)m->n_functions);
 	cJSON_AddNumberToObject(o, "problems", (double)m->n_problems);
-	add_object(b, "definitions", o);
 }
 
-static int api_reload_members(void *arg, struct buf *b, struct err *e)
+static void api_reload_members(void *arg, cJSON *into)
 {
-	reload(arg, b);
-	return 0;
+	reload(arg, into);
 }
 
 static int api_log_tail(void *arg, const char *function, size_t bytes, struct buf *out, struct err *e)
