@@ -57,13 +57,14 @@ ctl_src := $(wildcard user/ctl/*.c)
 unit_src := $(wildcard tests/unit/test_*.c tests/contract/test_*.c tests/golden/test_*.c tests/fault/test_*.c)
 priv_src := $(wildcard tests/bpf/test_*.c tests/integ/test_*.c)
 sim_src := $(wildcard tests/sim/*.c)
-bench_src := $(wildcard tests/bench/*.c)
+bench_src := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
 prog_src := $(wildcard tests/lib/prog_*.c)
 testlib_src := $(filter-out $(prog_src),$(wildcard tests/lib/*.c))
 bpf_src := $(wildcard bpf/*.bpf.c)
 
 obj = $(patsubst %.c,$(B)/%.o,$(1))
 skels := $(patsubst bpf/%.bpf.c,$(B)/bpf/%.skel.h,$(bpf_src))
+bench_skels := $(patsubst tests/bench/%.bpf.c,$(B)/bpf/%.skel.h,$(wildcard tests/bench/*.bpf.c))
 lib := $(B)/libfated.a
 testlib := $(if $(testlib_src),$(B)/libtest.a)
 unit_bin := $(patsubst %.c,$(B)/%,$(unit_src))
@@ -85,10 +86,15 @@ $(B)/bpf/vmlinux/vmlinux.h: $(if $(use_min),bpf/vmlinux_min.h)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(if $(use_min),cp bpf/vmlinux_min.h $@,$(BPFTOOL) btf dump file $(BTF) format c >$@)
 
+define compile_bpf
+$(call say,BPF,$<)
+$(Q)$(CLANG) $(BPF_CFLAGS) -Iinclude -Ibpf -I$(B)/bpf/vmlinux -c $< -o $@.tmp
+$(Q)$(BPFTOOL) gen object $@ $@.tmp && rm -f $@.tmp
+endef
 $(B)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.bpf.h) include/fate_event.h $(B)/bpf/vmlinux/vmlinux.h
-	$(call say,BPF,$<)
-	$(Q)$(CLANG) $(BPF_CFLAGS) -Iinclude -Ibpf -I$(B)/bpf/vmlinux -c $< -o $@.tmp
-	$(Q)$(BPFTOOL) gen object $@ $@.tmp && rm -f $@.tmp
+	$(compile_bpf)
+$(B)/bpf/%.bpf.o: tests/bench/%.bpf.c tests/bench/bench_ring.h $(B)/bpf/vmlinux/vmlinux.h
+	$(compile_bpf)
 
 $(B)/bpf/%.skel.h: $(B)/bpf/%.bpf.o
 	$(call say,SKEL,$@)
@@ -100,7 +106,8 @@ $(B)/%.o: %.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Itests -MMD -MP -c $< -o $@
 
-$(call obj,$(wildcard user/observe/*.c) $(wildcard tests/bpf/*.c tests/bench/*.c)): | $(skels)
+$(call obj,$(wildcard user/observe/*.c) $(wildcard tests/bpf/*.c)): | $(skels)
+$(call obj,$(bench_src)): | $(bench_skels)
 
 $(lib): $(call obj,$(lib_src))
 	$(call say,AR,$@)
