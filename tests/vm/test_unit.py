@@ -175,7 +175,7 @@ def test_kill9_and_start_again(d):
 
 
 def main():
-    if not os.environ.get('FATED_VM'):
+    if not os.environ.get('MATRIX_VM'):
         print('skip test_unit - runs in the guest only (make vm)')
         return 0
     if not os.path.exists(f'{BUILD}/fated'):
@@ -185,8 +185,10 @@ def main():
     try:
         d.start()
         for name, test in [(n, t) for n, t in globals().items() if n.startswith('test_') and callable(t)]:
+            began = time.time()
             try:
                 test(d)
+                print(f'# {time.time() - began:.1f} s')
                 print(f'ok unit_{name[5:]}', flush=True)
             except Exception as e:
                 bad = 1
