@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The kernel half: it sees, counts and keeps, and decides almost nothing.
+ *
+ * For a process in a watched leaf (or in a group nested below one) every hook writes the environment's entry
+ * first, the record for the ring second: a lost record costs latency, never an outcome. Everybody else's forks,
+ * execs, exits and signals cost one look-up that finds nothing.
+ *
+ * What ends an attempt in exec mode is the leader's last thread. The last process matters too (a leaf may be
+ * removed only then), and is told apart by a flag.
+ *
+ * Order inside an entry: values first, then the flag that says they are valid (atomic operations are full
+ * barriers here). procs_exited is raised after LEADER_EXITED is set, so whoever makes it equal procs_forked knows
+ * whether the leader is gone. Processes moved into or out of the leaf by hand upset the count: only forks make
+ * processes here, and cgroup.events, the second witness, is right in that case as well.
+ *
+ * arm64 needs kernel 5.18: the atomic operations that return a value came to its JIT only then.
+ */
+#include <vmlinux.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+/*
+ * The kernel finds a value's timer by its BTF type, user space has no use for that type: the shared header says
+ * `__u64 timer[2]`, and these zero-sized neighbours put a struct bpf_timer in the same place.
+ */
+#define timer timer_begin[0]; struct bpf_timer timer; __u64 timer_end[0]
+#include "fate_event.h"
+#undef timer
+
+#include "fate_maps.bpf.h"
+#include "fate_task.bpf.h"
+#include "fate_emit.bpf.h"
+
+#define CLOCK_MONOTONIC 1
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* ---- fork and deadline ------------------------------------------------------------------------------------- */
+
+/*
+ * The deadline. It runs in softirq, on time, whatever the daemon does. The flag is set only while the leader is
+ * not marked as exited, in one atomic step: entry and exit hook can never disagree about who was first.
+ */
+static int fate_deadline(void *map, struct fate_env_key *key, struct fate_env *env)
+{
+	struct fate_env_key k = *key;
+	__u64 now = bpf_ktime_get_ns();
+
+	env->deadline_hit_ns = now;
+#pragma unroll
+	for (int i = 0; i < 4; i++) {	/* flags has three bits, each set once: nobody can be in our way more often */
+		__u32 old = *(volatile __u32 *)&env->flags;
+
+		if (old & FATE_ENV_LEADER_EXITED) {
+			env->deadline_hit_ns = 0;
+			return 0;
+		}
+		if (__sync_val_compare_and_swap(&env->flags, old, old | FATE_ENV_DEADLINE_HIT) == old)
+			break;
+	}
+	fate_emit_plain(FATE_EV_DEADLINE, true, FATE_EVF_LEADER, now, &k, env->leader_tgid);
+	return 0;
+}
+
+/* tp_btf programs may use bpf_timer since it exists (5.15); kprobes and plain tracepoints may not. The map is pinned,
+ * which is what keeps an armed timer alive when the daemon is not. */
+static __always_inline void fate_arm(struct fate_env *env)
+{
+	if (bpf_timer_init(&env->timer, &fate_env, CLOCK_MONOTONIC) ||
+	    bpf_timer_set_callback(&env->timer, fate_deadline) ||
+	    bpf_timer_start(&env->timer, env->timeout_ns, 0))
+		fate_count_drop(FATE_EV_INVALID);	/* the exit hook and the daemon's own timer still know */
+}
+
+/*
+ * Why this hook: it fires in the parent after the child is complete (CLONE_INTO_CGROUP has put it into its leaf)
+ * and before the child can run, so no event of the child comes earlier. It fires for threads as well: only
+ * thread-group leaders are processes. The first process whose parent is elsewhere is the leader: the one clone3 put
+ * there.
+ */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(fate_fork, struct task_struct *parent, struct task_struct *child)
+{
+	struct fate_where w = {};
+	struct fate_env *env;
+	__u32 tgid = child->tgid;
+	__u64 now;
+
+	if ((__u32)child->pid != tgid)
+		return 0;
+	if (!fate_find(child, &w))
+		return 0;
+	env = w.env;
+	__sync_fetch_and_add(&env->procs_forked, 1);
+	if (env->leader_tgid || fate_task_leaf(parent) == w.key.cgroup_id)
+		return 0;
+
+	now = bpf_ktime_get_ns();
+	env->fork_ns = now;
+	if (env->timeout_ns)
+		env->deadline_ns = now + env->timeout_ns;
+	env->leader_tgid = tgid;
+	if (env->timeout_ns)
+		fate_arm(env);
+	fate_emit_plain(FATE_EV_FORK, false, FATE_EVF_LEADER, now, &w.key, tgid);
+	return 0;
+}
+
+/* ---- exec --------------------------------------------------------------------------------------------------- */
+
+/*
+ * Why this hook: past the point of no return, so it means that a program really runs, with its new name. An exec by
+ * another thread than the first has already taken over the first one's ids.
+ */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(fate_exec, struct task_struct *task)
+{
+	struct fate_where w = {};
+	__u32 flags = 0;
+	__u64 now;
+
+	if (!fate_find(task, &w))
+		return 0;
+	now = bpf_ktime_get_ns();
+	__sync_fetch_and_add(&w.env->execs, 1);
+	if (fate_is_leader(w.env, task->tgid)) {
+		flags = FATE_EVF_LEADER;
+		if (!w.env->exec_ns)
+			w.env->exec_ns = now;
+	}
+	fate_emit_exec(flags, now, &w.key, task);
+	return 0;
+}
+
+/* ---- signals ------------------------------------------------------------------------------------------------ */
+
+#define SIGKILL 9
+/* CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH: ignored, or stop and go. The default of all others is the end. */
+#define FATE_HARMLESS (1ull << 17 | 1ull << 18 | 1ull << 19 | 1ull << 20 | 1ull << 21 | 1ull << 22 | 1ull << 23 | 1ull << 28)
+#define SIGNAL_DELIVERED 0	/* enum in include/trace/events/signal.h */
+#define SIGNAL_LOSE_INFO 4
+#define SI_KERNEL 0x80
+#define SI_TIMER -2
+
+static __always_inline void fate_read_sender(struct fate_sender *s, int sig, struct kernel_siginfo *info)
+{
+	unsigned long special = (unsigned long)info;	/* 0: SEND_SIG_NOINFO, sent by current; 1: SEND_SIG_PRIV, the kernel */
+
+	__builtin_memset(s, 0, sizeof(*s));
+	s->sig = sig;
+	s->at_ns = bpf_ktime_get_ns();
+	if (special == 1)
+		s->si_code = SI_KERNEL;
+	else if (special)
+		s->si_code = BPF_CORE_READ(info, si_code);
+	s->flags = FATE_SENDER_KNOWN;
+	/* A fault, a limit, the OOM killer, a timer that ran out: current is whoever happened to be on this CPU. */
+	if (s->si_code > 0 || s->si_code == SI_TIMER) {
+		s->flags |= FATE_SENDER_KERNEL;
+		return;
+	}
+	s->pid = bpf_get_current_pid_tgid() >> 32;
+	s->uid = (__u32)bpf_get_current_uid_gid();
+	s->cgroup_id = bpf_get_current_cgroup_id();
+	bpf_get_current_comm(s->comm, sizeof(s->comm));
+}
+
+/* The first SIGKILL is the one that kills; of the others the latest is as good a guess as any earlier one, and better
+ * when the earlier was handled. */
+static __always_inline void fate_keep_sender(const struct fate_env_key *key, const struct fate_sender *s)
+{
+	struct fate_senders *senders = bpf_map_lookup_elem(&fate_senders, key);
+	__u32 slot = s->sig;
+
+	if (!senders)
+		return;
+	if (slot >= FATE_SENDER_SLOTS)
+		slot = 0;
+	if (slot == SIGKILL && senders->by_sig[SIGKILL].flags)
+		return;
+	senders->by_sig[slot] = *s;
+}
+
+/*
+ * Why this hook: the only one that knows both ends. signal_deliver runs in the target, when the sender is history, and
+ * never for SIGKILL. It fires for all that is generated, hence the tests: ignored and pending ones change nothing.
+ * The target need not be current; who is current is the sender, if anybody is.
+ */
+SEC("tp_btf/signal_generate")
+int BPF_PROG(fate_signal, int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)
+{
+	struct fate_where w = {};
+	struct fate_sender s;
+	__u32 flags = 0, tgid;
+
+	if (sig < 1 || sig > 64 || (sig < 32 && FATE_HARMLESS >> sig & 1))
+		return 0;
+	if (result != SIGNAL_DELIVERED && result != SIGNAL_LOSE_INFO)
+		return 0;
+	if (!fate_find(task, &w))
+		return 0;
+	tgid = task->tgid;
+	fate_read_sender(&s, sig, info);
+	if (fate_is_leader(w.env, tgid)) {
+		flags = FATE_EVF_LEADER;
+		fate_keep_sender(&w.key, &s);
+	}
+	fate_emit_signal(flags, &w.key, tgid, &s);
+	return 0;
+}
+
+/* ---- the OOM killer ----------------------------------------------------------------------------------------- */
+
+static __always_inline void fate_oom_seen(struct fate_where *w, struct task_struct *victim, __u32 scope, __u64 limit)
+{
+	struct fate_env *env = w->env;
+	__u64 now = bpf_ktime_get_ns();
+	__u32 tgid = victim->tgid;
+
+	if (!env->oom_ns) {	/* no race: the kernel's oom_lock is held */
+		env->oom_scope = scope;
+		env->oom_limit_cgroup_id = limit;
+		env->oom_victim_tgid = tgid;
+		bpf_probe_read_kernel_str(env->oom_victim_comm, sizeof(env->oom_victim_comm), victim->comm);
+		env->oom_ns = now;
+	}
+	__sync_fetch_and_add(&env->oom_kills, 1);
+	fate_emit_oom(fate_is_leader(env, tgid) ? FATE_EVF_LEADER : 0, now, &w->key, victim, scope, limit);
+}
+
+/*
+ * Why this hook: struct oom_control, and with it the answer to "whose limit?", is seen nowhere later; an exit status
+ * shows a bare SIGKILL. It is a static function, so a kernel may have inlined it, and fentry needs ftrace's direct
+ * calls: when either is missing the loader takes one of the two below.
+ */
+SEC("fentry/oom_kill_process")
+int BPF_PROG(fate_oom, struct oom_control *oc)
+{
+	struct fate_where w = {};
+	struct task_struct *victim = oc->chosen;
+	struct mem_cgroup *memcg = oc->memcg;
+	__u32 scope = FATE_OOM_HOST;
+	__u64 limit = 0;
+
+	if (!fate_find(victim, &w))
+		return 0;
+	if (memcg) {
+		struct cgroup *cg = memcg->css.cgroup;
+
+		if (cg->root->hierarchy_id != 0) {
+			scope = FATE_OOM_UNKNOWN;	/* a v1 memory tree: its groups are not the ones we know */
+		} else {
+			limit = cg->kn->id;
+			scope = fate_leaf_of(cg) == w.key.cgroup_id ? FATE_OOM_OWN : FATE_OOM_ANCESTOR;
+		}
+	}
+	fate_oom_seen(&w, victim, scope, limit);
+	return 0;
+}
+
+/* Fallback for kernels whose mark_victim passes the task (6.8 and later). It fires once for each victim, and for a
+ * task that was dying anyway; whose limit it was it cannot say. */
+SEC("tp_btf/mark_victim")
+int BPF_PROG(fate_victim, struct task_struct *task)
+{
+	struct fate_where w = {};
+
+	if (fate_find(task, &w))
+		fate_oom_seen(&w, task, FATE_OOM_UNKNOWN, 0);
+	return 0;
+}
+
+/* Fallback for older ones, which pass a pid: nobody's environment can be found from that, so the exit hook asks. */
+SEC("tp_btf/mark_victim")
+int BPF_PROG(fate_victim_pid, int pid)
+{
+	__u32 key = pid;
+	__u8 one = 1;
+
+	bpf_map_update_elem(&fate_victims, &key, &one, BPF_ANY);
+	return 0;
+}
+
+static __always_inline void fate_ask_victims(struct fate_where *w, struct task_struct *task)
+{
+	__u32 pid = task->tgid;
+
+	if (bpf_map_delete_elem(&fate_victims, &pid) == 0)
+		fate_oom_seen(w, task, FATE_OOM_UNKNOWN, 0);
+}
+
+/* ---- exit --------------------------------------------------------------------------------------------------- */
+
+/*
+ * live reaches 0 before the hook runs, so when the last two threads die at once on two CPUs both see 0. The first to
+ * put the process into the map has it.
+ */
+static __always_inline bool fate_first_to_see(struct task_struct *task)
+{
+	struct fate_proc_key key = { .start_boottime = task->group_leader->start_boottime, .tgid = task->tgid };
+	__u8 one = 1;
+
+	return bpf_map_update_elem(&fate_gone, &key, &one, BPF_NOEXIST) == 0;
+}
+
+static __always_inline void fate_leader_exited(struct fate_where *w, __s32 exit_code, __u64 now)
+{
+	struct fate_env *env = w->env;
+	__u32 sig = exit_code & 0x7f, slot = sig < FATE_SENDER_SLOTS ? sig : 0, add = FATE_ENV_LEADER_EXITED;
+
+	if (sig) {
+		struct fate_senders *senders = bpf_map_lookup_elem(&fate_senders, &w->key);
+
+		if (senders && senders->by_sig[slot].sig == (__s32)sig)
+			env->sender = senders->by_sig[slot];
+	}
+	env->exit_code = exit_code;
+	env->exit_ns = now;
+	/* An exit between the deadline and its softirq came too late all the same: the clock decides, not the latency. */
+	if (env->deadline_ns && now >= env->deadline_ns)
+		add |= FATE_ENV_DEADLINE_HIT;
+	__sync_fetch_and_or(&env->flags, add);
+}
+
+/*
+ * Why this hook: it is in do_exit(), before anyone can wait for the process, with its cgroup still set and the final
+ * status in place. Traps: it fires for each thread (group_dead tells, where the kernel has that argument, 6.16 and
+ * later); a leader thread that is gone while others live is a zombie, not an end; the status is not in the dying
+ * thread but in the group; the core bit (0x80) is part of the raw status and not of the signal number.
+ */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(fate_exit, struct task_struct *task)
+{
+	struct fate_where w = {};
+	__u32 flags = 0, tgid;
+	__s32 exit_code;
+	__u64 now;
+
+	if (fate_has_group_dead) {
+		if (!(ctx[1] & 0xff))
+			return 0;
+	} else if (task->signal->live.counter) {
+		return 0;
+	}
+	if (!fate_find(task, &w))
+		return 0;
+	if (!fate_has_group_dead && !fate_first_to_see(task))
+		return 0;
+	if (fate_victim_by_pid)
+		fate_ask_victims(&w, task);
+
+	now = bpf_ktime_get_ns();
+	tgid = task->tgid;
+	exit_code = fate_exit_code(task);
+	if (fate_is_leader(w.env, tgid)) {
+		flags |= FATE_EVF_LEADER;
+		fate_leader_exited(&w, exit_code, now);
+	}
+	if (__sync_fetch_and_add(&w.env->procs_exited, 1) + 1 == *(volatile __u32 *)&w.env->procs_forked) {
+		w.env->empty_ns = now;
+		if (w.env->flags & FATE_ENV_LEADER_EXITED) {
+			flags |= FATE_EVF_LAST;
+			__sync_fetch_and_or(&w.env->flags, FATE_ENV_EMPTY);
+		}
+	}
+	fate_emit_exit(flags, now, &w.key, task, exit_code);
+	return 0;
+}

@@ -1,0 +1,97 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What `make test` runs: every build, then every test, added up into one closing line "N passed, N failed, N skipped".
+#
+#   SEEDS=200     seeds of the simulation              ROUNDS=50   rounds of the crash test
+#   QUICK=1       without the sanitizer's privileged and integration runs
+#
+# A build counts as a test: its log is shown only when it fails. Needs root (control groups, eBPF); `make check` does not.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+make="make --no-print-directory -j$(nproc)"
+run="python3 tests/run.py --quiet"
+seeds=${SEEDS:-200}
+
+if [ "$(id -u)" -ne 0 ]; then
+	echo "test.sh: needs root for control groups and eBPF (sudo make test); make check runs what needs no root" >&2
+	exit 1
+fi
+
+scratch=$(mktemp -d) || exit 1
+trap 'rm -rf "$scratch"' EXIT
+sum=$scratch/sum
+echo "0 0 0" >"$sum"
+began=$SECONDS
+
+head() { printf '\n==== %s (%d:%02d)\n' "$1" $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60)); }
+
+count() { # PASSED FAILED SKIPPED
+	local p f s
+	read -r p f s <"$sum"
+	echo $((p + $1)) $((f + $2)) $((s + $3)) >"$sum"
+}
+
+# A step that is right or wrong as a whole: NAME COMMAND…
+step() {
+	local name=$1
+	shift
+	if "$@" >"$scratch/log" 2>&1; then
+		echo "ok $name"
+		count 1 0 0
+	else
+		tail -n 60 "$scratch/log"
+		echo "not ok $name - exit status $? of: $*"
+		count 0 1 0
+		return 1
+	fi
+}
+
+tests() { # BUILD GROUP|PROGRAM…
+	local build=$1
+	shift
+	if [ $# -eq 0 ]; then
+		echo "not ok $build - no tests were found"
+		count 0 1 0
+		return 1
+	fi
+	$run --sum "$sum" --build "$build" "$@"
+}
+
+head "builds"
+step build_gcc $make all units
+step build_clang $make CC=clang all units
+step build_sanitized $make SAN=1 all units
+step build_without_btf $make VMLINUX=min all units
+
+head "rules of the source tree"
+tests build tests/tidy/tidy.py
+
+head "unit, contract, fault and golden tests"
+tests build unit golden
+head "the same with ASan and UBSan"
+tests build/san unit
+
+head "simulation of the engine, $seeds seeds"
+step build_sim $make build/sim && step "sim_${seeds}_seeds" build/sim --seeds "$seeds"
+
+head "kernel half, control groups, launcher"
+tests build privileged
+head "the kernel half built without BTF"
+# shellcheck disable=SC2046
+tests build/min $(cd build/min 2>/dev/null && find tests/bpf -name 'test_*' -type f -perm -u+x | sed 's|^|build/min/|' | sort)
+if [ -z "${QUICK:-}" ]; then
+	head "the same with ASan and UBSan"
+	tests build/san privileged
+fi
+
+head "the real daemon"
+tests build integ
+if [ -z "${QUICK:-}" ]; then
+	head "the real daemon with ASan and UBSan"
+	ROUNDS=${SAN_ROUNDS:-10} tests build/san integ
+fi
+
+read -r passed failed skipped <"$sum"
+printf '\n%d:%02d\n%d passed, %d failed, %d skipped\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60)) \
+	"$passed" "$failed" "$skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prog_kill PID SIGNAL [UID]: sends one signal under a name (and a user) that the test knows. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	if (argc < 3) {
+		fputs("usage: prog_kill PID SIGNAL [UID]\n", stderr);
+		return 2;
+	}
+	prctl(PR_SET_NAME, "fate_killer");
+	if (argc > 3) {
+		uid_t uid = (uid_t)atoi(argv[3]);
+
+		if (setresuid(uid, uid, uid) < 0) {
+			perror("prog_kill: setresuid");
+			return 1;
+		}
+	}
+	if (kill(atoi(argv[1]), atoi(argv[2])) < 0) {
+		perror("prog_kill: kill");
+		return 1;
+	}
+	return 0;
+}

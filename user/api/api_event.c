@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Events, their records and what is still to be delivered. All lists are newest first and are walked with "before", the
+ * seq of the last one seen: rows that come in meanwhile do not shift the pages. Payloads, facts and records are spliced
+ * into the answer as they are stored.
+ */
+#include <string.h>
+
+#include "api/api_int.h"
+
+static bool arg_name(struct api_call *c, const char *name, const char *(*name_of)(int), int max, int *ret)
+{
+	const char *text = api_arg(c, name);
+	CLEAN(buf_done) struct buf b = {};
+
+	if (!text)
+		return true;
+	buf_adds(&b, "Member must satisfy enum value set: [");
+	for (int i = 0; i < max; i++) {
+		if (!*name_of(i))
+			continue;
+		if (strcmp(text, name_of(i)) == 0) {
+			*ret = i;
+			return true;
+		}
+		buf_addf(&b, "%s%s", b.data[b.len - 1] == '[' ? "" : ", ", name_of(i));
+	}
+	buf_addc(&b, ']');
+	api_fail_value(c, name, text, buf_str(&b));
+	return false;
+}
+
+static const char *state_name(int i)
+{
+	return inv_state_name((enum inv_state)i);
+}
+
+static const char *condition_name(int i)
+{
+	return inv_condition_name((enum inv_condition)i);
+}
+
+static bool arg_page(struct api_call *c, struct store_query *q)
+{
+	int64_t limit, before;
+
+	if (!api_arg_int(c, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit) || !api_arg_int(c, "before", 1, INT64_MAX, 0, &before))
+		return false;
+	q->limit = (int)limit;
+	q->before_seq = before;
+	return true;
+}
+
+/* "next": what to give as "before" for the page that follows; absent on the last one. */
+static void page_end(struct buf *b, const struct store_query *q, size_t n, int64_t last_seq)
+{
+	buf_addc(b, ']');
+	if (n >= (size_t)q->limit)
+		api_json_int(b, "next", last_seq);
+	buf_addc(b, '}');
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------ */
+
+/* Members only: the caller has opened the object and closes it. */
+static void row_json(struct buf *b, const struct inv_row *row)
+{
+	api_json_int(b, "seq", row->seq);
+	api_json_str(b, "requestId", row->request_id);
+	api_json_str(b, "function", row->function);
+	api_json_opt(b, "qualifier", row->qualifier);
+	api_json_str(b, "state", inv_state_name(row->state));
+	api_json_opt(b, "condition", inv_condition_name(row->condition));
+	api_json_time(b, "acceptedAt", row->accepted_at_ms);
+	api_json_time(b, "dueAt", row->due_at_ms);
+	api_json_int(b, "attemptCount", row->attempts);
+	api_json_int(b, "startCount", row->starts);
+	api_json_int(b, "backoffs", row->backoffs);
+}
+
+static void attempt_json(struct buf *b, const struct store_op_attempt *a)
+{
+	api_json_next(b);
+	buf_addc(b, '{');
+	api_json_int(b, "start", a->start);
+	api_json_time(b, "startedAt", a->started_at_ms);
+	api_json_time(b, "endedAt", a->ended_at_ms);
+	if (a->outcome != OUTCOME_INVALID)
+		api_json_str(b, "outcome", outcome_name(a->outcome));
+	api_json_splice(b, "fate", a->fate);
+	buf_addc(b, '}');
+}
+
+void api_outbox_json(struct buf *b, const struct store_op_outbox *row)
+{
+	api_json_next(b);
+	buf_addc(b, '{');
+	api_json_int(b, "seq", row->seq);
+	api_json_str(b, "role", outbox_role_name(row->role));
+	api_json_str(b, "target", row->target);
+	api_json_str(b, "key", row->key);
+	api_json_int(b, "tries", row->tries);
+	api_json_time(b, "dueAt", row->due_at_ms);
+	api_json_opt(b, "lastError", row->last_error);
+	buf_addc(b, '}');
+}
+
+static void on_events(struct api_call *c, const struct store_query *q, const struct store_result *res)
+{
+	CLEAN(buf_done) struct buf b = {};
+
+	buf_adds(&b, "{\"events\":[");
+	for (size_t i = 0; i < res->n_events; i++) {
+		api_json_next(&b);
+		buf_addc(&b, '{');
+		row_json(&b, &res->events[i]);
+		buf_addc(&b, '}');
+	}
+	page_end(&b, q, res->n_events, res->n_events ? res->events[res->n_events - 1].seq : 0);
+	api_answer_json(c, 200, &b);
+}
+
+void api_events(struct api_call *c)
+{
+	struct store_query q = { .kind = STORE_Q_EVENTS, .state = -1 };
+
+	if (api_arg_function(c, "function", q.function) && arg_name(c, "state", state_name, INV_MAX, &q.state) && arg_page(c, &q))
+		api_query(c, &q, on_events);
+}
+
+static void on_event(struct api_call *c, const struct store_query *q, const struct store_result *res)
+{
+	CLEAN(buf_done) struct buf b = {};
+
+	if (!res->n_events) {
+		api_fail(c, API_NOT_FOUND, "Event not found: %s", q->request_id);
+		return;
+	}
+	buf_addc(&b, '{');
+	row_json(&b, &res->events[0]);
+	api_json_splice(&b, "payload", res->payload && res->payload->len ? res->payload : c->a->empty_event);
+	api_json_key(&b, "attempts");
+	buf_addc(&b, '[');
+	for (size_t i = 0; i < res->n_attempts; i++)
+		attempt_json(&b, &res->attempts[i]);
+	buf_addc(&b, ']');
+	if (res->n_records)
+		api_json_splice(&b, "record", res->records[0].body);
+	api_json_key(&b, "deliveries");
+	buf_addc(&b, '[');
+	for (size_t i = 0; i < res->n_outbox; i++)
+		api_outbox_json(&b, &res->outbox[i]);
+	buf_adds(&b, "]}");
+	api_answer_json(c, 200, &b);
+}
+
+void api_event(struct api_call *c)
+{
+	struct store_query q = { .kind = STORE_Q_EVENT };
+
+	if (api_param_id(c, 0, q.request_id))
+		api_query(c, &q, on_event);
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------- */
+
+static void on_records(struct api_call *c, const struct store_query *q, const struct store_result *res)
+{
+	CLEAN(buf_done) struct buf b = {};
+
+	buf_adds(&b, "{\"records\":[");
+	for (size_t i = 0; i < res->n_records; i++) {
+		const struct store_op_record *r = &res->records[i];
+
+		api_json_next(&b);
+		buf_addc(&b, '{');
+		api_json_int(&b, "seq", r->seq);
+		api_json_str(&b, "requestId", r->request_id);
+		api_json_str(&b, "function", r->function);
+		api_json_str(&b, "condition", inv_condition_name(r->condition));
+		api_json_time(&b, "at", r->at_ms);
+		api_json_splice(&b, "record", r->body);
+		buf_addc(&b, '}');
+	}
+	page_end(&b, q, res->n_records, res->n_records ? res->records[res->n_records - 1].seq : 0);
+	api_answer_json(c, 200, &b);
+}
+
+void api_records(struct api_call *c)
+{
+	struct store_query q = { .kind = STORE_Q_RECORDS, .state = -1 };
+	int condition = 0;
+
+	if (!api_arg_function(c, "function", q.function) ||
+	    !arg_name(c, "condition", condition_name, COND_ZERO_CONCURRENCY + 1, &condition) || !arg_page(c, &q))
+		return;
+	q.condition = (enum inv_condition)condition;
+	api_query(c, &q, on_records);
+}
+
+/* The record alone, as destinations get it. */
+static void on_record(struct api_call *c, const struct store_query *q, const struct store_result *res)
+{
+	if (res->n_records)
+		api_answer_blob(c, 200, res->records[0].body, NULL, 0);
+	else
+		api_fail(c, API_NOT_FOUND, "Record not found: %s", q->request_id);
+}
+
+void api_record(struct api_call *c)
+{
+	struct store_query q = { .kind = STORE_Q_RECORD };
+
+	if (api_param_id(c, 0, q.request_id))
+		api_query(c, &q, on_record);
+}
+
+/* The event has ended, or the engine does not have it: both are the store's to answer. */
+static void on_ended(void *arg, const struct intake_reply *r)
+{
+	struct api_call *c = arg;
+	struct store_query q = { .kind = STORE_Q_RECORD };
+
+	if (!api_arrived(c))
+		return;
+	if (r->status != 200 && r->status != 404) {
+		api_fail_reply(c, r);
+		return;
+	}
+	memcpy(q.request_id, c->param[0], sizeof(q.request_id));
+	api_query(c, &q, on_record);
+}
+
+void api_event_wait(struct api_call *c)
+{
+	char id[ID_UUID_LEN + 1];
+
+	if (!api_param_id(c, 0, id))
+		return;
+	c->owed = true;
+	c->intake_handle = intake_wait(c->a->ctx.engine, id, on_ended, c);
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Definitions in force, in the words of their files, so that what is shown could be written into one. */
+#include <errno.h>
+#include <string.h>
+
+#include "api/api_int.h"
+#include "base/json.h"
+
+#define LOG_BYTES_DEFAULT 65536
+#define LOG_BYTES_MAX 1048576	/* read on the loop's thread */
+
+static const struct { int resource; const char *name; } rlimits[] = {
+	{ RLIMIT_AS, "AS" }, { RLIMIT_CORE, "CORE" }, { RLIMIT_CPU, "CPU" }, { RLIMIT_DATA, "DATA" }, { RLIMIT_FSIZE, "FSIZE" },
+	{ RLIMIT_LOCKS, "LOCKS" }, { RLIMIT_MEMLOCK, "MEMLOCK" }, { RLIMIT_MSGQUEUE, "MSGQUEUE" }, { RLIMIT_NICE, "NICE" },
+	{ RLIMIT_NOFILE, "NOFILE" }, { RLIMIT_NPROC, "NPROC" }, { RLIMIT_RSS, "RSS" }, { RLIMIT_RTPRIO, "RTPRIO" },
+	{ RLIMIT_RTTIME, "RTTIME" }, { RLIMIT_SIGPENDING, "SIGPENDING" }, { RLIMIT_STACK, "STACK" },
+};
+
+static void rlim(struct buf *b, rlim_t v)
+{
+	if (v == RLIM_INFINITY)
+		buf_adds(b, "\"infinity\"");
+	else
+		buf_addf(b, "%llu", (unsigned long long)v);
+}
+
+static void rlimits_json(struct buf *b, const struct func *f)
+{
+	if (!f->n_rlimits)
+		return;
+	api_json_key(b, "Rlimits");
+	buf_addc(b, '{');
+	for (size_t i = 0; i < f->n_rlimits; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(rlimits); k++) {
+			const struct rlimit *v = &f->rlimits[i].value;
+
+			if (rlimits[k].resource != f->rlimits[i].resource)
+				continue;
+			api_json_key(b, rlimits[k].name);
+			buf_addc(b, '[');
+			rlim(b, v->rlim_cur);
+			buf_addc(b, ',');
+			rlim(b, v->rlim_max);
+			buf_addc(b, ']');
+		}
+	buf_addc(b, '}');
+}
+
+static void strings_json(struct buf *b, const char *name, char *const *list)
+{
+	api_json_key(b, name);
+	buf_addc(b, '[');
+	for (; list && *list; list++) {
+		api_json_next(b);
+		json_add_string(b, *list, strlen(*list));
+	}
+	buf_addc(b, ']');
+}
+
+static void environment_json(struct buf *b, const struct func *f)
+{
+	if (!f->env || !*f->env)
+		return;
+	buf_adds(b, ",\"Environment\":{\"Variables\":{");
+	for (char *const *v = f->env; *v; v++) {
+		const char *eq = strchr(*v, '=');
+		size_t len = eq ? (size_t)(eq - *v) : strlen(*v);
+
+		api_json_next(b);
+		json_add_string(b, *v, len);
+		buf_addc(b, ':');
+		json_add_string(b, eq ? eq + 1 : "", eq ? strlen(eq + 1) : 0);
+	}
+	buf_adds(b, "}}");
+}
+
+static void destination_json(struct buf *b, const char *name, const struct target *t)
+{
+	if (t->kind == TARGET_NONE)
+		return;
+	api_json_key(b, name);
+	buf_addc(b, '{');
+	api_json_str(b, "Destination", t->text);
+	buf_addc(b, '}');
+}
+
+static void invoke_config_json(struct buf *b, const struct func *f)
+{
+	api_json_key(b, "EventInvokeConfig");
+	buf_addc(b, '{');
+	api_json_int(b, "MaximumRetryAttempts", f->retries_max);
+	api_json_int(b, "MaximumEventAgeInSeconds", f->event_age_max_s);
+	if (f->on_success.kind != TARGET_NONE || f->on_failure.kind != TARGET_NONE) {
+		api_json_key(b, "DestinationConfig");
+		buf_addc(b, '{');
+		destination_json(b, "OnSuccess", &f->on_success);
+		destination_json(b, "OnFailure", &f->on_failure);
+		buf_addc(b, '}');
+	}
+	buf_addc(b, '}');
+	if (f->dead_letter.kind != TARGET_NONE) {
+		api_json_key(b, "DeadLetterConfig");
+		buf_addc(b, '{');
+		api_json_str(b, "TargetArn", f->dead_letter.text);
+		buf_addc(b, '}');
+	}
+}
+
+static void function_json(struct api_call *c, struct buf *b, const struct func *f)
+{
+	char arn[LIM_ARN_MAX + 1];
+
+	arn_format_function(arn, sizeof(arn), c->a->ctx.region, f->name, NULL);
+	buf_addc(b, '{');
+	api_json_str(b, "FunctionName", f->name);
+	api_json_str(b, "FunctionArn", arn);
+	api_json_opt(b, "Description", f->description);
+	api_json_str(b, "Mode", "exec");	/* the only one so far */
+	strings_json(b, "Command", f->command);
+	api_json_opt(b, "WorkingDirectory", f->working_dir);
+	environment_json(b, f);
+	api_json_seconds(b, "Timeout", f->timeout_ms);
+	api_json_seconds(b, "KillGracePeriod", f->kill_grace_ms);
+	api_json_int(b, "MemorySize", f->memory_mb);
+	if (f->pids_max)
+		api_json_int(b, "PidsMax", f->pids_max);
+	if (f->cpu_percent)
+		api_json_int(b, "CpuPercent", f->cpu_percent);
+	api_json_opt(b, "User", f->user);
+	api_json_opt(b, "Group", f->group);
+	api_json_bool(b, "NoNewPrivileges", f->no_new_privs);
+	rlimits_json(b, f);
+	if (f->reserved_concurrency >= 0)
+		api_json_int(b, "ReservedConcurrentExecutions", f->reserved_concurrency);
+	invoke_config_json(b, f);
+	api_json_key(b, "RetryDelaysInSeconds");
+	buf_addc(b, '[');
+	for (size_t i = 0; i < f->n_retry_delays; i++) {
+		struct buf one = {};
+
+		api_json_seconds(&one, "", f->retry_delays_ms[i]);
+		api_json_next(b);
+		buf_adds(b, buf_str(&one) + strlen("\"\":"));
+		buf_done(&one);
+	}
+	buf_addc(b, ']');
+	api_json_bool(b, "RecordFate", f->record_fate);
+	buf_addc(b, '}');
+}
+
+void api_functions(struct api_call *c)
+{
+	CLEAN(buf_done) struct buf b = {};
+	struct func *const *list;
+	size_t n = registry_list(intake_registry(c->a->ctx.engine), &list);
+
+	buf_adds(&b, "{\"functions\":[");
+	for (size_t i = 0; i < n; i++) {
+		api_json_next(&b);
+		function_json(c, &b, list[i]);
+	}
+	buf_adds(&b, "]}");
+	api_answer_json(c, 200, &b);
+}
+
+void api_function(struct api_call *c)
+{
+	char name[LIM_FUNCTION_NAME_MAX + 1];
+	CLEAN(buf_done) struct buf b = {};
+	struct func *f;
+
+	if (!api_param_function(c, 0, name, &f))
+		return;
+	function_json(c, &b, f);
+	api_answer_json(c, 200, &b);
+}
+
+/* The function may be gone from the definitions: its log is there all the same. */
+void api_function_logs(struct api_call *c)
+{
+	const struct api_context *ctx = &c->a->ctx;
+	char name[LIM_FUNCTION_NAME_MAX + 1];
+	CLEAN(buf_done) struct buf b = {}, text = {};
+	struct err e = {};
+	int64_t bytes;
+	int r;
+
+	if (!api_param_function(c, 0, name, NULL) || !api_arg_int(c, "bytes", 1, LOG_BYTES_MAX, LOG_BYTES_DEFAULT, &bytes))
+		return;
+	r = ctx->logs ? ctx->logs(ctx->arg, name, (size_t)bytes, &text, &e) : -ENOENT;
+	if (r == -ENOENT) {
+		if (!registry_get(intake_registry(ctx->engine), name)) {
+			(void)api_param_function(c, 0, name, &(struct func *){ NULL });	/* says so in Lambda's words */
+			return;
+		}
+	} else if (r < 0) {
+		api_fail(c, API_SERVICE, "Log of %s: %s", name, err_msg(&e));
+		return;
+	}
+	buf_addc(&b, '{');
+	api_json_str(&b, "function", name);
+	api_json_int(&b, "bytes", (int64_t)text.len);
+	api_json_key(&b, "log");
+	json_add_string(&b, buf_str(&text), text.len);
+	buf_addc(&b, '}');
+	api_answer_json(c, 200, &b);
+}

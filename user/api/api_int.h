@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What the handlers share. Nobody outside api/ includes this. */
+#include "api/api.h"
+#include "api/api_error.h"
+#include "api/api_json.h"
+#include "api/route_table.h"
+
+#define API_PARAM_MAX 512	/* a decoded path segment: function ARNs have 256, queue ARNs 350 at most */
+#define API_LIST_DEFAULT 100
+#define API_LIST_MAX 1000
+
+struct api {
+	struct api_context ctx;
+	struct http_server *server;
+	struct blob *empty_event;	/* {} */
+};
+
+struct api_arg { const char *name; char *value; };
+
+/*
+ * One request. It belongs to the request until something outside owes it an answer (`owed`); when the client goes away
+ * meanwhile, q is NULL and the call is freed by whoever brings the answer. `a` is not to be touched then.
+ */
+struct api_call {
+	struct api *a;
+	struct http_req *q;
+	const struct api_route *route;
+	char param[ROUTE_PARAMS_MAX][API_PARAM_MAX];
+	char *query;			/* api_arg.value points into it */
+	struct api_arg args[ROUTE_ARGS_MAX];
+	size_t n_args;
+	char request_id[ID_UUID_LEN + 1];
+	bool owed;
+	uint64_t intake_handle;		/* 0 = it is not the engine that owes */
+	enum intake_type type;
+	void (*on_result)(struct api_call *c, const struct store_query *q, const struct store_result *res);
+};
+
+/* Answers; each exactly once per call. */
+void api_answer_json(struct api_call *c, int status, struct buf *b);	/* takes b's bytes */
+void api_answer_blob(struct api_call *c, int status, struct blob *body, const struct http_header *extra, size_t n_extra);
+void api_fail(struct api_call *c, enum api_exception x, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void api_fail_raw(struct api_call *c, int status, const char *name, const char *message, const char *reason);
+/* As the engine refused. */
+void api_fail_reply(struct api_call *c, const struct intake_reply *r);
+/* Lambda's words: "1 validation error detected: Value 'V' at 'FIELD' failed to satisfy constraint: CONSTRAINT". */
+void api_fail_value(struct api_call *c, const char *field, const char *value, const char *constraint);
+
+/* Query parameters. False: the call has been answered with what is wrong. */
+const char *api_arg(const struct api_call *c, const char *name);	/* NULL = not given */
+bool api_arg_int(struct api_call *c, const char *name, int64_t min, int64_t max, int64_t fallback, int64_t *ret);
+bool api_arg_function(struct api_call *c, const char *name, char ret[LIM_FUNCTION_NAME_MAX + 1]);	/* "" = not given */
+/* The path's parameter i as a request id. */
+bool api_param_id(struct api_call *c, int i, char ret[ID_UUID_LEN + 1]);
+/* The path's parameter i as a function's name; the function itself when ret_func is given (borrowed). */
+bool api_param_function(struct api_call *c, int i, char ret[LIM_FUNCTION_NAME_MAX + 1], struct func **ret_func);
+
+/* Asks the store; on_result is called unless the client is gone. Failures are answered. */
+void api_query(struct api_call *c, const struct store_query *q,
+	       void (*on_result)(struct api_call *c, const struct store_query *q, const struct store_result *res));
+/* False: the engine is in doubt and the call has been answered so. For what changes the store past the engine. */
+bool api_sure(struct api_call *c);
+/* The engine owes an answer and now brings it. False: the client is gone, the call is freed. */
+bool api_arrived(struct api_call *c);
+
+/* Handlers, by route_table.c */
+void api_invoke(struct api_call *c);
+void api_invoke_too_large(struct api_call *c, uint64_t size);
+void api_status(struct api_call *c);
+void api_version(struct api_call *c);
+void api_reload(struct api_call *c);
+void api_functions(struct api_call *c);
+void api_function(struct api_call *c);
+void api_function_logs(struct api_call *c);
+void api_events(struct api_call *c);
+void api_event(struct api_call *c);
+void api_event_wait(struct api_call *c);
+void api_records(struct api_call *c);
+void api_record(struct api_call *c);
+void api_queues(struct api_call *c);
+void api_queue_receive(struct api_call *c);
+void api_queue_delete(struct api_call *c);
+void api_deliveries(struct api_call *c);
+
+/* api_event.c; also of records */
+void api_outbox_json(struct buf *b, const struct store_op_outbox *row);

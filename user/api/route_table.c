@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every operation, one row each. The first is by far the most frequent; the rest are looked through in order. */
+#include "api/route_table.h"
+
+#include <string.h>
+
+#include "api/api_int.h"
+#include "base/mem.h"
+#include "model/limits.h"
+
+#define INVOCATIONS "/2015-03-31/functions/{FunctionName}/invocations"
+#define V1 "/fate/v1"
+
+static const struct api_route routes[] = {
+	{ "POST", INVOCATIONS, LIM_SYNC_PAYLOAD, api_invoke, { "Qualifier" }, true, api_invoke_too_large },
+	{ "GET", V1 "/status", 0, api_status, {}, false, NULL },
+	{ "GET", V1 "/version", 0, api_version, {}, false, NULL },
+	{ "POST", V1 "/reload", 0, api_reload, {}, false, NULL },
+	{ "GET", V1 "/functions", 0, api_functions, {}, false, NULL },
+	{ "GET", V1 "/functions/{name}", 0, api_function, {}, false, NULL },
+	{ "GET", V1 "/functions/{name}/logs", 0, api_function_logs, { "bytes" }, false, NULL },
+	{ "GET", V1 "/events", 0, api_events, { "function", "state", "limit", "before" }, false, NULL },
+	{ "GET", V1 "/events/{id}", 0, api_event, {}, false, NULL },
+	{ "GET", V1 "/events/{id}/wait", 0, api_event_wait, {}, false, NULL },
+	{ "GET", V1 "/records", 0, api_records, { "function", "condition", "limit", "before" }, false, NULL },
+	{ "GET", V1 "/records/{id}", 0, api_record, {}, false, NULL },
+	{ "GET", V1 "/queues", 0, api_queues, {}, false, NULL },
+	{ "POST", V1 "/queues/{name}/receive", 0, api_queue_receive, { "max", "visibility" }, false, NULL },
+	{ "DELETE", V1 "/queues/{name}/messages/{receipt}", 0, api_queue_delete, {}, false, NULL },
+	{ "GET", V1 "/deliveries", 0, api_deliveries, { "limit" }, false, NULL },
+};
+
+static bool match(const char *pattern, const char *path, struct route_param params[ROUTE_PARAMS_MAX])
+{
+	int n = 0;
+
+	while (*pattern && *path) {
+		if (*pattern == '{') {
+			size_t len = strcspn(path, "/");
+
+			if (!len)
+				return false;
+			params[n++] = (struct route_param){ path, len };
+			path += len;
+			pattern = strchr(pattern, '}') + 1;
+		} else if (*pattern++ != *path++) {
+			return false;
+		}
+	}
+	return !*pattern && !*path;
+}
+
+const struct api_route *route_find(const char *method, const char *path, struct route_param params[ROUTE_PARAMS_MAX],
+				   const char **ret_allow)
+{
+	*ret_allow = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+		if (!match(routes[i].pattern, path, params))
+			continue;
+		if (strcmp(routes[i].method, method) == 0)
+			return &routes[i];
+		*ret_allow = routes[i].method;
+	}
+	return NULL;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* What fatectl's verbs share. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "net/http_call.h"
+
+/* Exit status; part of the interface, see ctl_help.c. */
+enum ctl_exit {
+	CTL_OK = 0,
+	CTL_FUNCTION_FAILED = 1,
+	CTL_USAGE = 2,
+	CTL_UNREACHABLE = 3,
+	CTL_REFUSED = 4,
+	CTL_DAEMON_FAILED = 5,
+};
+
+struct ctl {
+	const char *socket;
+	bool json;
+	struct http_caller *http;	/* made by the first call */
+	const struct ctl_verb *verb;	/* that is running, for usage messages */
+};
+
+struct ctl_verb {
+	const char *name;		/* "event list" */
+	const char *args;		/* "ID", "" */
+	const char *summary;		/* one line */
+	const char *details;		/* more lines for `help VERB`, with an example; ends in a line break */
+	int (*run)(struct ctl *c, int argc, char **argv);	/* without the verb's own words; returns enum ctl_exit */
+};
+extern const struct ctl_verb ctl_verbs[];	/* ends with a row without name; main.c */
+
+/* ---- arguments (ctl_args.c) */
+struct ctl_option {
+	const char *name;		/* "--limit" */
+	const char **value;		/* takes one when not NULL … */
+	bool *flag;			/* … else this is set */
+};
+/* Takes options (--name VALUE, --name=VALUE) out; exactly n_words words must be left, into words. False: usage was printed. */
+bool ctl_args(struct ctl *c, int argc, char **argv, const struct ctl_option *opts, size_t n_opts, const char **words, int n_words);
+/* Prints one sentence and how the verb is used; returns CTL_USAGE. */
+int ctl_usage(const struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- calls (ctl_call.c): CTL_OK or what to exit with, the reason printed. http_result_done is owed in any case. */
+struct ctl_request {
+	const char *method, *target;
+	const char *const *headers;
+	const char *body;
+	size_t body_len;
+};
+int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *ret);
+/* GET target; --json: prints the answer, and *ret_json is NULL. Else the answer's tree, to be freed by ctl_json_freep. */
+int ctl_get(struct ctl *c, const char *target, cJSON **ret_json);
+int ctl_parse(const struct http_result *res, cJSON **ret_json);
+static inline void ctl_json_freep(cJSON **j) { cJSON_Delete(*j); }
+/* "/path/" + encoded word + "tail"; free with buf_done */
+void ctl_path(struct buf *b, const char *head, const char *word, const char *tail);
+/* Appends "?name=value" or "&name=value", encoded; nothing when value is NULL. */
+void ctl_query(struct buf *b, const char *name, const char *value);
+
+/* ---- output (ctl_out.c) */
+struct ctl_table;
+/* Headings, NULL-terminated. A heading that begins with '>' is of a right-aligned column. */
+struct ctl_table *ctl_table_new(const char *const *headings);
+/* One cell after the other; NULL or "" is a dash. Copied; control characters become '?'. */
+void ctl_cell(struct ctl_table *t, const char *text);
+void ctl_cellf(struct ctl_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Prints and frees. */
+void ctl_table_print(struct ctl_table *t, FILE *to);
+
+/* A member as text for people: "" when absent. Static buffers, eight in turn. */
+const char *ctl_text(const cJSON *object, const char *name);
+double ctl_number(const cJSON *object, const char *name, double fallback);
+/* "5s ago", "in 2m" */
+const char *ctl_age(const cJSON *object, const char *name);
+const char *ctl_duration(int64_t ms);			/* "3.2s", "4m 10s", "2h 5m", "3d 4h" */
+bool ctl_parse_iso(const char *text, int64_t *ret_ms);
+/* "a.b.c  value" lines of everything in it, sorted as it comes. */
+void ctl_flat(const cJSON *value, const char *prefix, FILE *to);
+/* JSON text with line breaks and indentation; the tokens stay as they are. */
+void ctl_pretty(struct buf *b, const char *json, size_t len, int indent);
+void ctl_puts_raw(const char *data, size_t len, bool line);	/* to stdout; line: ends in a line break if it does not */
+
+/* ---- verbs */
+int ctl_status(struct ctl *c, int argc, char **argv);
+int ctl_function_list(struct ctl *c, int argc, char **argv);
+int ctl_function_show(struct ctl *c, int argc, char **argv);
+int ctl_invoke(struct ctl *c, int argc, char **argv);
+int ctl_event_list(struct ctl *c, int argc, char **argv);
+int ctl_event_show(struct ctl *c, int argc, char **argv);
+int ctl_record_list(struct ctl *c, int argc, char **argv);
+int ctl_record_show(struct ctl *c, int argc, char **argv);
+int ctl_queue_list(struct ctl *c, int argc, char **argv);
+int ctl_queue_receive(struct ctl *c, int argc, char **argv);
+int ctl_delivery_list(struct ctl *c, int argc, char **argv);
+int ctl_logs(struct ctl *c, int argc, char **argv);
+int ctl_reload(struct ctl *c, int argc, char **argv);
+int ctl_version(struct ctl *c, int argc, char **argv);
+int ctl_help(struct ctl *c, int argc, char **argv);

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Events, records, deliveries. Payloads and records are shown from the answer's text, so no number loses digits. */
+#include <string.h>
+
+#include "base/json.h"
+#include "ctl/ctl.h"
+
+static void more(const cJSON *j)
+{
+	if (*ctl_text(j, "next"))
+		fprintf(stderr, "fatectl: there are more: --before %s\n", ctl_text(j, "next"));
+}
+
+int ctl_event_list(struct ctl *c, int argc, char **argv)
+{
+	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "STATE", "CONDITION", ">ATTEMPTS", "ACCEPTED", "DUE", NULL };
+	const char *function = NULL, *state = NULL, *limit = NULL, *before = NULL;
+	const struct ctl_option opts[] = { { "--function", &function, NULL }, { "--state", &state, NULL }, { "--limit", &limit, NULL },
+					   { "--before", &before, NULL } };
+	CLEAN(buf_done) struct buf path = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	struct ctl_table *t;
+	const cJSON *e;
+	int r;
+
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), NULL, 0))
+		return CTL_USAGE;
+	buf_adds(&path, "/fate/v1/events");
+	ctl_query(&path, "function", function);
+	ctl_query(&path, "state", state);
+	ctl_query(&path, "limit", limit);
+	ctl_query(&path, "before", before);
+	r = ctl_get(c, buf_str(&path), &j);
+	if (!j)
+		return r;
+	t = ctl_table_new(headings);
+	cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(j, "events")) {
+		ctl_cell(t, ctl_text(e, "requestId"));
+		ctl_cell(t, ctl_text(e, "function"));
+		ctl_cell(t, ctl_text(e, "state"));
+		ctl_cell(t, ctl_text(e, "condition"));
+		ctl_cell(t, ctl_text(e, "attemptCount"));
+		ctl_cell(t, ctl_age(e, "acceptedAt"));
+		ctl_cell(t, ctl_age(e, "dueAt"));
+	}
+	ctl_table_print(t, stdout);
+	more(j);
+	return CTL_OK;
+}
+
+static void deliveries(const cJSON *list)
+{
+	static const char *const headings[] = { "ROLE", "TARGET", ">TRIES", "DUE", "LAST ERROR", "KEY", NULL };
+	struct ctl_table *t = ctl_table_new(headings);
+	const cJSON *d;
+
+	cJSON_ArrayForEach(d, list) {
+		ctl_cell(t, ctl_text(d, "role"));
+		ctl_cell(t, ctl_text(d, "target"));
+		ctl_cell(t, ctl_text(d, "tries"));
+		ctl_cell(t, ctl_age(d, "dueAt"));
+		ctl_cell(t, ctl_text(d, "lastError"));
+		ctl_cell(t, ctl_text(d, "key"));
+	}
+	ctl_table_print(t, stdout);
+}
+
+static void attempts(const cJSON *list)
+{
+	static const char *const lines[] = { "startedAt", "endedAt" };
+	const cJSON *a;
+
+	cJSON_ArrayForEach(a, list) {
+		const cJSON *fate = cJSON_GetObjectItemCaseSensitive(a, "fate");
+
+		printf("\nattempt %s: %s\n", ctl_text(a, "start"), *ctl_text(a, "outcome") ? ctl_text(a, "outcome") : "running");
+		for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+			if (*ctl_text(a, lines[i]))
+				printf("  %s  %s (%s)\n", lines[i], ctl_text(a, lines[i]), ctl_age(a, lines[i]));
+		if (fate)
+			ctl_flat(fate, "  fate", stdout);
+	}
+}
+
+static void spliced(const struct http_result *res, const char *name)
+{
+	CLEAN(buf_done) struct buf b = {};
+	const char *v;
+	size_t n;
+
+	if (!json_member(buf_str(&res->body), res->body.len, name, &v, &n))
+		return;
+	buf_addf(&b, "\n%s:\n  ", name);
+	ctl_pretty(&b, v, n, 2);
+	ctl_puts_raw(buf_str(&b), b.len, true);
+}
+
+static void event_head(const cJSON *j)
+{
+	static const char *const members[] = { "requestId", "function", "qualifier", "state", "condition", "acceptedAt", "dueAt",
+					       "attemptCount", "startCount", "backoffs" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+		const char *age = ctl_age(j, members[i]);
+
+		if (*ctl_text(j, members[i]))
+			printf("%-13s%s%s%s%s\n", members[i], ctl_text(j, members[i]), *age ? " (" : "", age, *age ? ")" : "");
+	}
+}
+
+static int fetch(struct ctl *c, const char *head, const char *id, struct http_result *res)
+{
+	CLEAN(buf_done) struct buf path = {};
+
+	ctl_path(&path, head, id, "");
+	return ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, res);
+}
+
+int ctl_event_show(struct ctl *c, int argc, char **argv)
+{
+	CLEAN(http_result_done) struct http_result res = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	const cJSON *list;
+	const char *id;
+	int r;
+
+	if (!ctl_args(c, argc, argv, NULL, 0, &id, 1))
+		return CTL_USAGE;
+	r = fetch(c, "/fate/v1/events/", id, &res);
+	if (r != CTL_OK)
+		return r;
+	if (c->json) {
+		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
+		return CTL_OK;
+	}
+	r = ctl_parse(&res, &j);
+	if (r != CTL_OK)
+		return r;
+	event_head(j);
+	spliced(&res, "payload");
+	attempts(cJSON_GetObjectItemCaseSensitive(j, "attempts"));
+	spliced(&res, "record");
+	list = cJSON_GetObjectItemCaseSensitive(j, "deliveries");
+	if (cJSON_GetArraySize(list)) {
+		puts("\ndeliveries open:");
+		deliveries(list);
+	}
+	return CTL_OK;
+}
+
+/* What the last attempt came to: its verdict when the record tells, else what AWS's part of it says. */
+static const char *verdict(const cJSON *record)
+{
+	const cJSON *fate = cJSON_GetObjectItemCaseSensitive(record, "fate");
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(fate, "attempts");
+	int n = cJSON_GetArraySize(list);
+
+	if (n)
+		return ctl_text(cJSON_GetArrayItem(list, n - 1), "verdict");
+	return ctl_text(cJSON_GetObjectItemCaseSensitive(record, "responseContext"), "functionError");
+}
+
+int ctl_record_list(struct ctl *c, int argc, char **argv)
+{
+	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "CONDITION", "VERDICT", ">ATTEMPTS", "AT", NULL };
+	const char *function = NULL, *condition = NULL, *limit = NULL, *before = NULL;
+	const struct ctl_option opts[] = { { "--function", &function, NULL }, { "--condition", &condition, NULL },
+					   { "--limit", &limit, NULL }, { "--before", &before, NULL } };
+	CLEAN(buf_done) struct buf path = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	struct ctl_table *t;
+	const cJSON *e;
+	int r;
+
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), NULL, 0))
+		return CTL_USAGE;
+	buf_adds(&path, "/fate/v1/records");
+	ctl_query(&path, "function", function);
+	ctl_query(&path, "condition", condition);
+	ctl_query(&path, "limit", limit);
+	ctl_query(&path, "before", before);
+	r = ctl_get(c, buf_str(&path), &j);
+	if (!j)
+		return r;
+	t = ctl_table_new(headings);
+	cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(j, "records")) {
+		const cJSON *record = cJSON_GetObjectItemCaseSensitive(e, "record");
+
+		ctl_cell(t, ctl_text(e, "requestId"));
+		ctl_cell(t, ctl_text(e, "function"));
+		ctl_cell(t, ctl_text(e, "condition"));
+		ctl_cell(t, verdict(record));
+		ctl_cell(t, ctl_text(cJSON_GetObjectItemCaseSensitive(record, "requestContext"), "approximateInvokeCount"));
+		ctl_cell(t, ctl_age(e, "at"));
+	}
+	ctl_table_print(t, stdout);
+	more(j);
+	return CTL_OK;
+}
+
+int ctl_record_show(struct ctl *c, int argc, char **argv)
+{
+	CLEAN(http_result_done) struct http_result res = {};
+	CLEAN(buf_done) struct buf b = {};
+	const char *id;
+	int r;
+
+	if (!ctl_args(c, argc, argv, NULL, 0, &id, 1))
+		return CTL_USAGE;
+	r = fetch(c, "/fate/v1/records/", id, &res);
+	if (r != CTL_OK)
+		return r;
+	if (!c->json)
+		ctl_pretty(&b, buf_str(&res.body), res.body.len, 0);
+	else
+		buf_add(&b, buf_str(&res.body), res.body.len);
+	ctl_puts_raw(buf_str(&b), b.len, true);
+	return CTL_OK;
+}
+
+int ctl_delivery_list(struct ctl *c, int argc, char **argv)
+{
+	const char *limit = NULL;
+	const struct ctl_option opts[] = { { "--limit", &limit, NULL } };
+	CLEAN(buf_done) struct buf path = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	int r;
+
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), NULL, 0))
+		return CTL_USAGE;
+	buf_adds(&path, "/fate/v1/deliveries");
+	ctl_query(&path, "limit", limit);
+	r = ctl_get(c, buf_str(&path), &j);
+	if (j)
+		deliveries(cJSON_GetObjectItemCaseSensitive(j, "deliveries"));
+	return r;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fatectl: one row a verb. --json, --socket and --help may stand anywhere, so they are taken out first; what is left
+ * are the verb's words and its own arguments.
+ */
+#include <string.h>
+
+#include "ctl/ctl.h"
+#include "fate_abi.h"
+
+const struct ctl_verb ctl_verbs[] = {
+	{ "status", "", "what the daemon does at this moment",
+	  "  fatectl status\n  fatectl status --json | jq .engine.queued\n", ctl_status },
+	{ "function list", "", "the functions in force", "  fatectl function list\n", ctl_function_list },
+	{ "function show", "NAME", "one function's definition, as lines \"member  value\"", "  fatectl function show resize\n",
+	  ctl_function_show },
+	{ "invoke", "NAME [--async] [--wait] [--payload FILE|-] [--data JSON]", "run a function",
+	  "Without --async the answer's bytes go to stdout; when the function failed, one line on stderr says how, and\n"
+	  "the exit status is 1. With --json the answer comes in an object with requestId, statusCode, functionError,\n"
+	  "outcome and payload. With --async the request id is printed once the event is durable; with --wait, the\n"
+	  "event's record when it has ended (exit status 1 when it failed for good).\n"
+	  "The event is {} unless --payload or --data says otherwise; stdin is read for \"--payload -\" only.\n\n"
+	  "  fatectl invoke resize --data '{\"image\": \"cat.png\"}'\n"
+	  "  fatectl invoke resize --async --wait --payload event.json\n", ctl_invoke },
+	{ "event list", "[--function NAME] [--state STATE] [--limit N] [--before SEQ]", "asynchronous events, newest first",
+	  "STATE: queued, running, waiting, routing, done.\n\n  fatectl event list --state waiting\n", ctl_event_list },
+	{ "event show", "ID", "one event: payload, attempts and their fate, record, deliveries",
+	  "  fatectl event show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_show },
+	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ]", "records of ended events, newest first",
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency.\n\n"
+	  "  fatectl record list --condition RetriesExhausted\n", ctl_record_list },
+	{ "record show", "ID", "one event's record, as destinations receive it",
+	  "  fatectl record show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_record_show },
+	{ "queue list", "", "local queues", "  fatectl queue list\n", ctl_queue_list },
+	{ "queue receive", "NAME [--max N] [--visibility SECONDS] [--delete]", "take messages from a local queue",
+	  "A received message is hidden for SECONDS (30) and then comes back, unless --delete takes it for good.\n\n"
+	  "  fatectl queue receive done --max 10 --delete\n", ctl_queue_receive },
+	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
+	{ "logs", "NAME [--bytes N]", "the end of a function's log", "  fatectl logs resize --bytes 4096\n", ctl_logs },
+	{ "reload", "", "read the definitions again",
+	  "Prints what was added, changed and removed, and everything that is wrong, with file, path and reason; the exit\n"
+	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n", ctl_reload },
+	{ "version", "", "versions of fatectl and of the daemon", "  fatectl version\n", ctl_version },
+	{ "help", "[VERB]", "this, or more about one verb", "  fatectl help queue receive\n", ctl_help },
+	{}
+};
+
+/* How many words of argv are the row's name: 0 = not this one. */
+static int verb_words(const struct ctl_verb *v, int argc, char **argv)
+{
+	const char *rest = v->name;
+	int n = 0;
+
+	while (*rest) {
+		size_t len = strcspn(rest, " ");
+
+		if (n == argc || strlen(argv[n]) != len || strncmp(argv[n], rest, len) != 0)
+			return 0;
+		n++;
+		rest += len + (rest[len] == ' ');
+	}
+	return n;
+}
+
+static int unknown_verb(int argc, char **argv)
+{
+	bool group = false;
+
+	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
+		group |= strncmp(v->name, argv[0], strlen(argv[0])) == 0 && v->name[strlen(argv[0])] == ' ';
+	if (group && argc > 1)
+		fprintf(stderr, "fatectl: unknown verb '%s %s'; see fatectl help\n", argv[0], argv[1]);
+	else if (group)
+		fprintf(stderr, "fatectl: '%s' what? see fatectl help\n", argv[0]);
+	else
+		fprintf(stderr, "fatectl: unknown verb '%s'; see fatectl help\n", argv[0]);
+	return CTL_USAGE;
+}
+
+/* Takes the options of all verbs out of argv. Returns the new argc, or -1 after a message. */
+static int global_options(struct ctl *c, int argc, char **argv, bool *ret_help)
+{
+	int n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--") == 0) {
+			while (i < argc)
+				argv[n++] = argv[i++];
+		} else if (strcmp(argv[i], "--json") == 0) {
+			c->json = true;
+		} else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+			*ret_help = true;
+		} else if (strncmp(argv[i], "--socket=", 9) == 0) {
+			c->socket = argv[i] + 9;
+		} else if (strcmp(argv[i], "--socket") == 0) {
+			if (i + 1 == argc) {
+				fprintf(stderr, "fatectl: --socket needs a path\n");
+				return -1;
+			}
+			c->socket = argv[++i];
+		} else {
+			argv[n++] = argv[i];
+			/* The next one may be an option's value and look like one of ours: --data --json. */
+			if (strcmp(argv[i], "--data") == 0 && i + 1 < argc)
+				argv[n++] = argv[++i];
+		}
+	}
+	return n;
+}
+
+int main(int argc, char **argv)
+{
+	const char *env = getenv("FATED_SOCKET");
+	struct ctl c = { .socket = env && *env ? env : FATE_DEFAULT_RUN_DIR "/" FATE_SOCKET_NAME };
+	int r = CTL_USAGE, words = 0;
+	bool help = false;
+
+	argc = global_options(&c, argc - 1, argv + 1, &help);
+	argv++;
+	if (argc < 0)
+		return CTL_USAGE;
+	if (help)
+		return ctl_help(&c, argc, argv);
+	if (argc == 0) {
+		(void)ctl_help(&c, -1, argv);
+		return CTL_USAGE;
+	}
+	for (c.verb = ctl_verbs; c.verb->name && !words; c.verb++)
+		words = verb_words(c.verb, argc, argv);
+	if (!words)
+		return unknown_verb(argc, argv);
+	c.verb--;
+	r = c.verb->run(&c, argc - words, argv + words);
+	http_caller_free(c.http);
+	if (r == CTL_OK && (fflush(stdout) != 0 || ferror(stdout))) {
+		perror("fatectl: stdout");
+		r = CTL_USAGE;
+	}
+	return r;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The object that owns and wires everything; the only place that knows concrete types. */
+#include <systemd/sd-event.h>
+
+#include "base/err.h"
+#include "daemon/config.h"
+
+struct manager;
+
+/* Makes everything, recovers what an earlier run left, listens. Nothing is left behind on failure. cfg is borrowed for life. */
+int manager_new(const struct config *cfg, sd_event *loop, struct manager **ret, struct err *e);
+/* Until SIGTERM or SIGINT, then drains for at most StopGracePeriod, kills what is left, and returns. */
+int manager_run(struct manager *m);
+struct manager *manager_free(struct manager *m);
