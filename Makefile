@@ -146,7 +146,7 @@ deps:
 
 demo:
 	$(Q)scripts/deps.sh build
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -s all
 	$(Q)KEEP=$(KEEP) BUILD=$(B) scripts/demo.sh
 
 check: units tidy

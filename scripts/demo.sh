@@ -48,7 +48,7 @@ cat >>"$dir/stop" <<'END'
 left=()
 pid=$(cat "$dir/pid" 2>/dev/null)
 # The pid may have been given away since: it must still be our program on our directory.
-ours() { [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF -- "--RunDirectory=$dir/run "; }
+ours() { [ -n "$pid" ] && cat "/proc/$pid/cmdline" 2>/dev/null | tr '\0' ' ' | grep -qF -- "--RunDirectory=$dir/run "; }
 if ours; then
 	kill -TERM "$pid"
 	for _ in $(seq 1500); do ours || break; sleep 0.02; done
@@ -65,7 +65,7 @@ if [ -d "$group" ]; then
 	done
 	[ -d "$group" ] && left+=("control group $group")
 fi
-while read -r f; do left+=("pin $f"); done < <(find "$dir/bpf" -type f 2>/dev/null)
+while read -r f; do left+=("pin $f"); done < <(find "$dir/bpf" -type f ! -name maps.debug ! -name progs.debug 2>/dev/null)
 while read -r m; do umount "$m" || left+=("mount $m"); done < <(awk -v d="$dir/" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | tac)
 rm -rf --one-file-system "$dir"
 [ -e "$dir" ] && left+=("directory $dir")

@@ -126,7 +126,7 @@ def at_the_door(d):
     equal(a.status, 400, 'an invocation type that is none')
     a = d.invoke('missing', {}, 'Event')
     equal((a.status, a.headers['x-amzn-errortype'], a.json()['Message']), (
-        404, 'ResourceNotFoundException', 'Function not found: arn:aws:lambda:us-east-1:000000000000:function:missing'), 'missing function')
+        404, 'ResourceNotFoundException', 'Function not found: arn:aws:lambda:us-east-1:000000000000:function:missing:$LATEST'), 'missing function')
     a = d.invoke('arn:aws:lambda:us-east-1:000000000000:function:door', {'by': 'arn'})
     equal(a.status, 200, 'by ARN')
 

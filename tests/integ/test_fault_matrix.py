@@ -227,7 +227,7 @@ class Matrix:
             # Over the limit by less than a pipe holds: it may be done before the kill reaches it.
             own = exited(0) if 'exitStatus' in got else signalled(9)
             if 'signal' in got:
-                want['sender'] = senders['daemon']
+                want['sender'] = dict(DAEMON, pid=senders['daemon'])
         elif own == 'child oom':
             # With memory.oom.group the whole function goes, without it the leader sees its child die.
             own = exited(0) if 'exitStatus' in got else signalled(9)

@@ -402,6 +402,14 @@ static void o_forget(struct port_observe *o, uint64_t id)
 	}
 }
 
+static void o_mark_reaped(struct port_observe *o, uint64_t id)
+{
+	struct proc *p = proc_by_id(id);
+
+	if (p)
+		p->entry.reaped = true;
+}
+
 static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg, struct err *e)
 {
 	for (size_t i = 0; i < n_procs; i++)
@@ -410,7 +418,7 @@ static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgro
 	return 1;
 }
 
-static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_scan };
+static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_mark_reaped, o_scan };
 static struct port_observe the_observe = { &observe_ops };
 
 /* ---- port_deliver ------------------------------------------------------------------------------------------ */
@@ -537,7 +545,7 @@ static void look(struct store_query q, void (*see)(const struct store_result *re
 		fail("the store did not answer");
 }
 
-struct seen { struct inv_row row; bool there; size_t records, attempts; enum inv_condition condition; int started_attempts; };
+struct seen { struct inv_row row; bool there; size_t records, attempts; enum inv_condition condition; uint32_t outcomes; };
 
 static void see_event(const struct store_result *res, void *arg)
 {
@@ -548,6 +556,8 @@ static void see_event(const struct store_result *res, void *arg)
 		s->row = res->events[0];
 	s->records = res->n_records;
 	s->attempts = res->n_attempts;
+	for (size_t i = 0; i < res->n_attempts; i++)
+		s->outcomes |= BIT(res->attempts[i].outcome);
 	if (res->n_records)
 		s->condition = res->records[0].condition;
 }
@@ -560,6 +570,23 @@ static struct seen look_event(const char *request_id)
 	snprintf(q.request_id, sizeof(q.request_id), "%s", request_id);
 	look(q, see_event, &s);
 	return s;
+}
+
+/* What each function can come to: its own end, or our fault. Anything else is a verdict that lies. */
+static void check_verdicts(const char *function, const struct seen *s)
+{
+	static const struct { const char *function; uint32_t can; } truth[] = {
+		{ "ok", BIT(OUTCOME_SUCCESS) }, { "three", BIT(OUTCOME_CRASH) }, { "segv", BIT(OUTCOME_SIGNAL) },
+		{ "hangs", BIT(OUTCOME_TIMEOUT) }, { "graceful", BIT(OUTCOME_TIMEOUT) }, { "oom", BIT(OUTCOME_OOM) },
+		{ "leaves", BIT(OUTCOME_SUCCESS) }, { "single", BIT(OUTCOME_SUCCESS) }, { "zero", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(truth); i++) {
+		uint32_t lies = s->outcomes & ~(truth[i].can | BIT(OUTCOME_INTERRUPTED) | BIT(OUTCOME_HOST));
+
+		if (strcmp(truth[i].function, function) == 0 && lies)
+			fail("%s of %s has the verdicts %#x", s->row.request_id, function, s->outcomes);
+	}
 }
 
 /* I2, and no two attempts of one event at a time. */
@@ -719,6 +746,7 @@ static void check_end(void)
 			fail("%s of %s ran %d times with %d retries", c->request_id, c->function, starts, f->retries_max);
 		if (s.row.state != INV_DONE || s.records != 1)
 			fail("%s ended %s with %zu records", c->request_id, inv_state_name(s.row.state), s.records);
+		check_verdicts(c->function, &s);
 		if (s.row.attempts < starts)
 			fail("I5: %s started %d times and counts %d attempts", c->request_id, starts, s.row.attempts);
 		if (strcmp(c->function, "ok") == 0 && s.condition == COND_RETRIES_EXHAUSTED && crashes == 0)

@@ -365,7 +365,7 @@ static void verbs(void)
 	CHECK_INT(conf.verb, CONFIG_HELP);
 	loads(ARGS("--version"), no_env);
 	CHECK_INT(conf.verb, CONFIG_VERSION);
-	loads(ARGS("--sample"), no_env);
+	loads(ARGS("--sample-config"), no_env);
 	CHECK_INT(conf.verb, CONFIG_SAMPLE);
 	CHECK_STR(conf.region, "us-east-1");
 }

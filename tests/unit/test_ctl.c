@@ -252,8 +252,8 @@ static void status(void)
 	quiet();
 	CHECK_OUT("fated 0.1.0: running, pid 4711, up 1h 1m\n");
 	CHECK_OUT("1 queued, 0 running, 2 waiting, 0 routing\n");
-	CHECK_OUT("outcomes   3 Timeout\n");
-	CHECK_OUT("\nobserver   mode bpf, drops 0\n");
+	CHECK_OUT("outcomes    3 Timeout\n");
+	CHECK_OUT("\nobserver    eBPF, pinned in ");
 	CHECK_OUT("\n18446744073709551615  resize    " FAKE_OPEN_ID "  busy         2  async     1.0s  2.0s\n");
 	CHECK_EXIT(0, "status", "--json");
 	CHECK_OUT("{\"version\":\"0.1.0\",");

@@ -478,7 +478,7 @@ static const char *find_file(int argc, char *const *argv, char *const *envp, enu
 			*ret_verb = CONFIG_HELP;
 		else if (option_is(&o, "version"))
 			*ret_verb = CONFIG_VERSION;
-		else if (option_is(&o, "sample"))
+		else if (option_is(&o, "sample-config"))
 			*ret_verb = CONFIG_SAMPLE;
 		else if (option_value(argc, argv, &i, &o) && option_is(&o, "config"))
 			file = o.value;
@@ -611,15 +611,13 @@ void config_sample(FILE *f)
 void config_help(FILE *f)
 {
 	fputs("usage: fated [--config FILE] [--KEY=VALUE]...\n"
-	      "       fated --help | --version | --sample\n"
+	      "       fated --help | --version | --sample-config\n"
 	      "\n"
 	      "Settings come from the command line, else from the environment (FATED_STATE_DIRECTORY=...), else from\n"
-	      "the file (default " FATE_DEFAULT_CONFIG "; --sample prints one), else the default below.\n"
-	      "Those marked * are read again on SIGHUP and `fatectl reload`.\n\n", f);
+	      "the file (default " FATE_DEFAULT_CONFIG "; --sample-config prints one), else the default below.\n\n", f);
 	for (size_t i = 0; i < config_rows_n; i++) {
 		const struct config_row *row = &config_rows[i];
 
-		fprintf(f, "  --%s=%s%s\n        %s\n", row->key, *row->def ? row->def : "\"\"", row->reloadable ? " *" : "",
-			row->help);
+		fprintf(f, "  --%s=%s\n        %s\n", row->key, *row->def ? row->def : "\"\"", row->help);
 	}
 }

@@ -21,7 +21,7 @@ enum config_verb {
 	CONFIG_RUN = 0,
 	CONFIG_HELP,		/* --help: config_help() */
 	CONFIG_VERSION,		/* --version */
-	CONFIG_SAMPLE,		/* --sample: config_sample() */
+	CONFIG_SAMPLE,		/* --sample-config: config_sample() */
 };
 
 struct config {
@@ -44,8 +44,8 @@ struct config {
 /*
  * argv[0] is skipped; envp as in environ, may be NULL. Reads the configuration file, nothing else.
  * 0: *ret is filled, the caller owes config_done(). -EINVAL: problems has all of them, *ret is left alone; a
- * problem's path is "FILE: $.Key", "--Key" or "FATED_KEY". With --help, --version and --sample only the verb counts
- * and other problems are not looked for.
+ * problem's path is "FILE: $.Key", "--Key" or "FATED_KEY". With --help, --version or --sample-config only the verb
+ * counts, and problems are not looked for.
  */
 int config_load(int argc, char *const *argv, char *const *envp, struct config *ret, struct func_problems *problems);
 void config_done(struct config *c);

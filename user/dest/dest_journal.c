@@ -153,7 +153,7 @@ static int journal_listening(int wait_ms, struct err *e)
 /* Six short fields and two long ones, the long ones not copied twice. */
 static int journal_write(const struct dest_job *job, struct err *e)
 {
-	CLEAN(buf_done) struct buf message = {}, function = {}, condition = {}, head = {}, body = {}, attributes = {};
+	CLEAN(buf_done) struct buf message = {}, function = {}, condition = {}, body = {}, attributes = {};
 	struct text record = { job->body ? job->body->data : "{}", job->body ? job->body->len : 2 };
 	char request_id[ID_UUID_LEN + 1], id[64], key[80], role[32], priority[16];
 	struct text context = {};

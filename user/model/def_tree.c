@@ -17,8 +17,8 @@
 
 #include "base/json.h"
 
-#define MARK_NUL '\xff'
-#define MARK_HALF '\xfe'
+#define MARK_NUL 0xff
+#define MARK_HALF 0xfe
 #define NEAREST_MAX 64		/* longer names are nobody's typing error */
 #define PATH_NAME_MAX 64
 
@@ -73,7 +73,7 @@ static size_t copy_marked(const char *json, size_t len, char *out)
 		}
 		c = hex4(p + 2);
 		if (c == 0 || (c >= 0xdc00 && c < 0xe000)) {
-			*o++ = c ? MARK_HALF : MARK_NUL;
+			*o++ = (char)(c ? MARK_HALF : MARK_NUL);
 			p += 6;
 			continue;
 		}
@@ -81,7 +81,7 @@ static size_t copy_marked(const char *json, size_t len, char *out)
 			unsigned int low = end - p >= 12 && p[6] == '\\' && p[7] == 'u' ? hex4(p + 8) : 0;
 
 			if (low < 0xdc00 || low >= 0xe000) {
-				*o++ = MARK_HALF;
+				*o++ = (char)MARK_HALF;
 				p += 6;
 				continue;
 			}

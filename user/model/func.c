@@ -32,8 +32,8 @@ struct func *func_new(void)
 	f->event_age_max_s = LIM_EVENT_AGE_S_DEFAULT;
 	f->n_retry_delays = 2;
 	f->retry_delays_ms = xcalloc(2, sizeof(*f->retry_delays_ms));
-	f->retry_delays_ms[0] = LIM_RETRY_DELAY_1_S * 1000;
-	f->retry_delays_ms[1] = LIM_RETRY_DELAY_2_S * 1000;
+	f->retry_delays_ms[0] = LIM_RETRY_DELAY_1_S * 1000LL;
+	f->retry_delays_ms[1] = LIM_RETRY_DELAY_2_S * 1000LL;
 	f->record_fate = true;
 	return f;
 }

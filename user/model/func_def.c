@@ -529,7 +529,7 @@ static void read_rlimits(struct def *d, const struct def_row *row, const cJSON *
 	d->f->n_rlimits = 0;
 	cJSON_ArrayForEach(item, v) {
 		size_t mark = def_path_add(&d->path, item->string), i = 0;
-		struct rlimit value;
+		struct rlimit value = {};
 
 		while (i < ARRAY_SIZE(rlimits) && strcmp(rlimits[i].name, item->string) != 0)
 			i++;
