@@ -99,10 +99,14 @@ def function_goes_away(d):
     until(lambda: d.get(f'/fate/v1/events/{request_id}')['state'] == 'waiting', 'the event waits for its retry')
     os.unlink(f'{d.dir}/functions.d/gone.json')
     d.ctl('reload', check=0)
-    until(lambda: d.get(f'/fate/v1/events/{request_id}')['startCount'] > 1 or
-          d.get(f'/fate/v1/events/{request_id}')['state'] == 'done', 'the retry is made')
+    record = d.wait(request_id)
+    equal(record['requestContext'], {
+        'requestId': request_id, 'functionArn': 'arn:aws:lambda:us-east-1:000000000000:function:gone:$LATEST',
+        'condition': 'RetriesExhausted', 'approximateInvokeCount': 2}, 'requestContext')
+    equal((record['responseContext'], 'responsePayload' in record), ({'statusCode': 404}, False), 'response')
+    equal([a['verdict'] for a in record['fate']['attempts']], ['Crash', 'NoFunction'], 'verdicts')
     equal(d.invoke('gone', {}, 'Event').status, 404, 'status for a function that is gone')
-    equal(open(log).read().count('\n'), 1, 'starts')
+    equal(open(log).read(), f'{request_id} 1\n', 'starts')
 
 
 def at_the_door(d):
