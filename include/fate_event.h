@@ -95,6 +95,7 @@ enum fate_oom_scope {
  */
 struct fate_watch {
 	__u64 start_ns;		/* key's second half: when the daemon began to watch */
+	__u64 reaped_ns;	/* a restarted daemon was about to kill what ran here; 0 = no. Written by user space alone */
 };
 
 struct fate_env_key {

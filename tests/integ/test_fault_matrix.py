@@ -227,7 +227,7 @@ class Matrix:
             # Over the limit by less than a pipe holds: it may be done before the kill reaches it.
             own = exited(0) if 'exitStatus' in got else signalled(9)
             if 'signal' in got:
-                want['sender'] = senders['daemon']
+                want['sender'] = dict(DAEMON, pid=senders['daemon'])
         elif own == 'child oom':
             # With memory.oom.group the whole function goes, without it the leader sees its child die.
             own = exited(0) if 'exitStatus' in got else signalled(9)
@@ -318,16 +318,12 @@ class Matrix:
                 raise AssertionError(f'process {pid} ({what}) is still alive')
         message = self.d.drain('out')
         equal(len(message), 1, 'messages in the queue')
-        equal(self.body(message[0]), record, 'message in the queue')
+        equal(message[0]['body'], record, 'message in the queue')
         event = self.d.get(f'/fate/v1/events/{request_id}')
         equal([a['fate'] for a in event['attempts']], record['fate']['attempts'], 'attempts of the event')
         if 'core' in way.members:
             self.check_core(way)
         return record['fate']['attempts'][-1]
-
-    @staticmethod
-    def body(message):
-        return message['body'] if isinstance(message['body'], dict) else json.loads(message['body'])
 
     def check_core(self, way):
         pattern = open('/proc/sys/kernel/core_pattern').read().strip()

@@ -203,7 +203,8 @@ class Fated:
     def pins(self):
         r = []
         for d, _, files in os.walk(os.path.join(self.dir, 'bpf')):
-            r += [os.path.relpath(os.path.join(d, f), self.dir) for f in files]
+            # Every bpffs is born with maps.debug and progs.debug: the kernel's own, on kernels that preload them.
+            r += [os.path.relpath(os.path.join(d, f), self.dir) for f in files if f not in ('maps.debug', 'progs.debug')]
         return r
 
     def stop(self):

@@ -92,8 +92,8 @@ struct proc {			/* one environment */
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	int attempt;
 	enum behaviour how;
-	bool started, leader_alive, child_alive, released, watched, wait_told, empty_told, populated_asked, exit_told, deadline_told;
-	int64_t end_ns, child_end_ns, wait_tell_ns, empty_tell_ns, exit_tell_ns, deadline_tell_ns;
+	bool started, leader_alive, child_alive, released, watched, wait_told, empty_told, populated_asked, exit_told, deadline_told, bpf_empty_told;
+	int64_t end_ns, child_end_ns, wait_tell_ns, empty_tell_ns, exit_tell_ns, deadline_tell_ns, bpf_empty_tell_ns;
 	int wait_status;
 	struct fact_bpf entry;
 	bool entry_there;
@@ -105,6 +105,13 @@ static size_t n_procs;
 static int generation;
 static struct fact_sink the_facts;
 static bool observing;
+
+static void proc_empty(struct proc *p)
+{
+	p->entry.env.empty_ns = (uint64_t)now_ns;
+	p->entry.env.flags |= FATE_ENV_EMPTY;
+	p->bpf_empty_tell_ns = chance(15) ? INT64_MAX : now_ns + (int64_t)(rnd() % 200000);
+}
 
 static void proc_die(struct proc *p, int status)
 {
@@ -118,7 +125,7 @@ static void proc_die(struct proc *p, int status)
 		p->entry.env.exit_ns = (uint64_t)now_ns;
 		p->entry.env.procs_exited++;
 		if (!p->child_alive)
-			p->entry.env.empty_ns = (uint64_t)now_ns;
+			proc_empty(p);
 	}
 	p->exit_tell_ns = chance(15) ? INT64_MAX : now_ns + (int64_t)(rnd() % 200000);	/* lost in the ring, or soon */
 	p->wait_tell_ns = now_ns + (int64_t)(rnd() % (chance(10) ? 50000000 : 400000));
@@ -130,8 +137,11 @@ static void proc_child_die(struct proc *p)
 	if (!p->child_alive)
 		return;
 	p->child_alive = false;
-	if (p->entry_there)
-		p->entry.env.procs_exited++, p->entry.env.empty_ns = (uint64_t)now_ns;
+	if (!p->entry_there)
+		return;
+	p->entry.env.procs_exited++;
+	if (!p->leader_alive)
+		proc_empty(p);
 }
 
 static void proc_kill(struct proc *p)
@@ -193,6 +203,7 @@ static int64_t kernel_tell(void)
 		if (observing) {
 			TELL(p->deadline_tell_ns, deadline_told, p->entry.env.flags & FATE_ENV_DEADLINE_HIT, FACT_BPF_DEADLINE);
 			TELL(p->exit_tell_ns, exit_told, !p->leader_alive && p->watched, FACT_BPF_EXIT);
+			TELL(p->bpf_empty_tell_ns, bpf_empty_told, p->entry.env.flags & FATE_ENV_EMPTY, FACT_BPF_EMPTY);
 		}
 		if (!p->leader_alive && !p->wait_told && now_ns >= p->wait_tell_ns) {
 			p->wait_told = true;
@@ -402,6 +413,14 @@ static void o_forget(struct port_observe *o, uint64_t id)
 	}
 }
 
+static void o_mark_reaped(struct port_observe *o, uint64_t id)
+{
+	struct proc *p = proc_by_id(id);
+
+	if (p)
+		p->entry.reaped = true;
+}
+
 static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg, struct err *e)
 {
 	for (size_t i = 0; i < n_procs; i++)
@@ -410,7 +429,7 @@ static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgro
 	return 1;
 }
 
-static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_scan };
+static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_mark_reaped, o_scan };
 static struct port_observe the_observe = { &observe_ops };
 
 /* ---- port_deliver ------------------------------------------------------------------------------------------ */
@@ -457,14 +476,14 @@ static int64_t deliveries_run(void)
 
 /* ---- the world --------------------------------------------------------------------------------------------- */
 
-struct client { char request_id[ID_UUID_LEN + 1]; char function[32]; bool accepted, refused, ended; };
+struct client { char request_id[ID_UUID_LEN + 1]; char function[LIM_FUNCTION_NAME_MAX + 1]; bool accepted, refused, ended; };
 static struct client clients[EVENTS_MAX];
 static size_t n_clients;
 static struct port_store *the_store;
 static struct engine *the_engine;
 static struct func *funcs[16];
 static size_t n_funcs;
-static int64_t sync_asked, sync_answered, crashes, commits_failed;
+static int64_t sync_asked, sync_answered, crashes;
 
 static struct func *func_make(const char *name, const char *on_success, const char *on_failure, const char *dlq)
 {
@@ -537,7 +556,7 @@ static void look(struct store_query q, void (*see)(const struct store_result *re
 		fail("the store did not answer");
 }
 
-struct seen { struct inv_row row; bool there; size_t records, attempts; enum inv_condition condition; int started_attempts; };
+struct seen { struct inv_row row; bool there; size_t records, attempts; enum inv_condition condition; uint32_t outcomes; };
 
 static void see_event(const struct store_result *res, void *arg)
 {
@@ -548,6 +567,8 @@ static void see_event(const struct store_result *res, void *arg)
 		s->row = res->events[0];
 	s->records = res->n_records;
 	s->attempts = res->n_attempts;
+	for (size_t i = 0; i < res->n_attempts; i++)
+		s->outcomes |= BIT(res->attempts[i].outcome);
 	if (res->n_records)
 		s->condition = res->records[0].condition;
 }
@@ -560,6 +581,23 @@ static struct seen look_event(const char *request_id)
 	snprintf(q.request_id, sizeof(q.request_id), "%s", request_id);
 	look(q, see_event, &s);
 	return s;
+}
+
+/* What each function can come to: its own end, or our fault. Anything else is a verdict that lies. */
+static void check_verdicts(const char *function, const struct seen *s)
+{
+	static const struct { const char *function; uint32_t can; } truth[] = {
+		{ "ok", BIT(OUTCOME_SUCCESS) }, { "three", BIT(OUTCOME_CRASH) }, { "segv", BIT(OUTCOME_SIGNAL) },
+		{ "hangs", BIT(OUTCOME_TIMEOUT) }, { "graceful", BIT(OUTCOME_TIMEOUT) }, { "oom", BIT(OUTCOME_OOM) },
+		{ "leaves", BIT(OUTCOME_SUCCESS) }, { "single", BIT(OUTCOME_SUCCESS) }, { "zero", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(truth); i++) {
+		uint32_t lies = s->outcomes & ~(truth[i].can | BIT(OUTCOME_INTERRUPTED) | BIT(OUTCOME_HOST));
+
+		if (strcmp(truth[i].function, function) == 0 && lies)
+			fail("%s of %s has the verdicts %#x", s->row.request_id, function, s->outcomes);
+	}
 }
 
 /* I2, and no two attempts of one event at a time. */
@@ -719,6 +757,7 @@ static void check_end(void)
 			fail("%s of %s ran %d times with %d retries", c->request_id, c->function, starts, f->retries_max);
 		if (s.row.state != INV_DONE || s.records != 1)
 			fail("%s ended %s with %zu records", c->request_id, inv_state_name(s.row.state), s.records);
+		check_verdicts(c->function, &s);
 		if (s.row.attempts < starts)
 			fail("I5: %s started %d times and counts %d attempts", c->request_id, starts, s.row.attempts);
 		if (strcmp(c->function, "ok") == 0 && s.condition == COND_RETRIES_EXHAUSTED && crashes == 0)
@@ -827,6 +866,8 @@ static void run_seed(uint64_t seed)
 			continue;
 		if (engine_pending(the_engine))
 			continue;
+		t = kernel_run();	/* what the turn has just started */
+		next = MIN(next, t);
 		t = engine_next_mono_ns(the_engine);
 		next = MIN(next, t);
 		t = engine_next_wall_ms(the_engine);

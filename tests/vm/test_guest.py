@@ -6,7 +6,7 @@ subtree, as fated would, and no other test finds its processes moved.
 """
 import json, os, subprocess, sys, tempfile, time
 
-FACTOR = int(os.environ.get('TIMEOUT_FACTOR', '1'))
+FACTOR = float(os.environ.get('TIMEOUT_FACTOR', '1'))
 CONTROLLERS = {'cpuset', 'cpu', 'io', 'memory', 'pids'}
 
 
@@ -130,12 +130,12 @@ def test_nothing_was_killed_by_the_host(unit):
 
 
 def main():
-    if not os.environ.get('FATED_VM'):
+    if not os.environ.get('MATRIX_VM'):
         print('skip test_guest - runs in the guest only (make vm)')
         return 0
     if sys.argv[1:] != ['unit']:
         return subprocess.run(['systemd-run', '--quiet', '--wait', '--pipe', '--collect', '--unit=fated-guest',
-                               '-p', 'Delegate=yes', '-E', 'FATED_VM=1', '-E', f'TIMEOUT_FACTOR={FACTOR}',
+                               '-p', 'Delegate=yes', '-E', 'MATRIX_VM=1', '-E', f'TIMEOUT_FACTOR={FACTOR}',
                                sys.executable, os.path.abspath(__file__), 'unit']).returncode
     unit = own_cgroup()
     # The unit's group must have no processes of its own before it may hand controllers down.

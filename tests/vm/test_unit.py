@@ -6,7 +6,7 @@ answers on the socket. Runs in the guest only.
 """
 import glob, http.client, json, os, shutil, socket, subprocess, sys, tempfile, time
 
-FACTOR = int(os.environ.get('TIMEOUT_FACTOR', '1'))
+FACTOR = float(os.environ.get('TIMEOUT_FACTOR', '1'))
 BUILD = os.path.abspath(os.environ.get('BUILD', 'build'))
 UNIT = 'fated'
 CGROUP = f'/sys/fs/cgroup/system.slice/{UNIT}.service'
@@ -18,7 +18,8 @@ FUNCTIONS = {
     'fits': {'Command': [sys.executable, '-c', EAT.format(80)], 'Timeout': 120},
     'eats': {'Command': [sys.executable, '-c', EAT.format(200)], 'Timeout': 120},
     'hangs': {'Command': ['/bin/sh', '-c', 'setsid sleep 1000 & sleep 1000'], 'Timeout': 2},
-    'sleeps': {'Command': ['/bin/sh', '-c', 'sleep 1000 & sleep 1000'], 'Timeout': 900},
+    'sleeps': {'Command': ['/bin/sh', '-c', 'sleep 1000 & sleep 1000'], 'Timeout': 900,
+               'RetryDelaysInSeconds': [0.2]},
 }
 
 
@@ -175,7 +176,7 @@ def test_kill9_and_start_again(d):
 
 
 def main():
-    if not os.environ.get('FATED_VM'):
+    if not os.environ.get('MATRIX_VM'):
         print('skip test_unit - runs in the guest only (make vm)')
         return 0
     if not os.path.exists(f'{BUILD}/fated'):

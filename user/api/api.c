@@ -36,6 +36,7 @@ static void reply(struct api_call *c, int status, struct http_answer *a, const s
 	a->headers = headers;
 	a->n_headers = 1 + n_extra;
 	http_reply(c->q, a);
+	a->headers = NULL;	/* they end here */
 }
 
 void api_answer_json(struct api_call *c, int status, struct buf *b)
@@ -382,6 +383,7 @@ int api_new(const struct api_context *ctx, struct http_server *server, struct ap
 
 	assert(ctx->engine && ctx->store && ctx->clock && ctx->region && server);
 	a->ctx = *ctx;
+	a->server = server;
 	a->empty_event = blob_new("{}", 2);
 	if (!a->empty_event) {
 		free(a);
@@ -397,6 +399,7 @@ int api_new(const struct api_context *ctx, struct http_server *server, struct ap
 struct api *api_free(struct api *a)
 {
 	if (a) {
+		http_server_stop(a->server);
 		blob_unref(a->empty_event);
 		free(a);
 	}

@@ -12,6 +12,7 @@
 
 struct api {
 	struct api_context ctx;
+	struct http_server *server;
 	struct blob *empty_event;	/* {} */
 };
 

@@ -16,15 +16,6 @@
 #include "fate_abi.h"
 #include "ops/journal.h"
 
-static int usage(FILE *to)
-{
-	fprintf(to, "Usage: fated [--config FILE] [--KEY=VALUE...]\n"
-		    "       fated --sample-config | --version | --help\n\n"
-		    "The function supervisor. KEY is any configuration key; --sample-config prints them all with their help.\n"
-		    "Default configuration file: " FATE_DEFAULT_CONFIG "\n");
-	return to == stdout ? 0 : 2;
-}
-
 static int preflight(void)
 {
 	if (geteuid() != 0) {
@@ -57,22 +48,25 @@ int main(int argc, char **argv)
 	struct err e = {};
 	int r;
 
-	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-			return usage(stdout);
-		if (strcmp(argv[i], "--version") == 0)
-			return printf("fated %s\n", FATED_VERSION) < 0;
-		if (strcmp(argv[i], "--sample-config") == 0) {
-			config_sample(stdout);
-			return 0;
-		}
-	}
 	r = config_load(argc, argv, environ, &cfg, &problems);
 	if (r < 0) {
 		for (size_t i = 0; i < problems.n; i++)
 			fprintf(stderr, "fated: configuration: %s: %s\n", problems.list[i].path, problems.list[i].reason);
 		func_problems_done(&problems);
 		return 2;
+	}
+	switch (cfg.verb) {
+	case CONFIG_HELP:
+		config_help(stdout);
+		return 0;
+	case CONFIG_VERSION:
+		printf("fated %s\n", FATED_VERSION);
+		return 0;
+	case CONFIG_SAMPLE:
+		config_sample(stdout);
+		return 0;
+	case CONFIG_RUN:
+		break;
 	}
 	if (preflight() < 0)
 		return 1;

@@ -55,7 +55,9 @@ struct manager {
 	struct engine *engine;
 	struct http_server *http;
 	struct api *api;
-	struct definitions *definitions;
+	struct definitions definitions;
+	size_t n_functions, n_problems;
+	struct deliver_sink deliveries;
 	char *socket_path;
 	sd_event_source *signals[3];
 	int64_t started_ns;
@@ -93,49 +95,56 @@ static void relay_delivered(void *self, int64_t seq, enum outbox_role role, enum
 
 /* ---- definitions ------------------------------------------------------------------------------------------- */
 
-static void add_strings(cJSON *into, const char *name, char *const *list, size_t n)
+static void add_names(cJSON *into, const struct definitions_result *res, enum definitions_change_kind kind)
 {
-	cJSON *a = cJSON_AddArrayToObject(into, name);
+	cJSON *list = cJSON_AddArrayToObject(into, definitions_change_name(kind));
 
-	for (size_t i = 0; i < n; i++)
-		cJSON_AddItemToArray(a, cJSON_CreateString(list[i]));
+	for (size_t i = 0; i < res->n_changes; i++)
+		if (res->changes[i].kind == kind)
+			cJSON_AddItemToArray(list, cJSON_CreateString(res->changes[i].function));
 }
 
-/* Reads functions.d and swaps the set; what a bad file held before stays. into: what changed, for whoever asked. */
+static void add_problem(cJSON *list, const struct definitions_problem *p)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "file", p->file);
+	cJSON_AddStringToObject(o, "path", p->path);
+	cJSON_AddStringToObject(o, "reason", p->reason);
+	cJSON_AddItemToArray(list, o);
+}
+
+/* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. */
 static void reload(struct manager *m, cJSON *into)
 {
 	CLEAN(definitions_result_done) struct definitions_result res = {};
-	cJSON *problems = into ? cJSON_AddArrayToObject(into, "problems") : NULL;
+	cJSON *problems;
+	char *summary;
 
-	definitions_load(m->definitions, m->cfg->functions_dir, &res);
-	for (size_t i = 0; i < res.n_problems; i++) {
-		const struct definitions_problem *p = &res.problems[i];
-
-		log_warn("definitions: %s: %s: %s", p->file, p->path, p->reason);
-		if (problems) {
-			cJSON *o = cJSON_CreateObject();
-
-			cJSON_AddStringToObject(o, "file", p->file);
-			cJSON_AddStringToObject(o, "path", p->path);
-			cJSON_AddStringToObject(o, "reason", p->reason);
-			cJSON_AddItemToArray(problems, o);
-		}
-	}
-	registry_swap(intake_registry(m->engine), res.functions, res.n_functions);
+	definitions_load(&m->definitions, m->cfg->functions_dir, &res);
+	for (size_t i = 0; i < res.n_problems; i++)
+		log_warn("definitions: %s%s%s: %s", res.problems[i].file, res.problems[i].path[0] ? ": " : "", res.problems[i].path,
+			 res.problems[i].reason);
+	registry_swap(intake_registry(m->engine), res.functions, res.n);
 	engine_functions_changed(m->engine);
-	log_note("definitions: %zu functions; %zu added, %zu changed, %zu removed, %zu problems", res.n_functions, res.n_added,
-		 res.n_changed, res.n_removed, res.n_problems);
-	if (into) {
-		add_strings(into, "added", res.added, res.n_added);
-		add_strings(into, "changed", res.changed, res.n_changed);
-		add_strings(into, "removed", res.removed, res.n_removed);
-		cJSON_AddNumberToObject(into, "functions", (double)res.n_functions);
-	}
+	m->n_functions = res.n;
+	m->n_problems = res.n_problems;
+	summary = definitions_summary(&res);
+	log_note("definitions: %s", summary);
+	free(summary);
+	if (!into)
+		return;
+	for (int k = DEFINITIONS_ADDED; k <= DEFINITIONS_KEPT; k++)
+		add_names(into, &res, (enum definitions_change_kind)k);
+	cJSON_AddNumberToObject(into, "functions", (double)res.n);
+	problems = cJSON_AddArrayToObject(into, "problems");
+	for (size_t i = 0; i < res.n_problems; i++)
+		add_problem(problems, &res.problems[i]);
 }
 
 /* ---- what the API asks of us ------------------------------------------------------------------------------- */
 
-static void api_status(void *arg, cJSON *into)
+static void api_status_members(void *arg, cJSON *into)
 {
 	struct manager *m = arg;
 	cJSON *o;
@@ -143,21 +152,23 @@ static void api_status(void *arg, cJSON *into)
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
 	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)((clock_mono_ns() - m->started_ns) / NS_PER_S));
-	o = cJSON_AddObjectToObject(into, "observer");
-	observe_status(m->observe, o);
-	o = cJSON_AddObjectToObject(into, "cgroup");
-	cg_tree_status(m->tree, o);
+	observe_status(m->observe, cJSON_AddObjectToObject(into, "observer"));
+	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
 	o = cJSON_AddObjectToObject(into, "store");
 	cJSON_AddStringToObject(o, "engine", m->store->ops->name);
 	cJSON_AddStringToObject(o, "directory", m->cfg->state_dir);
+	o = cJSON_AddObjectToObject(into, "definitions");
+	cJSON_AddStringToObject(o, "directory", m->cfg->functions_dir);
+	cJSON_AddNumberToObject(o, "functions", (double)m->n_functions);
+	cJSON_AddNumberToObject(o, "problems", (double)m->n_problems);
 }
 
-static void api_reload(void *arg, cJSON *into)
+static void api_reload_members(void *arg, cJSON *into)
 {
 	reload(arg, into);
 }
 
-static int api_logs(void *arg, const char *function, size_t bytes, struct buf *out, struct err *e)
+static int api_log_tail(void *arg, const char *function, size_t bytes, struct buf *out, struct err *e)
 {
 	struct manager *m = arg;
 
@@ -227,18 +238,18 @@ static int make_dirs(const struct config *c, struct err *e)
 static int make_world(struct manager *m, const struct fact_sink *sink, struct err *e)
 {
 	const struct config *c = m->cfg;
-	struct cg_tree_config tree = { .root = c->cgroup_root };
+	struct cg_tree_config tree = { .path = c->cgroup_root[0] ? c->cgroup_root : NULL };
 	struct launch_config launch = {};
 	struct observe_config obs = {
-		.bpf_dir = c->bpf_dir, .ring_bytes = (uint32_t)c->ring_bytes, .max_environments = (uint32_t)c->max_environments,
+		.bpf_dir = c->bpf_dir, .ring_bytes = (uint32_t)c->ring_bytes, .max_environments = (uint32_t)c->environments_max,
 	};
 	int r;
 
 	r = cg_tree_new(&tree, &m->tree, e);
 	if (r < 0)
 		return err_wrap(e, r, "cgroup");
-	obs.root_cgroup_id = cg_tree_leaves_id(m->tree);
-	obs.root_level = cg_tree_leaves_level(m->tree);
+	obs.root_cgroup_id = m->tree->env_id;
+	obs.root_level = (uint32_t)m->tree->env_level;
 	r = observe_new(m->loop, &obs, sink, &m->observe, e);
 	if (r < 0)
 		return err_wrap(e, r, "observer");
@@ -256,12 +267,11 @@ static int make_engine(struct manager *m, struct err *e)
 		.deliver = m->deliver, .log = funclog_port(m->funclog),
 	};
 	struct engine_config ec = {
-		.concurrency_max = c->max_concurrency, .queue_max = c->max_queued_events, .inbox_max = 4096, .record_fate = c->record_fate,
+		.concurrency_max = c->concurrency_max, .queue_max = c->queue_max, .inbox_max = 4096, .record_fate = c->record_fate,
 	};
 
 	snprintf(ec.region, sizeof(ec.region), "%s", c->region);
 	m->engine = engine_new(&ports, &ec);
-	m->definitions = definitions_new();
 	reload(m, NULL);
 	return engine_start(m->engine, e);
 }
@@ -271,7 +281,7 @@ static int make_door(struct manager *m, struct err *e)
 	struct http_server_config hc = { .listen_fd = -EBADF, .priority = SD_EVENT_PRIORITY_NORMAL + 20 };
 	struct api_context ac = {
 		.engine = m->engine, .store = m->store, .region = m->cfg->region, .clock = &m->clock, .arg = m,
-		.status = api_status, .reload = api_reload, .logs = api_logs,
+		.status = api_status_members, .reload = api_reload_members, .logs = api_log_tail,
 	};
 	struct http_peers peers = {};
 	char *path = xasprintf("%s/%s", m->cfg->run_dir, FATE_SOCKET_NAME);
@@ -306,7 +316,6 @@ static int make_signals(struct manager *m)
 static int make_all(struct manager *m, struct err *e)
 {
 	struct fact_sink facts = { .self = m, .fact = relay_fact, .output = relay_output };
-	struct deliver_sink deliveries = { .self = m, .delivered = relay_delivered };
 	char *path;
 	int r;
 
@@ -322,7 +331,8 @@ static int make_all(struct manager *m, struct err *e)
 	r = make_world(m, &facts, e);
 	if (r < 0)
 		return r;
-	r = deliver_new(m->loop, &deliveries, &m->deliver, e);
+	m->deliveries = (struct deliver_sink){ .self = m, .delivered = relay_delivered };
+	r = deliver_new(m->loop, &m->deliveries, &m->deliver, e);
 	if (r < 0)
 		return err_wrap(e, r, "sender");
 	r = funclog_new(m->cfg->log_dir, m->cfg->function_log_bytes, &m->funclog, e);
@@ -458,7 +468,7 @@ struct manager *manager_free(struct manager *m)
 	observe_free(m->observe, clean);
 	cg_tree_free(m->tree, clean);
 	funclog_free(m->funclog);
-	definitions_free(m->definitions);
+	definitions_done(&m->definitions);
 	sd_event_unref(m->loop);
 	free(m);
 	return NULL;

@@ -6,6 +6,7 @@
  * outcome is durable: until then it is what a restarted daemon would judge from.
  */
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,8 +179,11 @@ static void finish(struct engine *e, struct env *env)
 
 static void launch_failed(struct engine *e, struct env *env, const struct err *err)
 {
-	env->ev.launch_failed = true;
+	/* No such user is the definition's fault, and trying again for six hours would not mend it. */
+	env->ev.exec_failed = err->code == -ESRCH;
+	env->ev.launch_failed = !env->ev.exec_failed;
 	env->ev.started_ns = 0;
+	snprintf(env->ev.exec_step, sizeof(env->ev.exec_step), "user");
 	snprintf(env->ev.launch_error, sizeof(env->ev.launch_error), "%.250s", err_msg(err));
 	env_never_started(&env->row);
 	finish(e, env);
@@ -217,12 +221,12 @@ void attempt_launch(struct engine *e, struct inv *inv)
 		if (r < 0)
 			return launch_failed(e, env, &err);
 	}
-	if (e->ports.log)
-		e->ports.log->ops->start(e->ports.log, env->cgroup_id, inv->row.function, inv->row.request_id, inv->row.starts);
 	env->ev.started_ns = now_mono(e);
 	r = e->ports.launch->ops->start(e->ports.launch, env->proc, &err);
 	if (r < 0)
 		return launch_failed(e, env, &err);
+	if (e->ports.log)
+		e->ports.log->ops->start(e->ports.log, env->cgroup_id, inv->row.function, inv->row.request_id, inv->row.starts);
 	env_started(&env->row, env->ev.started_ns + watch.timeout_ns + (e->ports.observe ? ENGINE_TIMER_SLACK_NS : 0));
 	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
 }
@@ -278,7 +282,7 @@ void attempt_fact(struct engine *e, const struct fact *f)
 
 	if (!env)
 		return;		/* late news of an environment that is over */
-	if (e->ports.observe && (f->kind == FACT_BPF_EXIT || f->kind == FACT_BPF_DEADLINE ||
+	if (e->ports.observe && (f->kind == FACT_BPF_EXIT || f->kind == FACT_BPF_DEADLINE || f->kind == FACT_BPF_EMPTY ||
 				 (f->kind == FACT_WAIT && !env->ev.verdict_known) || f->kind == FACT_EMPTY))
 		e->ports.observe->ops->read(e->ports.observe, f->cgroup_id, &env->ev.bpf);
 	feed(e, env, f);

@@ -95,6 +95,10 @@ void inv_free(struct engine *e, struct inv *inv)
 	}
 	if (strmap_get(&e->by_request, inv->row.request_id) == inv)
 		strmap_del(&e->by_request, inv->row.request_id);
+	if (inv->env && !inv->env->cgroup_id) {	/* claimed, and never launched: the daemon ends first */
+		func_unref(inv->env->func);
+		free(inv->env);
+	}
 	blob_unref(inv->payload);
 	outcome_done(&inv->last);
 	buf_done(&inv->fates);
@@ -193,6 +197,7 @@ struct engine *engine_free(struct engine *e)
 	map_for_each(&e->envs, i, v) {
 		struct env *env = v;	/* its process may live on: that is for the next start to reap */
 
+		env->inv->env = NULL;
 		if (env->inv->sync)
 			inv_free(e, env->inv);
 		if (e->ports.launch && env->proc)
@@ -215,6 +220,7 @@ struct engine *engine_free(struct engine *e)
 			free(e->inbox[i].wait.w);
 	}
 	free(e->inbox);
+	free(e->spare_inbox);
 	map_for_each(&e->deliveries, i, v)
 		delivery_free(v);
 	for (size_t i = 0; i < e->fns.cap; i++)

@@ -97,8 +97,8 @@ struct engine {
 	struct engine_config cfg;
 	struct registry *registry;
 
-	struct msg *inbox;
-	size_t n_inbox, cap_inbox;
+	struct msg *inbox, *spare_inbox;
+	size_t n_inbox, cap_inbox, cap_spare;
 	size_t invokes_in_inbox;
 
 	struct strmap by_request;	/* open asynchronous events */

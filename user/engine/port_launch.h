@@ -43,7 +43,7 @@ struct env_proc;	/* one environment, the launcher's own */
 struct port_launch;
 struct port_launch_ops {
 	int version;
-	/* Nothing is left behind on failure. */
+	/* Nothing is left behind on failure. -ESRCH: there is no such user or group; all else is ours or the host's fault. */
 	int (*prepare)(struct port_launch *l, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
 		       struct err *e);
 	/* Failure: no process exists; release() is still owed. */

@@ -24,6 +24,9 @@ struct port_observe_ops {
 	void (*read)(struct port_observe *o, uint64_t cgroup_id, struct fact_bpf *ret);
 	/* Deletes entry and watch; unknown ids are fine. */
 	void (*forget)(struct port_observe *o, uint64_t cgroup_id);
+	/* The leaf's processes are about to be killed because the daemon was restarted: from now on scan() says so, also to
+	 * the daemon after us, should we die before the outcome is durable. */
+	void (*mark_reaped)(struct port_observe *o, uint64_t cgroup_id);
 	/* Entries an earlier daemon left, each once; then they are known as if watched by us. Before the loop runs.
 	 * Returns 1 when the pins were taken over (an event without an entry never had a process), 0 when they are new. */
 	int (*scan)(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg,

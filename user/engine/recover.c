@@ -67,7 +67,8 @@ static void evidence_from(const struct recovery *r, const struct left *left, str
 	if (!left)
 		return;
 	ev->bpf = left->after.seen ? left->after : left->before;
-	ev->killed_by_us = !(left->before.env.flags & FATE_ENV_LEADER_EXITED);
+	/* By us, or by a restart before us that died before it could say so. */
+	ev->killed_by_us = left->before.reaped || !(left->before.env.flags & FATE_ENV_LEADER_EXITED);
 	ev->started_ns = (int64_t)ev->bpf.env.fork_ns;
 	ev->ended_ns = (int64_t)ev->bpf.env.exit_ns;
 	ev->empty_ns = (int64_t)ev->bpf.env.empty_ns;
@@ -173,6 +174,9 @@ int engine_start(struct engine *e, struct err *err)
 		}
 		r.taken_over = res > 0;
 	}
+	for (size_t i = 0; i < r.n; i++)
+		if (!r.left[i].before.reaped && !(r.left[i].before.env.flags & FATE_ENV_LEADER_EXITED))
+			o->ops->mark_reaped(o, r.left[i].cgroup_id);
 	res = e->ports.launch->ops->reap(e->ports.launch, on_gone, &r, err);
 	if (res < 0) {
 		err_wrap(err, res, "left-overs of an earlier run");

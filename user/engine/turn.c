@@ -22,6 +22,8 @@
 #include "base/mem.h"
 #include "engine/engine_int.h"
 
+#define INBOX_KEEP 4096	/* messages whose memory is kept between turns */
+
 struct store_op *batch_op(struct engine *e, enum store_op_kind kind)
 {
 	return store_batch_add(&e->filling->store, kind);
@@ -229,26 +231,24 @@ static void handle(struct engine *e, const struct msg *m)
 
 static void handle_inbox(struct engine *e)
 {
-	/* What handling posts is for the next turn: the inbox is taken as it stands. */
+	/* What handling posts is for the next turn: the inbox is taken as it stands, and the two arrays change places. */
 	struct msg *inbox = e->inbox;
-	size_t n = e->n_inbox;
+	size_t n = e->n_inbox, cap = e->cap_inbox;
 
-	e->inbox = NULL;
-	e->n_inbox = e->cap_inbox = 0;
-	e->invokes_in_inbox = 0;
+	if (!n)
+		return;
+	e->inbox = e->spare_inbox;
+	e->cap_inbox = e->cap_spare;
+	e->n_inbox = e->invokes_in_inbox = 0;
 	for (size_t i = 0; i < n; i++)
 		handle(e, &inbox[i]);
-	if (!e->inbox) {		/* keep the memory for the next turn, unless a burst made it large */
-		e->inbox = inbox;
-		e->cap_inbox = n ? n : 1;
-		if (n > 4096) {
-			free(e->inbox);
-			e->inbox = NULL;
-			e->cap_inbox = 0;
-		}
-	} else {
+	if (cap > INBOX_KEEP) {		/* a burst made it large */
 		free(inbox);
+		inbox = NULL;
+		cap = 0;
 	}
+	e->spare_inbox = inbox;
+	e->cap_spare = cap;
 }
 
 static bool at_limit(struct engine *e, const struct inv *inv)

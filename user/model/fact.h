@@ -24,6 +24,7 @@ enum fact_kind {
 /* What one look at the pinned entry says. Signals and times as in fate_event.h. */
 struct fact_bpf {
 	bool seen;		/* there was an entry */
+	bool reaped;		/* port_observe's scan: an earlier restart killed what ran here */
 	struct fate_env env;	/* a copy of it (timer zeroed) */
 };
 
@@ -60,7 +61,7 @@ struct evidence {
 	bool interrupted;	/* found after a restart of the daemon: pipes and waitid are gone */
 	bool stopped_by_us;	/* the daemon stopped and killed it; what it had written is there */
 	bool launch_failed;	/* nothing was started: launch_error says why */
-	char launch_error[256];
+	char launch_error[256];	/* also with exec_failed, when there was no errno of a step to name */
 	bool verdict_known;	/* the leader's end has been seen by some witness */
 	unsigned int leftovers;	/* processes alive in the leaf when the leader had ended, before we killed them */
 	unsigned int grace_survivors;	/* processes alive when the grace after SIGTERM was over */

@@ -113,6 +113,8 @@ static struct blob *exec_error(const struct judge_context *ctx, const struct evi
 {
 	char text[128], first[2] = "", message[512];
 
+	if (ev->launch_error[0])
+		return platform_error(ctx, "Runtime.InvalidEntrypoint", ev->launch_error);
 	snprintf(text, sizeof(text), "%s", strerror(ev->exec_errno));
 	first[0] = (char)tolower((unsigned char)text[0]);
 	if (strcmp(ev->exec_step, "execve") == 0)
@@ -195,7 +197,7 @@ void judge(const struct evidence *ev, const struct judge_context *ctx, struct ou
 		snprintf(text, sizeof(text), "Task timed out after %d.%02d seconds", ctx->timeout_ms / 1000,
 			 ctx->timeout_ms % 1000 / 10);
 		ret->payload = platform_error(ctx, "Sandbox.Timedout", text);
-	} else if (ev->too_large) {
+	} else if (ev->too_large || (ev->out && ev->out->len > LIM_RESPONSE)) {
 		ret->kind = OUTCOME_TOO_LARGE;
 		snprintf(text, sizeof(text), "Response payload size exceeded maximum allowed payload size (%u bytes).", LIM_RESPONSE);
 		ret->payload = plain_error("Function.ResponseSizeTooLarge", text);

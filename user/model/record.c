@@ -194,7 +194,8 @@ void fate_build(struct buf *b, const struct fate_input *in)
 	if (ev->exec_failed) {
 		buf_addc(b, ',');
 		add_text(b, "execStep", ev->exec_step);
-		buf_addf(b, ",\"execErrno\":%d", ev->exec_errno);
+		if (ev->exec_errno)
+			buf_addf(b, ",\"execErrno\":%d", ev->exec_errno);
 	} else if (o->witness != WITNESS_NONE) {
 		if (o->signo) {
 			buf_addf(b, ",\"signal\":%d,\"signalName\":\"%s\",\"coreDumped\":%s", o->signo, signal_name(o->signo),

@@ -43,7 +43,7 @@ struct http_server {
 	sd_event *loop;
 	sd_event_source *io, *timer, *again, *sweep;
 	uint64_t timer_usec;		/* when timer is armed for; UINT64_MAX = not */
-	bool sweep_armed;
+	bool sweep_armed, stopping;
 	bool check_peers;
 	struct http_peers peers;
 	struct http_handler h;
@@ -326,8 +326,8 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *conn, const 
 {
 	struct http_req *q = *context;
 
-	if (!q)
-		return MHD_NO;
+	if (!q || (q->s->stopping && q->state < REQ_HANDLED))
+		return MHD_NO;	/* what arrives during the last MHD_run() is not begun: it might be suspended for ever */
 	switch (q->state) {
 	case REQ_HEAD:
 		q->method = method;
@@ -357,6 +357,8 @@ static void unsuspend(struct http_req *q, enum req_state to)
 	q->s->stats.suspended_now--;
 	q->state = to;
 	MHD_resume_connection(q->conn);
+	/* Without threads of its own MHD wakes nobody: it looks at the resumed ones in the next MHD_run(), one for all of a turn. */
+	(void)sd_event_source_set_enabled(q->s->again, SD_EVENT_ONESHOT);
 }
 
 static int on_sweep(sd_event_source *src, uint64_t usec, void *arg)
@@ -524,7 +526,7 @@ int http_server_new(sd_event *loop, const struct http_server_config *cfg, struct
 	const union MHD_DaemonInfo *info;
 	int r;
 
-	assert(loop && cfg && ret && fd >= 0);
+	assert(loop && ret && fd >= 0);
 	list_init(&s->suspended);
 	s->loop = sd_event_ref(loop);
 	s->timer_usec = UINT64_MAX;
@@ -555,20 +557,26 @@ int http_server_new(sd_event *loop, const struct http_server_config *cfg, struct
 	return 0;
 }
 
-struct http_server *http_server_free(struct http_server *s)
+void http_server_stop(struct http_server *s)
 {
-	if (!s)
-		return NULL;
+	s->stopping = true;
 	list_for_each_safe(l, tmp, &s->suspended)
 		unsuspend(list_entry(l, struct http_req, node), REQ_DROPPED);
 	if (s->mhd) {
 		(void)MHD_run(s->mhd);	/* MHD must not be stopped while a connection is suspended: let it resume them */
-		MHD_stop_daemon(s->mhd);
+		MHD_stop_daemon(TAKE(s->mhd));
 	}
-	sd_event_source_disable_unref(s->io);
-	sd_event_source_disable_unref(s->again);
-	sd_event_source_disable_unref(s->timer);
-	sd_event_source_disable_unref(s->sweep);
+	s->io = sd_event_source_disable_unref(s->io);
+	s->again = sd_event_source_disable_unref(s->again);
+	s->timer = sd_event_source_disable_unref(s->timer);
+	s->sweep = sd_event_source_disable_unref(s->sweep);
+}
+
+struct http_server *http_server_free(struct http_server *s)
+{
+	if (!s)
+		return NULL;
+	http_server_stop(s);
 	sd_event_unref(s->loop);
 	free(s->polls);
 	free(s);

@@ -43,7 +43,9 @@ struct http_server_config {
 };
 
 int http_server_new(sd_event *loop, const struct http_server_config *cfg, struct http_server **ret, struct err *e);
-/* Closes everything; done() is called for what was under way. NULL in; returns NULL. */
+/* Closes everything; done() is called for what was under way. Nothing comes in any more. May be called twice. */
+void http_server_stop(struct http_server *s);
+/* Stops too. NULL in; returns NULL. */
 struct http_server *http_server_free(struct http_server *s);
 DEFINE_FREEP(http_server_free, struct http_server *)
 /* Copied. Before the loop runs. */

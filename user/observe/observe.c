@@ -93,7 +93,7 @@ static int obs_watch(struct port_observe *p, const struct observe_spec *spec, st
 	struct observe *o = observe_of(p);
 	struct fate_env env = {};
 	struct fate_env_key key = { .cgroup_id = spec->cgroup_id };
-	struct fate_watch watch;
+	struct fate_watch watch = {};
 	int r;
 
 	assert(spec->cgroup_id); assert(spec->timeout_ns >= 0);
@@ -184,11 +184,21 @@ static int obs_scan(struct port_observe *p, void (*entry)(void *arg, uint64_t cg
 		}
 		if (!read_entry(o, &keys[i], &b))
 			continue;
+		b.reaped = watch.reaped_ns != 0;
 		remember(o, keys[i].cgroup_id, keys[i].start_ns);
 		o->last_start_ns = MAX(o->last_start_ns, keys[i].start_ns);
 		entry(arg, keys[i].cgroup_id, &b);
 	}
-	return 0;
+	return o->load->taken_over;
+}
+
+static void obs_mark_reaped(struct port_observe *p, uint64_t cgroup_id)
+{
+	struct observe *o = observe_of(p);
+	struct fate_watch watch = { .start_ns = key_of(o, cgroup_id).start_ns, .reaped_ns = (uint64_t)clock_mono_ns() };
+
+	if (watch.start_ns)
+		(void)bpf_map_update_elem(o->load->watch_fd, &cgroup_id, &watch, BPF_EXIST);
 }
 
 static const struct port_observe_ops observe_ops = {
@@ -196,6 +206,7 @@ static const struct port_observe_ops observe_ops = {
 	.watch = obs_watch,
 	.read = obs_read,
 	.forget = obs_forget,
+	.mark_reaped = obs_mark_reaped,
 	.scan = obs_scan,
 };
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The benchmark: what fated costs over the barest thing that does the same, as ratios from one run.
+ *
+ * Both sides of a figure are measured in turns (A B A B …) by one process, so that a busy neighbour, a warm cache or a
+ * slow disk hits both alike, and the figure is made of medians (or the percentile it names) of all turns. Nothing here
+ * passes or fails: a figure is printed with its aim, and whether it was met.
+ *
+ * A part that cannot be measured ends the program (bench_die): half a table is worse than none.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+
+struct bench {
+	const char *socket;	/* the daemon's */
+	pid_t daemon;
+	const char *cgroup;	/* directory below which the bare side makes its leaves */
+	const char *dir;	/* scratch directory on the disk of the daemon's state */
+	const char *prog;	/* prog_bench */
+	double scale;		/* of the number of turns; 1 = as meant */
+	struct figure *figures;
+	size_t n_figures;
+};
+
+/* One line of the result. at_most: the aim is an upper bound of ours / other, else a lower one. */
+struct figure { const char *name, *unit; double ours, other, aim; bool at_most; };
+void bench_figure(struct bench *b, const struct figure *f);
+double bench_ratio(const struct figure *f);
+bool bench_met(const struct figure *f);
+
+void bench_sync(struct bench *b);	/* bench_sync.c: functions sync */
+void bench_accept(struct bench *b);	/* bench_accept.c: function parked */
+void bench_exit(struct bench *b);	/* bench_exit.c: functions async, tree */
+
+/* ---- helpers (bench_util.c) -------------------------------------------------------------------------------- */
+
+void bench_die(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+int bench_check(int r, const char *what);	/* r < 0: dies with errno; else r */
+int bench_turns(const struct bench *b, int n);	/* n scaled, at least 1 */
+
+struct samples { double *v; size_t n, cap; };
+void samples_add(struct samples *s, double v);
+double samples_at(struct samples *s, double quantile);	/* sorts; 0.5 = median. Dies when empty */
+void samples_done(struct samples *s);
+
+/* User and system time in seconds. */
+double cpu_self(void);
+double cpu_children(void);		/* of those we have waited for */
+double cpu_daemon(pid_t pid);		/* the process and the children it has waited for; ticks of 10 ms */
+
+/* ---- HTTP, as little as a client needs (bench_http.c) ------------------------------------------------------ */
+
+struct http { int fd; size_t used, head, body; int status; char buf[65536]; };
+void http_open(struct http *h, const char *socket);
+void http_close(struct http *h);
+void http_request(struct buf *out, const char *method, const char *path, const char *type, const char *body, size_t len);
+void http_send(struct http *h, const struct buf *request);
+/* Reads what is there (blocks when nothing is); true when the answer is complete: status, body at buf + head. */
+bool http_read(struct http *h);
+int http_call(struct http *h, const struct buf *request);	/* send, read to the end; returns the status */
+const char *http_body(const struct http *h);
+bool http_header(const struct http *h, const char *name, char *out, size_t size);
+
+/* ---- the bare supervisor (bench_bare.c) -------------------------------------------------------------------- */
+
+struct bare { int parent, leaf, pidfd, in, out; char name[32]; uint64_t cgroup_id; };
+void bare_leaf(struct bare *p, int parent);			/* mkdir, open: a fresh group */
+void bare_start(struct bare *p, char *const *argv, const char *event, size_t len);
+size_t bare_answer(struct bare *p, char *out, size_t size);	/* reads stdout to its end */
+void bare_kill(struct bare *p);					/* cgroup.kill */
+int bare_end(struct bare *p);					/* waitid, rmdir; the raw status */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/mem.h"
+#include "bench/bench.h"
+
+void bench_die(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	fputs("bench: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+	va_end(ap);
+	exit(1);
+}
+
+int bench_check(int r, const char *what)
+{
+	if (r < 0)
+		bench_die("%s: %s", what, strerror(errno));
+	return r;
+}
+
+int bench_turns(const struct bench *b, int n)
+{
+	double turns = n * b->scale;
+
+	return turns < 1 ? 1 : (int)turns;
+}
+
+void samples_add(struct samples *s, double v)
+{
+	if (s->n == s->cap) {
+		s->cap = s->cap ? s->cap * 2 : 256;
+		s->v = xrealloc(s->v, s->cap * sizeof(*s->v));
+	}
+	s->v[s->n++] = v;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+double samples_at(struct samples *s, double quantile)
+{
+	if (!s->n)
+		bench_die("nothing was measured");
+	qsort(s->v, s->n, sizeof(*s->v), ascending);
+	return s->v[(size_t)((double)(s->n - 1) * quantile + 0.5)];
+}
+
+void samples_done(struct samples *s)
+{
+	free(s->v);
+	*s = (struct samples){};
+}
+
+static double rusage_s(int who)
+{
+	struct rusage u;
+
+	bench_check(getrusage(who, &u), "getrusage");
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+double cpu_self(void)
+{
+	return rusage_s(RUSAGE_SELF);
+}
+
+double cpu_children(void)
+{
+	return rusage_s(RUSAGE_CHILDREN);
+}
+
+double cpu_daemon(pid_t pid)
+{
+	unsigned long long user, sys, child_user, child_sys;
+	char path[64], line[1024];
+	const char *after;
+	size_t n;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		bench_die("%s: %s", path, strerror(errno));
+	n = fread(line, 1, sizeof(line) - 1, f);
+	fclose(f);
+	line[n] = '\0';
+	after = strrchr(line, ')');	/* the name may hold anything */
+	if (!after || sscanf(after + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %llu %llu", &user, &sys,
+			     &child_user, &child_sys) != 4)
+		bench_die("%s: not as expected", path);
+	return (double)(user + sys + child_user + child_sys) / (double)sysconf(_SC_CLK_TCK);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the benchmark runs on both sides, static and small, so that the program itself costs the same and little.
+ *
+ *   prog_bench answer    reads the event to its end, answers {}
+ *   prog_bench tree N    N children and itself wait for ever: a deadline must end them all
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int answer(void)
+{
+	char event[65536];
+	ssize_t n;
+
+	while ((n = read(STDIN_FILENO, event, sizeof(event))) > 0)
+		;
+	return n < 0 || write(STDOUT_FILENO, "{}", 2) != 2;
+}
+
+static int tree(int n)
+{
+	for (int i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return 1;
+		if (pid == 0)
+			break;
+	}
+	for (;;)
+		pause();
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 2 && strcmp(argv[1], "answer") == 0)
+		return answer();
+	if (argc == 3 && strcmp(argv[1], "tree") == 0)
+		return tree(atoi(argv[2]));
+	return 2;
+}

@@ -1,0 +1,705 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every operation, good and bad input, as bytes on the wire. */
+#include "api/api_error.h"
+#include "api/route_table.h"
+#include "base/json.h"
+#include "test_api_fake.h"
+
+static struct http_caller *client;
+static struct http_result res;
+
+static void begin(void)
+{
+	fake_start();
+	CHECK(http_caller_new(fake.rig.path, &client, NULL) == 0);
+}
+
+static void end(void)
+{
+	http_result_done(&res);
+	client = http_caller_free(client);
+	rig_stop(&fake.rig);
+}
+
+static void ask(const char *method, const char *target, const char *const *headers, const char *body, size_t len)
+{
+	struct err e = {};
+
+	http_result_done(&res);
+	if (http_call(client, &(struct http_call){ .method = method, .target = target, .headers = headers, .body = body, .body_len = len },
+		      &res, &e) < 0)
+		FAIL("%s %s: %s", method, target, err_msg(&e));
+	CHECK(http_result_header(&res, "x-amzn-RequestId"));
+	CHECK(id_is_uuid(http_result_header(&res, "x-amzn-RequestId")));
+	if (res.status != 204)
+		CHECK_STR(http_result_header(&res, "Content-Type"), "application/json");
+}
+
+static void get(const char *target)
+{
+	ask("GET", target, NULL, NULL, 0);
+	if (res.status == 200 && !json_valid(buf_str(&res.body), res.body.len, NULL))
+		FAIL("%s: not JSON: %s", target, buf_str(&res.body));
+}
+
+#define INVOKE(name) "/2015-03-31/functions/" name "/invocations"
+
+static void invoke(const char *target, const char *type, const char *body)
+{
+	const char *headers[2] = {};
+	char header[64];
+
+	if (type) {
+		snprintf(header, sizeof(header), "X-Amz-Invocation-Type: %s", type);
+		headers[0] = header;
+	}
+	ask("POST", target, headers, body, strlen(body));
+}
+
+/* The text must be in the body, as it stands there. */
+static void check_in(const char *what)
+{
+	if (!strstr(buf_str(&res.body), what))
+		FAIL("no %s in %s", what, buf_str(&res.body));
+}
+
+static void check_refused(int status, const char *type, const char *body)
+{
+	if (res.status != status)
+		FAIL("status %d, want %d: %s", res.status, status, buf_str(&res.body));
+	CHECK_STR(http_result_header(&res, "x-amzn-errortype"), type);
+	if (body)
+		CHECK_STR(buf_str(&res.body), body);
+	CHECK(json_valid(buf_str(&res.body), res.body.len, NULL));
+}
+
+/* ---- Invoke ------------------------------------------------------------------------------------------------ */
+
+static void invoke_sync(void)
+{
+	begin();
+	invoke(INVOKE("echo"), NULL, "{\"n\":12345678901234567890.10} ");
+	CHECK_INT(res.status, 200);
+	CHECK_STR(buf_str(&res.body), "{\"n\":12345678901234567890.10} ");	/* the very bytes */
+	CHECK_STR(http_result_header(&res, "X-Amz-Executed-Version"), "$LATEST");
+	CHECK_STR(http_result_header(&res, "x-amzn-RequestId"), FAKE_ID);
+	CHECK_STR(http_result_header(&res, "X-Fate-Outcome"), "Success");
+	CHECK(!http_result_header(&res, "X-Amz-Function-Error"));
+	CHECK_INT(fake.engine.last_type, INTAKE_SYNC);
+	CHECK_STR(fake.engine.last_fn.qualifier, "");
+
+	invoke(INVOKE("echo"), "RequestResponse", "");
+	CHECK_INT(res.status, 200);
+	CHECK_STR(buf_str(&res.body), "{}");
+	CHECK_STR(fake.engine.last_payload, "{}");
+
+	invoke(INVOKE("silent"), NULL, "null");
+	CHECK_INT(res.status, 200);
+	CHECK_INT(res.body.len, 0);
+
+	invoke(INVOKE("timeout"), NULL, "{}");
+	CHECK_INT(res.status, 200);
+	CHECK_STR(http_result_header(&res, "X-Amz-Function-Error"), "Unhandled");
+	CHECK_STR(http_result_header(&res, "X-Amz-Executed-Version"), "$LATEST");
+	CHECK_STR(http_result_header(&res, "X-Fate-Outcome"), "Timeout");
+	CHECK_STR(buf_str(&res.body), "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: " FAKE_ID
+				      " Error: Task timed out after 3.00 seconds\"}");
+	end();
+}
+
+static void invoke_event_and_dry_run(void)
+{
+	begin();
+	invoke(INVOKE("echo"), "Event", "[1]");
+	CHECK_INT(res.status, 202);
+	CHECK_INT(res.body.len, 0);
+	CHECK_STR(http_result_header(&res, "Content-Length"), "0");
+	CHECK_STR(http_result_header(&res, "x-amzn-RequestId"), FAKE_ID);
+	CHECK(!http_result_header(&res, "X-Amz-Executed-Version"));
+	CHECK_INT(fake.engine.last_type, INTAKE_ASYNC);
+	CHECK_STR(fake.engine.last_payload, "[1]");
+	invoke(INVOKE("echo"), "Event", "");
+	CHECK_INT(res.status, 202);
+	CHECK_STR(fake.engine.last_payload, "{}");
+	invoke(INVOKE("echo"), "DryRun", "{}");
+	CHECK_INT(res.status, 204);
+	CHECK_INT(res.body.len, 0);
+	CHECK_INT(fake.engine.last_type, INTAKE_DRY_RUN);
+	end();
+}
+
+static void invoke_names(void)
+{
+	static const char *const good[] = {
+		INVOKE("echo"), INVOKE("echo:$LATEST"), INVOKE("echo%3A%24LATEST"), INVOKE("function:echo"), INVOKE("000000000000:function:echo"),
+		INVOKE("arn:aws:lambda:eu-west-1:000000000000:function:echo"),
+		INVOKE("arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aecho%3A%24LATEST"), INVOKE("echo") "?Qualifier=$LATEST",
+		INVOKE("echo") "?Qualifier=%24LATEST&unknown=1", INVOKE("echo:$LATEST") "?Qualifier=$LATEST",
+	};
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		invoke(good[i], NULL, "1");
+		if (res.status != 200)
+			FAIL("%s: %s", good[i], buf_str(&res.body));
+		CHECK_STR(fake.engine.last_fn.name, "echo");
+		CHECK_STR(fake.engine.last_fn.qualifier, strstr(good[i], "LATEST") ? "$LATEST" : "");
+	}
+	CHECK_INT(fake.engine.invoked, (int)ARRAY_SIZE(good));
+	invoke(INVOKE("echo:1"), NULL, "{}");
+	check_refused(404, "ResourceNotFoundException",
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:echo:1\"}");
+	invoke(INVOKE("echo") "?Qualifier=prod", NULL, "{}");
+	check_refused(404, "ResourceNotFoundException",
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:echo:prod\"}");
+	invoke(INVOKE("echo:prod") "?Qualifier=$LATEST", NULL, "{}");
+	check_refused(400, "InvalidParameterValueException", "{\"Type\":\"User\",\"message\":\"The derived qualifier from the function name "
+		      "does not match the specified qualifier.\"}");
+	/* What AWS's pattern allows and no function of ours can be called: not found, not invalid. */
+	invoke(INVOKE("a.b"), NULL, "{}");
+	check_refused(404, "ResourceNotFoundException",
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:a.b:$LATEST\"}");
+	invoke(INVOKE("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"), NULL, "{}");	/* 65 */
+	check_refused(404, "ResourceNotFoundException", NULL);
+	invoke(INVOKE("arn:aws:lambda:us-east-1:123456789012:function:echo"), NULL, "{}");
+	check_refused(403, "AccessDeniedException", NULL);
+	check_in("not authorized to perform: lambda:InvokeFunction on resource: arn:aws:lambda:us-east-1:123456789012:function:echo");
+	invoke(INVOKE("nope"), NULL, "{}");
+	check_refused(404, "ResourceNotFoundException",
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST\"}");
+	CHECK_INT(fake.engine.invoked, (int)ARRAY_SIZE(good) + 1);
+	end();
+}
+
+static void invoke_schema(void)
+{
+	static const struct { const char *target, *type, *want; } cases[] = {
+		{ INVOKE("bad%20name"), NULL, "1 validation error detected: Value 'bad name' at 'functionName' failed to satisfy constraint: "
+					      "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?" },
+		{ INVOKE("echo:1:2"), NULL, "Value 'echo:1:2' at 'functionName'" },
+		{ INVOKE("arn:aws:lambda:nowhere:000000000000:function:echo"), NULL, "at 'functionName'" },
+		{ INVOKE("a%2Fb"), NULL, "Value 'a/b' at 'functionName'" },
+		{ INVOKE("echo") "?Qualifier=a!b", NULL, "1 validation error detected: Value 'a!b' at 'qualifier'" },
+		{ INVOKE("echo") "?Qualifier=", NULL, "Value '' at 'qualifier'" },
+		{ INVOKE("echo"), "Later", "Value 'Later' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: "
+					   "[Event, RequestResponse, DryRun]" },
+		{ INVOKE("b!d") "?Qualifier=!", "event", "3 validation errors detected: Value 'b!d' at 'functionName'" },
+		{ INVOKE("echo%zz"), NULL, "broken percent-encoding" },
+		{ INVOKE("echo%00"), NULL, "broken percent-encoding" },
+	};
+	const char *log[] = { "X-Amz-Log-Type: Head", NULL };
+	char target[1024], longer[700];
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		invoke(cases[i].target, cases[i].type, "{}");
+		check_refused(400, "ValidationException", NULL);
+		check_in(cases[i].want);
+	}
+	ask("POST", INVOKE("echo"), log, "{}", 2);
+	check_refused(400, "ValidationException", NULL);
+	check_in("at 'logType'");
+	for (int n = 257; n < 600; n += 300) {
+		memset(longer, 'x', sizeof(longer));
+		longer[n] = '\0';
+		snprintf(target, sizeof(target), INVOKE("%s"), longer);
+		invoke(target, NULL, "{}");
+		check_refused(400, "ValidationException", NULL);
+		check_in(n == 257 ? "Member must have length less than or equal to 256" : "less than or equal to 511");
+	}
+	longer[129] = '\0';
+	snprintf(target, sizeof(target), INVOKE("echo") "?Qualifier=%s", longer);
+	invoke(target, NULL, "{}");
+	check_refused(400, "ValidationException", NULL);
+	check_in("Member must have length less than or equal to 128");
+	CHECK_INT(fake.engine.invoked, 0);
+	end();
+}
+
+static void invoke_bad_events(void)
+{
+	static const struct { const char *body; size_t len; const char *want; } cases[] = {
+		{ "x", 1, "Unexpected character ('x' (code 120))\\n at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` "
+			  "disabled); line: 1, column: 1]" },
+		{ "{\n \"a\": }", 9, "('}' (code 125))" }, { "{", 1, "Unexpected end-of-input" }, { " ", 1, "Unexpected end-of-input" },
+		{ "\"\xff\"", 3, "Invalid UTF-8 start byte 0xff" }, { "\"a\nb\"", 5, "CTRL-CHAR, code 10" }, { "{}{}", 4, "line: 1, column: 3" },
+		{ "[1,\n2,\n,]", 9, "line: 3, column: 1" }, { "{\"a\":1\0}", 8, "CTRL-CHAR, code 0" },
+	};
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		ask("POST", INVOKE("echo"), NULL, cases[i].body, cases[i].len);
+		check_refused(400, "InvalidRequestContentException", NULL);
+		check_in("{\"Type\":\"User\",\"message\":\"Could not parse request body into json: Could not parse payload into json: ");
+		check_in(cases[i].want);
+	}
+	CHECK_INT(fake.engine.invoked, 0);
+	end();
+}
+
+static char *long_event(size_t len)
+{
+	char *event = malloc(len);
+
+	memset(event, 'x', len);
+	event[0] = event[len - 1] = '"';
+	return event;
+}
+
+static void invoke_limits(void)
+{
+	const char *event[] = { "X-Amz-Invocation-Type: Event", NULL };
+	char *body = long_event(LIM_SYNC_PAYLOAD + 1);
+
+	begin();
+	body[LIM_SYNC_PAYLOAD - 1] = '"';
+	ask("POST", INVOKE("echo"), NULL, body, LIM_SYNC_PAYLOAD);
+	CHECK_INT(res.status, 200);
+	CHECK_INT(res.body.len, LIM_SYNC_PAYLOAD);
+	ask("POST", INVOKE("echo"), NULL, body, LIM_SYNC_PAYLOAD + 1);
+	check_refused(413, "RequestEntityTooLargeException",
+		      "{\"Message\":\"Request must be smaller than 6291456 bytes for the InvokeFunction operation\"}");
+	ask("POST", INVOKE("echo"), event, body, LIM_SYNC_PAYLOAD + 1);
+	check_refused(413, "RequestEntityTooLargeException",
+		      "{\"Message\":\"6291457 byte payload is too large for the Event invocation type (limit 1048576 bytes)\"}");
+	ask("POST", INVOKE("echo"), event, body, LIM_ASYNC_PAYLOAD + 1);
+	check_refused(413, "RequestEntityTooLargeException",
+		      "{\"Message\":\"1048577 byte payload is too large for the Event invocation type (limit 1048576 bytes)\"}");
+	body[LIM_ASYNC_PAYLOAD - 1] = '"';
+	ask("POST", INVOKE("echo"), event, body, LIM_ASYNC_PAYLOAD);
+	CHECK_INT(res.status, 202);
+	CHECK_INT(fake.engine.invoked, 2);
+	free(body);
+	end();
+}
+
+static void invoke_refused_by_the_engine(void)
+{
+	begin();
+	invoke(INVOKE("throttled"), NULL, "{}");
+	check_refused(429, "TooManyRequestsException", "{\"Reason\":\"ReservedFunctionConcurrentInvocationLimitExceeded\",\"Type\":\"User\","
+		      "\"message\":\"Rate Exceeded.\"}");
+	CHECK_STR(http_result_header(&res, "x-amzn-RequestId"), FAKE_ID);
+	invoke(INVOKE("doubt"), "Event", "{}");
+	check_refused(503, "ServiceException", "{\"Type\":\"Service\",\"Message\":\"The store is in doubt: disk full\"}");
+	invoke(INVOKE("hostfault"), NULL, "{}");
+	check_refused(500, "ServiceException",
+		      "{\"Type\":\"Service\",\"Message\":\"clone3: \\\"Resource\\\" temporarily unavailable\"}");
+	end();
+}
+
+static void client_goes_away(void)
+{
+	int fd;
+
+	begin();
+	fd = raw_connect(fake.rig.path);
+	CHECK(raw_sends(fd, "POST " INVOKE("hang") " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"));
+	wait_count(&fake.engine.invoked, 1);
+	close(fd);
+	wait_count(&fake.engine.abandoned, 1);
+	fd = raw_connect(fake.rig.path);
+	CHECK(raw_sends(fd, "GET /fate/v1/events/" FAKE_OPEN_ID "/wait HTTP/1.1\r\nHost: x\r\n\r\n"));
+	wait_count(&fake.engine.invoked, 2);
+	close(fd);
+	wait_count(&fake.engine.abandoned, 2);
+	/* And one that is still waiting when the daemon stops. */
+	fd = raw_connect(fake.rig.path);
+	CHECK(raw_sends(fd, "POST " INVOKE("hang") " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"));
+	wait_count(&fake.engine.invoked, 3);
+	end();
+	CHECK_INT(fake.engine.abandoned, 3);
+	CHECK(raw_closed(fd));
+	close(fd);
+}
+
+static void store_answers_nobody(void)
+{
+	int fd;
+
+	begin();
+	fake.store_hangs = true;
+	fd = raw_connect(fake.rig.path);
+	CHECK(raw_sends(fd, "GET /fate/v1/queues HTTP/1.1\r\nHost: x\r\n\r\n"));
+	for (int i = 0; i < 60000 && !__atomic_load_n(&fake.held, __ATOMIC_SEQ_CST); i++)
+		(void)poll(NULL, 0, 1);
+	CHECK(fake.held);
+	end();		/* server and API are gone, the store is not */
+	close(fd);
+	fake_finish(fake.held);
+}
+
+/* ---- routing ----------------------------------------------------------------------------------------------- */
+
+static void unknown_paths(void)
+{
+	static const char *const unknown[] = {
+		"/", "/fate/v1", "/fate/v1/", "/fate/v1/status/", "/fate/v1/statusx", "/fate/v1/functions/", "/fate/v1/functions//logs",
+		"/2015-03-31/functions/echo", "/2015-03-31/functions//invocations", "/fate/v1/queues/a/messages/", "//fate/v1/status",
+		"/fate/v1/functions/a/b/logs", "/%66ate/v1/status",
+	};
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(unknown); i++) {
+		get(unknown[i]);
+		check_refused(404, "UnknownOperationException", NULL);
+	}
+	ask("PUT", "/fate/v1/status", NULL, "{}", 2);
+	check_refused(405, "MethodNotAllowedException", NULL);
+	CHECK_STR(http_result_header(&res, "Allow"), "GET");
+	get(INVOKE("echo"));
+	check_refused(405, "MethodNotAllowedException", NULL);
+	CHECK_STR(http_result_header(&res, "Allow"), "POST");
+	ask("POST", "/fate/v1/reload", NULL, "{}", 2);	/* there is nothing a body could say */
+	check_refused(413, "RequestEntityTooLargeException", NULL);
+	CHECK_INT(fake.engine.reloads, 0);
+	end();
+}
+
+static void query_parameters(void)
+{
+	static const struct { const char *target, *type, *want; } cases[] = {
+		{ "/fate/v1/events?colour=red", "InvalidParameterValueException", "Unknown query parameter 'colour'" },
+		{ "/fate/v1/status?x", "InvalidParameterValueException", "Unknown query parameter 'x'" },
+		{ "/fate/v1/events?limit=1&limit=2", "InvalidParameterValueException", "'limit' is given twice" },
+		{ "/fate/v1/events?limit=%zz", "InvalidParameterValueException", "'limit': broken percent-encoding" },
+		{ "/fate/v1/events?limit=0", "ValidationException", "Value '0' at 'limit' failed to satisfy constraint: Member must have value "
+								    "greater than or equal to 1" },
+		{ "/fate/v1/events?limit=1001", "ValidationException", "Value '1001' at 'limit' failed to satisfy constraint: Member must have value "
+								       "less than or equal to 1000" },
+		{ "/fate/v1/events?limit=", "ValidationException", "at 'limit'" }, { "/fate/v1/events?limit", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/events?limit=-1", "ValidationException", "at 'limit'" }, { "/fate/v1/events?limit=+1", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/events?limit=99999999999999999999", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/events?before=0", "ValidationException", "at 'before'" },
+		{ "/fate/v1/events?state=dead", "ValidationException", "at 'state' failed to satisfy constraint: Member must satisfy enum value set: "
+								       "[queued, running, judged, waiting, routing, done]" },
+		{ "/fate/v1/events?state=", "ValidationException", "at 'state'" },
+		{ "/fate/v1/events?function=a%20b", "ValidationException", "at 'function'" },
+		{ "/fate/v1/records?condition=success", "ValidationException", "at 'condition' failed to satisfy constraint: Member must satisfy enum "
+			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency]" },
+		{ "/fate/v1/deliveries?limit=x", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/functions/echo/logs?bytes=1048577", "ValidationException", "at 'bytes'" },
+		{ "/fate/v1/events/not-an-id", "ValidationException", "at 'id'" },
+		{ "/fate/v1/events/11111111-2222-4333-8444-55555555555A", "ValidationException", "at 'id'" },
+		{ "/fate/v1/records/x", "ValidationException", "at 'id'" }, { "/fate/v1/events/x/wait", "ValidationException", "at 'id'" },
+		{ "/fate/v1/functions/a%20b", "ValidationException", "at 'name'" },
+	};
+
+	begin();
+	fake.store_error = -EIO;	/* none of these may get so far */
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		get(cases[i].target);
+		check_refused(400, cases[i].type, NULL);
+		check_in(cases[i].want);
+	}
+	end();
+}
+
+static void routes_by_table(void)
+{
+	struct route_param params[ROUTE_PARAMS_MAX] = {};
+	const struct api_route *r;
+	const char *allow;
+
+	r = route_find("DELETE", "/fate/v1/queues/q/messages/r%2Fx", params, &allow);
+	CHECK(r);
+	CHECK_STR(r->pattern, "/fate/v1/queues/{name}/messages/{receipt}");
+	CHECK_INT(params[0].len, 1);
+	CHECK(memcmp(params[0].at, "q", 1) == 0);
+	CHECK_INT(params[1].len, 5);
+	CHECK(!route_find("get", "/fate/v1/status", params, &allow));
+	CHECK_STR(allow, "GET");
+	CHECK(!route_find("GET", "", params, &allow));
+	CHECK(!allow);
+}
+
+static void error_bodies(void)
+{
+	struct buf b = {};
+
+	for (int i = 0; i < API_EXCEPTION_MAX; i++) {
+		buf_clear(&b);
+		api_error_body(&b, api_error_name((enum api_exception)i), api_error_status((enum api_exception)i), "m", NULL);
+		CHECK(json_valid(buf_str(&b), b.len, NULL));
+		CHECK(api_error_status((enum api_exception)i) >= 400);
+	}
+	buf_clear(&b);
+	api_error_body(&b, "ValidationException", 400, "a\nb", NULL);
+	CHECK_STR(buf_str(&b), "{\"message\":\"a\\nb\"}");
+	buf_clear(&b);
+	api_error_body(&b, "SomethingNewException", 502, "m", "R");
+	CHECK_STR(buf_str(&b), "{\"Reason\":\"R\",\"Type\":\"Service\",\"Message\":\"m\"}");
+	buf_done(&b);
+}
+
+static void strangers_get_lambdas_words(void)
+{
+	struct raw_answer a;
+	int fd;
+
+	if (geteuid() != 0)
+		SKIP("needs root to be somebody else to the server");
+	fake_start();
+	CHECK(chmod(fake.rig.dir, 0755) == 0 && chmod(fake.rig.path, 0666) == 0);
+	CHECK(seteuid(65534) == 0);	/* SO_PEERCRED takes the effective ids at connect() */
+	fd = raw_connect(fake.rig.path);
+	CHECK(seteuid(0) == 0);
+	CHECK(raw_sends(fd, "POST " INVOKE("echo") " HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"));
+	a = raw_read(fd);
+	CHECK_INT(a.status, 403);
+	CHECK(strcasestr(a.head, "x-amzn-errortype: AccessDeniedException"));
+	CHECK(strncmp(a.body, "{\"Message\":\"User: uid 65534 ", 28) == 0);
+	free(a.body);
+	close(fd);
+	CHECK_INT(fake.engine.invoked, 0);
+	rig_stop(&fake.rig);
+}
+
+/* ---- /fate/v1 ---------------------------------------------------------------------------------------------- */
+
+static void status_and_version(void)
+{
+	begin();
+	get("/fate/v1/version");
+	CHECK_STR(buf_str(&res.body), "{\"version\":\"0.1.0\"}");
+	get("/fate/v1/status");
+	CHECK_INT(res.status, 200);
+	check_in("{\"version\":\"0.1.0\",\"pid\":4711,\"uptimeSeconds\":3661,\"observer\":{\"mode\":\"bpf\",\"drops\":0},\"region\":\"us-east-1\",\"engine\":{");
+	check_in("\"accepted\":7,");
+	check_in("\"byCondition\":{\"Success\":0,\"RetriesExhausted\":1,");
+	check_in("\"Timeout\":3,");
+	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"inDoubt\":false,\"draining\":false}");
+	check_in("\"counts\":{\"events\":{\"queued\":0,\"running\":0,\"waiting\":0,\"routing\":0,\"done\":5},\"attempts\":6,");
+	check_in("\"environments\":[{\"cgroupId\":\"18446744073709551615\",\"function\":\"resize\",\"requestId\":\"" FAKE_OPEN_ID "\","
+		 "\"state\":\"busy\",\"attempt\":2,\"sync\":false,\"runningMs\":1000,\"leftMs\":2000}]}");
+	/* In doubt: the store is not asked, and the rest is still said. */
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	fake.store_hangs = true;
+	get("/fate/v1/status");
+	CHECK_INT(res.status, 200);
+	check_in("\"inDoubt\":true,\"doubtWhy\":\"disk \\\"full\\\"\"");
+	CHECK(!strstr(buf_str(&res.body), "\"counts\""));
+	end();
+}
+
+static void functions(void)
+{
+	begin();
+	get("/fate/v1/functions/resize");
+	CHECK_INT(res.status, 200);
+	check_in("{\"FunctionName\":\"resize\",\"FunctionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:resize\",");
+	check_in("\"Mode\":\"exec\",\"Command\":[\"/bin/sh\",\"-c \\\"x\\\"\"],");
+	check_in("\"Environment\":{\"Variables\":{\"A\":\"b=\\\"c\\\"\",\"EMPTY\":\"\"}},\"Timeout\":3.5,\"KillGracePeriod\":0,");
+	check_in("\"Rlimits\":{\"NOFILE\":[1024,\"infinity\"]},\"ReservedConcurrentExecutions\":4,");
+	check_in("\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"function:reinvoke\"}}},\"DeadLetterConfig\":{\"TargetArn\":\"queue:dead\"},");
+	check_in("\"RetryDelaysInSeconds\":[0.25,60],");
+	get("/fate/v1/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aresize");
+	CHECK_INT(res.status, 200);
+	get("/fate/v1/functions");
+	CHECK_INT(res.status, 200);
+	check_in("{\"functions\":[{\"FunctionName\":\"echo\",");
+	check_in("},{\"FunctionName\":\"resize\",");
+	get("/fate/v1/functions/nope");
+	check_refused(404, "ResourceNotFoundException",
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope\"}");
+	end();
+}
+
+static void logs(void)
+{
+	begin();
+	get("/fate/v1/functions/echo/logs");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":16,\"log\":\"START \\\"x\\\"\\n\xef\xbf\xbd end\\n\"}");
+	get("/fate/v1/functions/echo/logs?bytes=5");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"log\":\"START\"}");
+	get("/fate/v1/functions/gone/logs");	/* no longer defined, but it has a log */
+	CHECK_INT(res.status, 200);
+	get("/fate/v1/functions/resize/logs");	/* defined, and never wrote one */
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"resize\",\"bytes\":0,\"log\":\"\"}");
+	get("/fate/v1/functions/nope/logs");
+	check_refused(404, "ResourceNotFoundException", NULL);
+	get("/fate/v1/functions/unreadable/logs");
+	check_refused(500, "ServiceException", "{\"Type\":\"Service\",\"Message\":\"Log of unreadable: permission denied\"}");
+	end();
+}
+
+static void events(void)
+{
+	begin();
+	get("/fate/v1/events");
+	CHECK_STR(buf_str(&res.body),
+		  "{\"events\":[{\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"qualifier\":\"$LATEST\",\"state\":\"done\","
+		  "\"condition\":\"Success\",\"acceptedAt\":\"2026-11-24T00:00:00.000Z\",\"attemptCount\":1,\"startCount\":1,\"backoffs\":0},"
+		  "{\"seq\":41,\"requestId\":\"" FAKE_OPEN_ID "\",\"function\":\"resize\",\"state\":\"waiting\","
+		  "\"acceptedAt\":\"2026-11-24T00:00:00.000Z\",\"dueAt\":\"2026-11-24T00:01:00.000Z\",\"attemptCount\":1,\"startCount\":2,"
+		  "\"backoffs\":1}]}");
+	CHECK_INT(fake.last.state, -1);
+	CHECK_INT(fake.last.limit, 100);
+	CHECK_INT(fake.last.before_seq, 0);
+	get("/fate/v1/events?function=function:resize&state=queued&limit=2&before=50");
+	CHECK_INT(fake.last.kind, STORE_Q_EVENTS);
+	CHECK_STR(fake.last.function, "resize");
+	CHECK_INT(fake.last.state, INV_QUEUED);
+	CHECK_INT(fake.last.limit, 2);
+	CHECK_INT(fake.last.before_seq, 50);
+	check_in("],\"next\":41}");
+	get("/fate/v1/events/" FAKE_ID);
+	CHECK_STR(fake.last.request_id, FAKE_ID);
+	check_in("\"payload\":" FAKE_PAYLOAD ",\"attempts\":[{\"start\":1,\"startedAt\":\"2026-11-24T00:00:00.000Z\","
+		 "\"endedAt\":\"2026-11-24T00:00:00.005Z\",\"outcome\":\"Timeout\",\"fate\":{\"processes\":2}},"
+		 "{\"start\":2,\"startedAt\":\"2026-11-24T00:00:00.000Z\"}],\"record\":" FAKE_RECORD ",\"deliveries\":[]}");
+	get("/fate/v1/events/" FAKE_OPEN_ID);
+	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Event not found: " FAKE_OPEN_ID "\"}");
+	get("/fate/v1/events/" FAKE_FAILED_ID "/wait");		/* the engine has it, and tells when it has ended */
+	CHECK_STR(buf_str(&res.body), FAKE_FAILED_RECORD);
+	get("/fate/v1/events/" FAKE_ID "/wait");		/* the engine has forgotten it: the store knows */
+	CHECK_STR(buf_str(&res.body), FAKE_RECORD);
+	get("/fate/v1/events/" FAKE_RECEIPT "/wait");
+	check_refused(404, "ResourceNotFoundException", NULL);
+	end();
+}
+
+static void records(void)
+{
+	begin();
+	get("/fate/v1/records?condition=RetriesExhausted&limit=2");
+	CHECK_INT(fake.last.kind, STORE_Q_RECORDS);
+	CHECK_INT(fake.last.condition, COND_RETRIES_EXHAUSTED);
+	check_in("{\"records\":[{\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"condition\":\"Success\","
+		 "\"at\":\"2026-11-24T00:00:00.000Z\",\"record\":" FAKE_RECORD "},");
+	check_in("],\"next\":40}");
+	get("/fate/v1/records");
+	CHECK_INT(fake.last.condition, COND_NONE);
+	CHECK(!strstr(buf_str(&res.body), "\"next\""));
+	get("/fate/v1/records/" FAKE_ID);
+	CHECK_STR(buf_str(&res.body), FAKE_RECORD);
+	get("/fate/v1/records/" FAKE_OPEN_ID);
+	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Record not found: " FAKE_OPEN_ID "\"}");
+	end();
+}
+
+static void queues(void)
+{
+	begin();
+	get("/fate/v1/queues");
+	CHECK_STR(buf_str(&res.body), "{\"queues\":[{\"name\":\"done\",\"visible\":3,\"inFlight\":1,\"oldestSentAt\":\"2026-11-24T00:00:00.000Z\"}]}");
+	CHECK_INT(fake.last.now_ms, FAKE_NOW_MS);
+	ask("POST", "/fate/v1/queues/done/receive", NULL, NULL, 0);
+	CHECK_INT(res.status, 200);
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"done\",\"messages\":[{\"messageId\":\"" FAKE_ID "\",\"receiptHandle\":\"" FAKE_RECEIPT "\","
+		  "\"receiveCount\":1,\"sentAt\":\"2026-11-24T00:00:00.000Z\",\"visibleAt\":\"2026-11-24T00:00:30.000Z\",\"body\":" FAKE_RECORD "}]}");
+	CHECK_INT(fake.last.limit, 1);
+	CHECK(fake.last.random);
+	ask("POST", "/fate/v1/queues/arn%3Aaws%3Asqs%3Aus-east-1%3A000000000000%3Adone/receive?max=10&visibility=0", NULL, NULL, 0);
+	CHECK_INT(res.status, 200);
+	CHECK_STR(fake.last.queue, "done");
+	CHECK_INT(fake.last.limit, 10);
+	CHECK_INT(fake.last.visibility_ms, 0);
+	check_in("\"attributes\":{\"RequestID\":{\"DataType\":\"String\",\"StringValue\":\"x\"}},\"body\":{\"}\":[1.0,\"{\"]}}]}");
+	ask("POST", "/fate/v1/queues/empty/receive", NULL, NULL, 0);
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"empty\",\"messages\":[]}");
+	ask("POST", "/fate/v1/queues/done/receive?max=0", NULL, NULL, 0);
+	check_refused(400, "ValidationException", NULL);
+	ask("POST", "/fate/v1/queues/done/receive?visibility=43201", NULL, NULL, 0);
+	check_refused(400, "ValidationException", NULL);
+	check_in("at 'visibility'");
+	ask("POST", "/fate/v1/queues/file%3A%2Fx/receive", NULL, NULL, 0);
+	check_refused(400, "ValidationException", NULL);
+	check_in("at 'name'");
+	ask("DELETE", "/fate/v1/queues/done/messages/" FAKE_RECEIPT, NULL, NULL, 0);
+	CHECK_STR(buf_str(&res.body), "{\"deleted\":1}");
+	ask("DELETE", "/fate/v1/queues/done/messages/" FAKE_ID, NULL, NULL, 0);
+	check_refused(404, "ResourceNotFoundException", NULL);
+	ask("DELETE", "/fate/v1/queues/done/messages/x", NULL, NULL, 0);
+	check_refused(400, "ValidationException", NULL);
+	check_in("at 'receipt'");
+	get("/fate/v1/deliveries?limit=7");
+	CHECK_INT(fake.last.limit, 7);
+	CHECK_STR(buf_str(&res.body), "{\"deliveries\":[{\"seq\":42,\"role\":\"OnFailure\",\"target\":\"file:/x\",\"key\":\"" FAKE_ID ":OnFailure\","
+		  "\"tries\":2,\"dueAt\":\"2026-11-24T00:00:00.000Z\",\"lastError\":\"No \\\"space\\\"\\u001b[31m\"}]}");
+	end();
+}
+
+static void store_fails_or_is_in_doubt(void)
+{
+	static const char *const reads[] = { "/fate/v1/events", ("/fate/v1/events/" FAKE_ID), "/fate/v1/records", "/fate/v1/queues",
+					     "/fate/v1/deliveries" };
+
+	begin();
+	fake.store_error = -EIO;
+	for (size_t i = 0; i < ARRAY_SIZE(reads); i++) {
+		get(reads[i]);
+		check_refused(500, "ServiceException",
+			      "{\"Type\":\"Service\",\"Message\":\"The store cannot answer: database disk image is malformed\"}");
+	}
+	fake.store_error = -ENOENT;
+	get(reads[1]);
+	check_refused(404, "ResourceNotFoundException", NULL);
+	fake.store_error = 0;
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	ask("POST", "/fate/v1/queues/done/receive", NULL, NULL, 0);
+	check_refused(503, "ServiceException", NULL);
+	check_in("in doubt");
+	check_in("disk \\\"full\\\"");
+	ask("DELETE", "/fate/v1/queues/done/messages/" FAKE_RECEIPT, NULL, NULL, 0);
+	check_refused(503, "ServiceException", NULL);
+	get("/fate/v1/events");		/* looking is always allowed */
+	CHECK_INT(res.status, 200);
+	end();
+}
+
+static void reload(void)
+{
+	begin();
+	ask("POST", "/fate/v1/reload", NULL, NULL, 0);
+	CHECK_STR(buf_str(&res.body), "{\"problems\":[],\"added\":[\"new\"],\"changed\":[],\"removed\":[],\"functions\":2}");
+	ask("POST", "/fate/v1/reload", NULL, NULL, 0);
+	CHECK_INT(res.status, 200);
+	check_in("{\"file\":\"/etc/fated/functions.d/bad.json\",\"path\":\"$.Timeout\",\"reason\":\"must be a number\"}");
+	end();
+}
+
+static void thousand_invocations_on_one_connection(void)
+{
+	begin();
+	for (int i = 0; i < 1000; i++) {
+		char body[32];
+
+		snprintf(body, sizeof(body), "[%d]", i);
+		invoke(INVOKE("echo"), i % 2 ? "Event" : NULL, body);
+		CHECK_INT(res.status, i % 2 ? 202 : 200);
+		if (i % 2 == 0)
+			CHECK_STR(buf_str(&res.body), body);
+	}
+	end();
+	CHECK_INT(fake.engine.invoked, 1000);
+	CHECK_INT(fake.rig.stats.connections, 1);
+}
+
+int main(void)
+{
+	RUN(error_bodies);
+	RUN(routes_by_table);
+	RUN(invoke_sync);
+	RUN(invoke_event_and_dry_run);
+	RUN(invoke_names);
+	RUN(invoke_schema);
+	RUN(invoke_bad_events);
+	RUN(invoke_limits);
+	RUN(invoke_refused_by_the_engine);
+	RUN(client_goes_away);
+	RUN(store_answers_nobody);
+	RUN(unknown_paths);
+	RUN(query_parameters);
+	RUN(strangers_get_lambdas_words);
+	RUN(status_and_version);
+	RUN(functions);
+	RUN(logs);
+	RUN(events);
+	RUN(records);
+	RUN(queues);
+	RUN(store_fails_or_is_in_doubt);
+	RUN(reload);
+	RUN(thousand_invocations_on_one_connection);
+	TEST_END();
+}

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The API on a real server, with an engine and a store that are scripted: what a function does is in its name, what the
+ * store holds is fixed. Both answer from the loop's next turn, as the real ones do.
+ */
+#include "api/api.h"
+#include "engine/engine.h"
+#include "test_http_rig.h"
+
+#define FAKE_ID "11111111-2222-4333-8444-555555555555"		/* of every invocation and of the stored event */
+#define FAKE_FAILED_ID "99999999-2222-4333-8444-555555555555"	/* its record says RetriesExhausted */
+#define FAKE_OPEN_ID "77777777-2222-4333-8444-555555555555"	/* has not ended and will not */
+#define FAKE_RECEIPT "aaaaaaaa-2222-4333-8444-555555555555"
+#define FAKE_NOW_MS 1795478400000LL				/* 2026-11-24T00:00:00Z */
+#define FAKE_RECORD "{\"version\":\"1.0\",\"timestamp\":\"2026-11-24T00:00:00.000Z\",\"requestContext\":{\"requestId\":\"" FAKE_ID "\"," \
+	"\"functionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:echo:$LATEST\",\"condition\":\"Success\"," \
+	"\"approximateInvokeCount\":1},\"requestPayload\":{\"n\":12345678901234567890.10},\"responseContext\":{\"statusCode\":200," \
+	"\"executedVersion\":\"$LATEST\"},\"responsePayload\":\"\\u00e9\"}"
+#define FAKE_FAILED_RECORD "{\"version\":\"1.0\",\"timestamp\":\"2026-11-24T00:00:00.000Z\",\"requestContext\":{\"requestId\":\"" \
+	FAKE_FAILED_ID "\",\"functionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:resize:$LATEST\"," \
+	"\"condition\":\"RetriesExhausted\",\"approximateInvokeCount\":3},\"requestPayload\":{},\"responseContext\":{\"statusCode\":200," \
+	"\"executedVersion\":\"$LATEST\",\"functionError\":\"Unhandled\"},\"responsePayload\":{\"errorMessage\":\"RequestId: " \
+	FAKE_FAILED_ID " Error: Task timed out after 3.00 seconds\",\"errorType\":\"Sandbox.Timedout\"}," \
+	"\"fate\":{\"attempts\":[{\"attempt\":1,\"verdict\":\"Signal\"},{\"attempt\":2,\"verdict\":\"Timeout\"}]}}"
+#define FAKE_PAYLOAD "{\"n\":12345678901234567890.10}"
+
+struct engine {
+	struct registry *registry;
+	bool in_doubt;
+	int invoked, abandoned, reloads;
+	struct arn_function last_fn;		/* of the last invocation */
+	enum intake_type last_type;
+	char last_payload[128];
+	uint64_t handles;
+	uint64_t hanging;			/* handle of an invocation that is never answered */
+};
+
+struct fake_query { struct store_query q; int result; };
+struct fake {
+	struct rig rig;
+	struct engine engine;
+	struct port_store store;
+	struct store_query last;		/* the last one asked */
+	int store_error;			/* what queries fail with; 0 = they do not */
+	bool store_hangs;
+	bool failing;				/* FAKE_ID's record is the failed one */
+	int deleted;				/* messages */
+	struct fake_query *held;		/* the query that hangs */
+	struct api *api;
+};
+static struct fake fake;
+
+static struct blob *fake_blob(const char *text)
+{
+	return blob_new(text, strlen(text));
+}
+
+/* ---- the engine */
+
+struct fake_answer {
+	intake_reply_fn reply;
+	void *arg;
+	char name[LIM_FUNCTION_NAME_MAX + 1];
+	enum intake_type type;
+	struct blob *payload;
+	bool wait, open;
+};
+
+static void fake_refuse(struct fake_answer *a, int status, const char *type, const char *message, const char *reason)
+{
+	a->reply(a->arg, &(struct intake_reply){ .status = status, .error_type = type, .error_message = message, .error_reason = reason,
+						 .request_id = FAKE_ID });
+}
+
+static void fake_outcome(struct fake_answer *a, enum outcome_kind kind, struct blob *payload)
+{
+	struct outcome o = { .kind = kind, .payload = payload };
+
+	a->reply(a->arg, &(struct intake_reply){ .status = 200, .request_id = FAKE_ID, .outcome = &o, .fate = "{}" });
+}
+
+static int fake_answer_now(sd_event_source *src, void *arg)
+{
+	static const char timeout[] = "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: " FAKE_ID
+				      " Error: Task timed out after 3.00 seconds\"}";
+	struct fake_answer *a = arg;
+	struct blob *b = NULL;
+
+	sd_event_source_disable_unref(src);
+	if (a->wait)
+		a->open ? fake_outcome(a, OUTCOME_SUCCESS, NULL) : fake_refuse(a, 404, "ResourceNotFoundException", "not open", NULL);
+	else if (strcmp(a->name, "nope") == 0)
+		fake_refuse(a, 404, "ResourceNotFoundException",
+			    "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST", NULL);
+	else if (strcmp(a->name, "throttled") == 0)
+		fake_refuse(a, 429, "TooManyRequestsException", "Rate Exceeded.", "ReservedFunctionConcurrentInvocationLimitExceeded");
+	else if (strcmp(a->name, "doubt") == 0)
+		fake_refuse(a, 503, "ServiceException", "The store is in doubt: disk full", NULL);
+	else if (strcmp(a->name, "hostfault") == 0)
+		fake_refuse(a, 500, "ServiceException", "clone3: \"Resource\" temporarily unavailable", NULL);
+	else if (a->type == INTAKE_ASYNC)
+		a->reply(a->arg, &(struct intake_reply){ .status = 202, .request_id = FAKE_ID });
+	else if (a->type == INTAKE_DRY_RUN)
+		a->reply(a->arg, &(struct intake_reply){ .status = 204, .request_id = FAKE_ID });
+	else if (strcmp(a->name, "timeout") == 0)
+		fake_outcome(a, OUTCOME_TIMEOUT, b = fake_blob(timeout));
+	else if (strcmp(a->name, "silent") == 0)
+		fake_outcome(a, OUTCOME_SUCCESS, NULL);
+	else
+		fake_outcome(a, OUTCOME_SUCCESS, a->payload);
+	blob_unref(b);
+	blob_unref(a->payload);
+	free(a);
+	return 0;
+}
+
+static void fake_later(struct fake_answer *a)
+{
+	sd_event_source *src;
+
+	assert(sd_event_add_defer(fake.rig.loop, &src, fake_answer_now, a) >= 0);
+}
+
+uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn_function *fn, struct blob *payload,
+		       intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+{
+	struct fake_answer *a = calloc(1, sizeof(*a));
+
+	*a = (struct fake_answer){ .reply = reply, .arg = arg, .type = type, .payload = blob_ref(payload) };
+	memcpy(a->name, fn->name, sizeof(a->name));
+	memcpy(ret_request_id, FAKE_ID, sizeof(FAKE_ID));
+	e->last_fn = *fn;
+	e->last_type = type;
+	snprintf(e->last_payload, sizeof(e->last_payload), "%.100s", payload->data);
+	e->handles++;
+	if (strcmp(fn->name, "hang") == 0) {
+		e->hanging = e->handles;
+		blob_unref(payload);
+		free(a);
+	} else {
+		fake_later(a);
+	}
+	__atomic_add_fetch(&e->invoked, 1, __ATOMIC_SEQ_CST);
+	return e->handles;
+}
+
+uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	struct fake_answer *a = calloc(1, sizeof(*a));
+
+	*a = (struct fake_answer){ .reply = reply, .arg = arg, .wait = true, .open = strcmp(request_id, FAKE_FAILED_ID) == 0 };
+	e->handles++;
+	if (strcmp(request_id, FAKE_OPEN_ID) == 0) {
+		e->hanging = e->handles;
+		free(a);
+	} else {
+		fake_later(a);
+	}
+	__atomic_add_fetch(&e->invoked, 1, __ATOMIC_SEQ_CST);
+	return e->handles;
+}
+
+void intake_abandon(struct engine *e, uint64_t handle)
+{
+	assert(handle == e->hanging);
+	__atomic_add_fetch(&e->abandoned, 1, __ATOMIC_SEQ_CST);
+}
+
+struct registry *intake_registry(struct engine *e)
+{
+	return e->registry;
+}
+
+void engine_stats(const struct engine *e, struct engine_stats *ret)
+{
+	*ret = (struct engine_stats){ .accepted = 7, .queued = 1, .waiting = 2, .succeeded = 4, .failed = 1,
+				      .by_condition = { [COND_RETRIES_EXHAUSTED] = 1 }, .by_outcome = { [OUTCOME_TIMEOUT] = 3 },
+				      .witness = { [WITNESS_BOTH] = 9 }, .in_doubt = __atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST) };
+	if (ret->in_doubt)
+		snprintf(ret->doubt_why, sizeof(ret->doubt_why), "disk \"full\"");
+}
+
+void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg)
+{
+	each(arg, &(struct engine_env_info){ .cgroup_id = 18446744073709551615u, .function = "resize", .request_id = FAKE_OPEN_ID,
+					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000 });
+}
+
+/* ---- the store */
+
+static void fake_fill(const struct store_query *q, struct store_result *res)
+{
+	static struct inv_row rows[2] = {
+		{ .seq = 42, .request_id = FAKE_ID, .function = "echo", .qualifier = "$LATEST", .state = INV_DONE, .accepted_at_ms = FAKE_NOW_MS,
+		  .attempts = 1, .starts = 1, .epoch = 3, .condition = COND_SUCCESS },
+		{ .seq = 41, .request_id = FAKE_OPEN_ID, .function = "resize", .state = INV_WAITING, .accepted_at_ms = FAKE_NOW_MS,
+		  .due_at_ms = FAKE_NOW_MS + 60000, .attempts = 1, .starts = 2, .backoffs = 1 },
+	};
+	struct blob *record = fake_blob(FAKE_RECORD), *failed = fake_blob(FAKE_FAILED_RECORD);
+	bool known = strcmp(q->request_id, FAKE_ID) == 0, is_failed = strcmp(q->request_id, FAKE_FAILED_ID) == 0;
+
+	*res = (struct store_result){};
+	switch (q->kind) {
+	case STORE_Q_EVENTS:
+		res->n_events = MIN(q->limit, 2);
+		res->events = calloc(2, sizeof(rows[0]));
+		memcpy(res->events, rows, sizeof(rows));
+		break;
+	case STORE_Q_EVENT:
+		if (!known)
+			break;
+		res->events = calloc(1, sizeof(rows[0]));
+		res->events[0] = rows[0];
+		res->n_events = 1;
+		res->payload = fake_blob(FAKE_PAYLOAD);
+		res->attempts = calloc(2, sizeof(*res->attempts));
+		res->attempts[0] = (struct store_op_attempt){ 42, 1, FAKE_NOW_MS, FAKE_NOW_MS + 5, OUTCOME_TIMEOUT, fake_blob("{\"processes\":2}") };
+		res->attempts[1] = (struct store_op_attempt){ .seq = 42, .start = 2, .started_at_ms = FAKE_NOW_MS };
+		res->n_attempts = 2;
+		/* fall through */
+	case STORE_Q_RECORD:
+		if (!known && !is_failed)
+			break;
+		res->records = calloc(1, sizeof(*res->records));
+		res->records[0] = (struct store_op_record){ .seq = 42, .request_id = FAKE_ID, .function = "echo", .condition = COND_SUCCESS,
+							    .at_ms = FAKE_NOW_MS, .body = blob_ref(known && !fake.failing ? record : failed) };
+		res->n_records = 1;
+		break;
+	case STORE_Q_RECORDS:
+		res->records = calloc(2, sizeof(*res->records));
+		res->records[0] = (struct store_op_record){ .seq = 42, .request_id = FAKE_ID, .function = "echo", .condition = COND_SUCCESS,
+							    .at_ms = FAKE_NOW_MS, .body = blob_ref(record) };
+		res->records[1] = (struct store_op_record){ .seq = 40, .request_id = FAKE_FAILED_ID, .function = "resize",
+							    .condition = COND_RETRIES_EXHAUSTED, .at_ms = FAKE_NOW_MS, .body = blob_ref(failed) };
+		res->n_records = 2;
+		break;
+	case STORE_Q_QUEUES:
+		res->queues = calloc(1, sizeof(*res->queues));
+		res->queues[0] = (struct store_queue_info){ "done", 3, 1, FAKE_NOW_MS };
+		res->n_queues = 1;
+		break;
+	case STORE_Q_OUTBOX:
+		res->outbox = calloc(1, sizeof(*res->outbox));
+		res->outbox[0] = (struct store_op_outbox){ .seq = 42, .role = ROLE_ON_FAILURE, .target = "file:/x", .key = FAKE_ID ":OnFailure",
+							   .tries = 2, .due_at_ms = FAKE_NOW_MS, .last_error = "No \"space\"\x1b[31m" };
+		res->n_outbox = 1;
+		break;
+	case STORE_Q_COUNTS:
+		res->counts = (struct store_counts){ .events = { [INV_DONE] = 5 }, .attempts = 6, .records = 5, .messages = 3 };
+		break;
+	case STORE_Q_RECEIVE:
+		if (strcmp(q->queue, "empty") == 0)
+			break;
+		res->messages = calloc(2, sizeof(*res->messages));
+		res->messages[0] = (struct store_op_message){ .queue = "done", .id = FAKE_ID, .body = blob_ref(record), .sent_at_ms = FAKE_NOW_MS,
+							      .receipt = FAKE_RECEIPT, .receive_count = 1, .visible_at_ms = q->now_ms + q->visibility_ms };
+		res->messages[1] = (struct store_op_message){ .queue = "done", .id = FAKE_FAILED_ID, .body = fake_blob("{\"}\":[1.0,\"{\"]}"),
+							      .attributes = fake_blob("{\"RequestID\":{\"DataType\":\"String\",\"StringValue\":\"x\"}}"),
+							      .sent_at_ms = FAKE_NOW_MS, .receipt = FAKE_RECEIPT, .receive_count = 2,
+							      .visible_at_ms = q->now_ms + q->visibility_ms };
+		res->n_messages = MIN(q->limit, 2);
+		break;
+	case STORE_Q_DELETE:
+		res->affected = strcmp(q->receipt, FAKE_RECEIPT) == 0;
+		fake.deleted += (int)res->affected;
+		break;
+	}
+	blob_unref(record);
+	blob_unref(failed);
+}
+
+static void fake_finish(struct fake_query *f)
+{
+	struct err e = {};
+	struct store_result res = {};
+
+	if (f->result < 0)
+		err_set(&e, f->result, "database disk image is malformed");
+	else
+		fake_fill(&f->q, &res);
+	f->q.done(f->q.arg, &f->q, &res, f->result, f->result < 0 ? &e : NULL);
+	for (size_t i = res.n_messages; res.messages && i < 2; i++) {	/* cut by the limit */
+		blob_unref(res.messages[i].body);
+		blob_unref(res.messages[i].attributes);
+	}
+	store_result_done(&res);
+	free(f);
+}
+
+static int fake_query_now(sd_event_source *src, void *arg)
+{
+	sd_event_source_disable_unref(src);
+	fake_finish(arg);
+	return 0;
+}
+
+static void fake_query(struct port_store *s, const struct store_query *q)
+{
+	struct fake_query *f = calloc(1, sizeof(*f));
+	sd_event_source *src;
+
+	*f = (struct fake_query){ *q, fake.store_error };
+	fake.last = *q;
+	if (fake.store_hangs)
+		__atomic_store_n(&fake.held, f, __ATOMIC_SEQ_CST);
+	else
+		assert(sd_event_add_defer(fake.rig.loop, &src, fake_query_now, f) >= 0);
+}
+
+static const struct port_store_ops fake_store_ops = { .version = PORT_STORE_VERSION, .name = "fake", .query = fake_query };
+
+/* ---- the daemon */
+
+static int64_t fake_mono(void *self)
+{
+	return 1000000000;
+}
+
+static int64_t fake_wall(void *self)
+{
+	return FAKE_NOW_MS;
+}
+
+static uint64_t fake_random(void *self)
+{
+	return id_random64();
+}
+
+static struct port_clock fake_clock = { NULL, fake_mono, fake_wall, fake_random };
+
+static void fake_status(void *arg, cJSON *into)
+{
+	cJSON *o;
+
+	cJSON_AddStringToObject(into, "version", "0.1.0");
+	cJSON_AddNumberToObject(into, "pid", 4711);
+	cJSON_AddNumberToObject(into, "uptimeSeconds", 3661);
+	o = cJSON_AddObjectToObject(into, "observer");
+	cJSON_AddStringToObject(o, "mode", "bpf");
+	cJSON_AddNumberToObject(o, "drops", 0);
+}
+
+static void fake_reload(void *arg, cJSON *into)
+{
+	const char *problem = __atomic_add_fetch(&fake.engine.reloads, 1, __ATOMIC_SEQ_CST) > 1 ? "/etc/fated/functions.d/bad.json" : NULL;
+	cJSON *list = cJSON_AddArrayToObject(into, "problems"), *p;
+
+	cJSON_AddItemToArray(cJSON_AddArrayToObject(into, "added"), cJSON_CreateString("new"));
+	cJSON_AddArrayToObject(into, "changed");
+	cJSON_AddArrayToObject(into, "removed");
+	cJSON_AddNumberToObject(into, "functions", 2);
+	if (!problem)
+		return;
+	p = cJSON_CreateObject();
+	cJSON_AddStringToObject(p, "file", problem);
+	cJSON_AddStringToObject(p, "path", "$.Timeout");
+	cJSON_AddStringToObject(p, "reason", "must be a number");
+	cJSON_AddItemToArray(list, p);
+}
+
+static int fake_logs(void *arg, const char *function, size_t bytes_max, struct buf *b, struct err *e)
+{
+	if (strcmp(function, "resize") == 0)
+		return -ENOENT;
+	if (strcmp(function, "unreadable") == 0)
+		return err_set(e, -EACCES, "permission denied");
+	if (strcmp(function, "gone") != 0 && strcmp(function, "echo") != 0)
+		return -ENOENT;
+	buf_add(b, "START \"x\"\n\xff end\n", MIN(bytes_max, (size_t)16));
+	return 0;
+}
+
+static struct func *fake_func(const char *name)
+{
+	static const int64_t delays[] = { 250, 60000 };
+	struct func *f = func_new();
+
+	snprintf(f->name, sizeof(f->name), "%s", name);
+	f->command = calloc(3, sizeof(char *));
+	f->command[0] = strdup("/bin/sh");
+	f->command[1] = strdup("-c \"x\"");
+	for (char **v = f->env; v && *v; v++)
+		free(*v);
+	free(f->env);
+	f->env = calloc(3, sizeof(char *));
+	f->env[0] = strdup("A=b=\"c\"");
+	f->env[1] = strdup("EMPTY=");
+	f->timeout_ms = 3500;
+	free(f->retry_delays_ms);
+	f->retry_delays_ms = malloc(sizeof(delays));
+	memcpy(f->retry_delays_ms, delays, sizeof(delays));
+	f->n_retry_delays = 2;
+	f->rlimits = calloc(2, sizeof(*f->rlimits));
+	f->rlimits[0] = (struct func_rlimit){ RLIMIT_NOFILE, { 1024, RLIM_INFINITY } };
+	f->n_rlimits = 1;
+	f->reserved_concurrency = 4;
+	f->on_failure.kind = TARGET_FUNCTION;
+	snprintf(f->on_failure.text, sizeof(f->on_failure.text), "function:reinvoke");
+	f->dead_letter.kind = TARGET_QUEUE;
+	snprintf(f->dead_letter.text, sizeof(f->dead_letter.text), "queue:dead");
+	return f;
+}
+
+static void fake_setup(struct rig *r)
+{
+	struct func *list[] = { fake_func("resize"), fake_func("echo") };
+	struct api_context ctx = {
+		.engine = &fake.engine, .store = &fake.store, .clock = &fake_clock, .region = "us-east-1",
+		.status = fake_status, .reload = fake_reload, .logs = fake_logs,
+	};
+	struct err e = {};
+
+	fake.store.ops = &fake_store_ops;
+	fake.engine.registry = registry_new();
+	registry_swap(fake.engine.registry, list, 2);
+	func_unref(list[0]);
+	func_unref(list[1]);
+	assert(api_new(&ctx, r->server, &fake.api, &e) == 0);
+}
+
+static void fake_teardown(struct rig *r)
+{
+	registry_free(fake.engine.registry);
+}
+
+static void fake_api_free(struct rig *r)
+{
+	fake.api = api_free(fake.api);
+}
+
+static inline void fake_start(void)
+{
+	fake = (struct fake){ .rig = { .setup = fake_setup, .stopping = fake_api_free, .teardown = fake_teardown } };
+	rig_start(&fake.rig);
+}

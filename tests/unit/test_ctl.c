@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fatectl as a program, against the real API with a scripted engine and store: output, exit status, what it asks. */
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <sys/wait.h>
+
+#include "test_api_fake.h"
+
+static char fatectl[PATH_MAX];
+static struct buf out, err;
+
+/* build/tests/unit/test_ctl → build/fatectl */
+static void find_fatectl(void)
+{
+	char self[PATH_MAX] = "";
+
+	assert(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	snprintf(fatectl, sizeof(fatectl), "%s/fatectl", dirname(dirname(dirname(self))));
+}
+
+static void drain(int fd, struct buf *b)
+{
+	char text[4096];
+	ssize_t n;
+
+	while ((n = read(fd, text, sizeof(text))) > 0)
+		buf_add(b, text, (size_t)n);
+	close(fd);
+}
+
+/* Runs fatectl; stdin holds `input` (NULL: a pipe nobody writes to, so that reading it would hang). */
+static int run_with(const char *input, const char *const *env, const char *const *args)
+{
+	int in[2], o[2], status, n = 1;
+	const char *argv[24] = { "fatectl" };
+	char err_path[] = "/tmp/fatectl-err-XXXXXX";
+	int err_fd = mkstemp(err_path);
+	pid_t pid;
+
+	while (args[n - 1] && n < 23) {
+		argv[n] = args[n - 1];
+		n++;
+	}
+	argv[n] = NULL;
+	CHECK(err_fd >= 0 && pipe2(in, O_CLOEXEC) == 0 && pipe2(o, O_CLOEXEC) == 0);
+	CHECK(unlink(err_path) == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		if (dup2(in[0], 0) < 0 || dup2(o[1], 1) < 0 || dup2(err_fd, 2) < 0)
+			_exit(99);
+		execve(fatectl, (char *const *)argv, (char *const *)env);
+		_exit(98);
+	}
+	close(o[1]);
+	close(in[0]);
+	if (input) {
+		CHECK(write(in[1], input, strlen(input)) == (ssize_t)strlen(input));
+		close(in[1]);
+	}
+	buf_clear(&out);
+	buf_clear(&err);
+	drain(o[0], &out);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	if (!input)
+		close(in[1]);
+	CHECK(lseek(err_fd, 0, SEEK_SET) == 0);
+	drain(err_fd, &err);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) >= 98)
+		FAIL("%s: wait status %d: %s", fatectl, status, buf_str(&err));
+	return WEXITSTATUS(status);
+}
+
+static int run_args(const char *const *args)
+{
+	char socket[128];
+	const char *env[] = { socket, "http_proxy=http://127.0.0.1:1", "TZ=UTC", NULL };
+
+	snprintf(socket, sizeof(socket), "FATED_SOCKET=%s", fake.rig.path);
+	return run_with(NULL, env, args);
+}
+#define RUN_CTL(...) run_args((const char *const []){ __VA_ARGS__, NULL })
+#define CHECK_EXIT(want, ...) do { \
+	int _r = RUN_CTL(__VA_ARGS__); \
+	if (_r != (want)) FAIL("exit status %d, want %d; stdout: %.300s; stderr: %.300s", _r, (want), buf_str(&out), buf_str(&err)); } while (0)
+#define CHECK_OUT(text) do { if (!strstr(buf_str(&out), text)) FAIL("no \"%s\" in stdout: %.700s", text, buf_str(&out)); } while (0)
+#define CHECK_ERR(text) do { if (!strstr(buf_str(&err), text)) FAIL("no \"%s\" in stderr: %.700s", text, buf_str(&err)); } while (0)
+
+static void quiet(void)
+{
+	CHECK_STR(buf_str(&err), "");
+}
+
+static void invoke(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "invoke", "echo");		/* without a payload: {}, and stdin is left alone */
+	CHECK_STR(buf_str(&out), "{}");
+	quiet();
+	CHECK_EXIT(0, "invoke", "echo", "--data", "{\"n\":12345678901234567890.10}");
+	CHECK_STR(buf_str(&out), "{\"n\":12345678901234567890.10}");
+	CHECK_EXIT(0, "invoke", "--data=[1]", "echo:$LATEST", "--json");
+	CHECK_STR(buf_str(&out), "{\"statusCode\":200,\"requestId\":\"" FAKE_ID "\",\"executedVersion\":\"$LATEST\",\"outcome\":\"Success\","
+				 "\"payload\":[1]}\n");
+	CHECK_EXIT(1, "invoke", "timeout");
+	CHECK_OUT("{\"errorType\":\"Sandbox.Timedout\",");
+	CHECK_STR(buf_str(&err), "Timeout: RequestId: " FAKE_ID " Error: Task timed out after 3.00 seconds\n");
+	CHECK_EXIT(1, "--json", "invoke", "timeout");
+	CHECK_OUT("\"functionError\":\"Unhandled\",\"outcome\":\"Timeout\",\"payload\":{\"errorType\"");
+	CHECK_EXIT(0, "invoke", "silent");
+	CHECK_STR(buf_str(&out), "");
+	CHECK_EXIT(4, "invoke", "throttled");
+	CHECK_STR(buf_str(&err), "fatectl: TooManyRequestsException: Rate Exceeded.\n");
+	CHECK_STR(buf_str(&out), "");
+	CHECK_EXIT(4, "invoke", "nope");
+	CHECK_ERR("fatectl: ResourceNotFoundException: Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST\n");
+	CHECK_EXIT(4, "invoke", "a/b?c");		/* encoded, so it is one bad name and not another path */
+	CHECK_ERR("Value 'a/b?c' at 'functionName'");
+	CHECK_EXIT(4, "invoke", "echo", "--data", "{");
+	CHECK_ERR("InvalidRequestContentException");
+	CHECK_EXIT(4, "invoke", "nope", "--json");
+	CHECK_OUT("{\"Type\":\"User\",\"Message\":\"Function not found:");
+	CHECK_EXIT(5, "invoke", "hostfault");
+	CHECK_ERR("fatectl: ServiceException: clone3: \"Resource\" temporarily unavailable\n");
+	CHECK_EXIT(5, "invoke", "doubt", "--async");
+	CHECK_EXIT(2, "invoke");
+	CHECK_ERR("usage: fatectl invoke NAME [--async]");
+	CHECK_EXIT(2, "invoke", "echo", "--data", "1", "--payload", "-");
+	CHECK_EXIT(2, "invoke", "echo", "--data");
+	CHECK_ERR("--data needs a value");
+	CHECK_EXIT(2, "invoke", "echo", "--asynch");
+	CHECK_ERR("unknown option '--asynch'");
+	CHECK_EXIT(2, "invoke", "echo", "extra");
+	CHECK_EXIT(2, "invoke", "echo", "--payload", "/nonexistent/event.json");
+	CHECK_ERR("/nonexistent/event.json: No such file or directory");
+	CHECK_EXIT(2, "invoke", "");
+	rig_stop(&fake.rig);
+}
+
+static void invoke_async(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "invoke", "echo", "--async", "--data", "{\"a\":1}");
+	CHECK_STR(buf_str(&out), FAKE_ID "\n");
+	quiet();
+	CHECK_INT(fake.engine.last_type, INTAKE_ASYNC);
+	CHECK_STR(fake.engine.last_payload, "{\"a\":1}");
+	CHECK_EXIT(0, "invoke", "echo", "--async", "--json");
+	CHECK_STR(buf_str(&out), "{\"statusCode\":202,\"requestId\":\"" FAKE_ID "\"}\n");
+	CHECK_EXIT(0, "invoke", "echo", "--async", "--wait");
+	CHECK_STR(buf_str(&out), FAKE_RECORD "\n");	/* the record, byte for byte */
+	CHECK_STR(buf_str(&err), "fatectl: accepted as " FAKE_ID ", waiting for its end\n");
+	CHECK_EXIT(0, "invoke", "echo", "--wait");	/* without --async there is nothing more to wait for */
+	CHECK_STR(buf_str(&out), "{}");
+	fake.failing = true;
+	CHECK_EXIT(1, "invoke", "echo", "--async", "--wait", "--json");
+	CHECK_STR(buf_str(&out), FAKE_FAILED_RECORD "\n");
+	CHECK_ERR("\nRetriesExhausted: RequestId: " FAKE_FAILED_ID " Error: Task timed out after 3.00 seconds\n");
+	rig_stop(&fake.rig);
+}
+
+static void payloads(void)
+{
+	char path[] = "/tmp/fatectl-event-XXXXXX", socket[128];
+	const char *env[] = { socket, NULL };
+	int fd = mkstemp(path);
+
+	CHECK(fd >= 0 && write(fd, "[\"file\"]", 8) == 8);
+	close(fd);
+	fake_start();
+	snprintf(socket, sizeof(socket), "FATED_SOCKET=%s", fake.rig.path);
+	CHECK_EXIT(0, "invoke", "echo", "--payload", path);
+	CHECK_STR(buf_str(&out), "[\"file\"]");
+	CHECK_INT(run_with("[\"stdin\"]", env, (const char *const []){ "invoke", "echo", "--payload", "-", NULL }), 0);
+	CHECK_STR(buf_str(&out), "[\"stdin\"]");
+	CHECK_INT(run_with("", env, (const char *const []){ "invoke", "echo", "--payload=-", NULL }), 0);
+	CHECK_STR(buf_str(&out), "{}");		/* an empty event is {} to Lambda */
+	CHECK_EXIT(2, "invoke", "echo", "--payload", "/dev/zero");
+	CHECK_ERR("too long");
+	CHECK_EXIT(2, "invoke", "echo", "--payload", "/tmp");
+	CHECK_ERR("Is a directory");
+	rig_stop(&fake.rig);
+	unlink(path);
+}
+
+static void no_daemon(void)
+{
+	static const char *const env[] = { "FATED_SOCKET=/nonexistent/fated.sock", NULL };
+	char longer[300] = "--socket=/";
+
+	fake = (struct fake){};
+	CHECK_INT(run_with(NULL, env, (const char *const []){ "status", NULL }), 3);
+	CHECK_STR(buf_str(&err), "fatectl: cannot connect to /nonexistent/fated.sock: No such file or directory: is fated running?\n");
+	CHECK_INT(run_with(NULL, env, (const char *const []){ "version", "--socket", "/nonexistent/other", NULL }), 3);
+	CHECK_OUT("fatectl 0.1.0\n");
+	CHECK_ERR("/nonexistent/other");
+	CHECK_INT(run_with(NULL, env, (const char *const []){ "invoke", "echo", NULL }), 3);
+	memset(longer + 10, 'x', 200);
+	CHECK_INT(run_with(NULL, env, (const char *const []){ "status", longer, NULL }), 3);
+	CHECK_ERR("socket path too long");
+	CHECK_INT(run_with(NULL, env, (const char *const []){ "status", "--socket", NULL }), 2);
+}
+
+static void usage_and_help(void)
+{
+	static const char *const verbs[] = { "status", "function list", "function show", "invoke", "event list", "event show", "record list",
+					     "record show", "queue list", "queue receive", "delivery list", "logs", "reload", "version" };
+
+	fake = (struct fake){};
+	CHECK_INT(run_args((const char *const []){ NULL }), 2);
+	CHECK_STR(buf_str(&out), "");
+	CHECK_ERR("Exit status:");
+	CHECK_EXIT(0, "help");
+	quiet();
+	CHECK_OUT("3  the daemon cannot be reached");
+	CHECK_EXIT(0, "--help");
+	CHECK_OUT("Exit status:");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		char first[32], *second = NULL, example[64];
+
+		snprintf(first, sizeof(first), "%s", verbs[i]);
+		second = strchr(first, ' ');
+		if (second)
+			*second++ = '\0';
+		CHECK_EXIT(0, "help", first, second);
+		snprintf(example, sizeof(example), "\n  fatectl %s", verbs[i]);
+		CHECK_OUT(example);	/* every verb has an example */
+		quiet();
+		CHECK_EXIT(0, first, second ? second : "--help", "--help");
+		CHECK_OUT(example);
+		CHECK_EXIT(2, first, second ? second : "--nonsense", "--nonsense");
+	}
+	CHECK_EXIT(0, "help", "queue");
+	CHECK_OUT("fatectl queue list");
+	CHECK_OUT("fatectl queue receive");
+	CHECK_EXIT(2, "help", "nonsense");
+	CHECK_EXIT(2, "nonsense");
+	CHECK_ERR("unknown verb 'nonsense'");
+	CHECK_EXIT(2, "event");
+	CHECK_ERR("'event' what?");
+	CHECK_EXIT(2, "event", "eat");
+	CHECK_ERR("unknown verb 'event eat'");
+	CHECK_EXIT(2, "status", "now");
+	CHECK_EXIT(2, "event", "show");
+}
+
+static void status(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "status");
+	quiet();
+	CHECK_OUT("fated 0.1.0: running, pid 4711, up 1h 1m\n");
+	CHECK_OUT("1 queued, 0 running, 2 waiting, 0 routing\n");
+	CHECK_OUT("outcomes    3 Timeout\n");
+	CHECK_OUT("\nobserver    eBPF, pinned in ");
+	CHECK_OUT("\n18446744073709551615  resize    " FAKE_OPEN_ID "  busy         2  async     1.0s  2.0s\n");
+	CHECK_EXIT(0, "status", "--json");
+	CHECK_OUT("{\"version\":\"0.1.0\",");
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("fated 0.1.0: IN DOUBT,");
+	CHECK_OUT("nothing new is accepted: disk \"full\"\n");
+	CHECK_EXIT(0, "version");
+	CHECK_STR(buf_str(&out), "fatectl 0.1.0\nfated   0.1.0\n");
+	CHECK_EXIT(0, "version", "--json");
+	CHECK_STR(buf_str(&out), "{\"version\":\"0.1.0\"}\n");
+	rig_stop(&fake.rig);
+}
+
+static void functions(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "function", "list");
+	CHECK_STR(buf_str(&out), "NAME    MODE  TIMEOUT  MEMORY  RETRIES  CONCURRENCY  ON SUCCESS  ON FAILURE\n"
+				 "echo    exec    3.5 s  128 MB        2            4  -           function:reinvoke\n"
+				 "resize  exec    3.5 s  128 MB        2            4  -           function:reinvoke\n");
+	CHECK_EXIT(0, "function", "show", "resize");
+	CHECK_OUT("FunctionName  resize\n");
+	CHECK_OUT("Command[1]  -c \"x\"\n");
+	CHECK_OUT("EventInvokeConfig.DestinationConfig.OnFailure.Destination  function:reinvoke\n");
+	CHECK_OUT("RetryDelaysInSeconds[0]  0.25\n");
+	CHECK_EXIT(0, "function", "show", "resize", "--json");
+	CHECK_OUT("{\"FunctionName\":\"resize\",");
+	CHECK_EXIT(4, "function", "show", "nope");
+	CHECK_ERR("ResourceNotFoundException");
+	CHECK_EXIT(0, "logs", "echo");
+	CHECK_STR(buf_str(&out), "START \"x\"\n\xef\xbf\xbd end\n");
+	CHECK_EXIT(0, "logs", "echo", "--bytes", "5");
+	CHECK_STR(buf_str(&out), "START\n");
+	CHECK_EXIT(0, "logs", "resize");
+	CHECK_STR(buf_str(&out), "");
+	CHECK_EXIT(4, "logs", "nope");
+	CHECK_EXIT(4, "logs", "echo", "--bytes", "many");
+	CHECK_ERR("at 'bytes'");
+	CHECK_EXIT(5, "logs", "unreadable");
+	rig_stop(&fake.rig);
+}
+
+static void events_and_records(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "event", "list");
+	quiet();
+	CHECK_OUT("REQUEST ID                            FUNCTION  STATE    CONDITION  ATTEMPTS  ACCEPTED");
+	CHECK_OUT(FAKE_ID "  echo      done     Success           1  ");
+	CHECK_OUT(FAKE_OPEN_ID "  resize    waiting  -                 1  ");
+	CHECK_EXIT(0, "event", "list", "--function", "resize", "--state=waiting", "--limit", "2", "--before", "99");
+	CHECK_STR(fake.last.function, "resize");
+	CHECK_INT(fake.last.state, INV_WAITING);
+	CHECK_INT(fake.last.before_seq, 99);
+	CHECK_STR(buf_str(&err), "fatectl: there are more: --before 41\n");
+	CHECK_EXIT(4, "event", "list", "--state", "a&b=c");	/* encoded: one bad value */
+	CHECK_ERR("Value 'a&b=c' at 'state'");
+	CHECK_EXIT(0, "event", "show", FAKE_ID);
+	CHECK_OUT("requestId    " FAKE_ID "\n");
+	CHECK_OUT("payload:\n  {\n    \"n\": 12345678901234567890.10\n  }\n");	/* no digit lost */
+	CHECK_OUT("attempt 1: Timeout\n");
+	CHECK_OUT("  fate.processes  2\n");
+	CHECK_OUT("attempt 2: running\n");
+	CHECK_OUT("\"responsePayload\": \"\\u00e9\"\n");
+	CHECK_EXIT(0, "event", "show", FAKE_ID, "--json");
+	CHECK_OUT("\"payload\":" FAKE_PAYLOAD ",");
+	CHECK_EXIT(4, "event", "show", FAKE_OPEN_ID);
+	CHECK_EXIT(4, "event", "show", "junk");
+	CHECK_EXIT(0, "record", "list", "--condition", "Success");
+	CHECK_OUT("REQUEST ID                            FUNCTION  CONDITION         VERDICT  ATTEMPTS  AT\n");
+	CHECK_OUT(FAKE_FAILED_ID "  resize    RetriesExhausted  Timeout         3  ");
+	CHECK_INT(fake.last.condition, COND_SUCCESS);
+	CHECK_EXIT(0, "record", "list", "--json");
+	CHECK_OUT("\"record\":" FAKE_RECORD);
+	CHECK_EXIT(0, "record", "show", FAKE_ID);
+	CHECK_OUT("{\n  \"version\": \"1.0\",\n");
+	CHECK_OUT("\"n\": 12345678901234567890.10\n");
+	CHECK_EXIT(0, "record", "show", FAKE_ID, "--json");
+	CHECK_STR(buf_str(&out), FAKE_RECORD "\n");
+	CHECK_EXIT(4, "record", "show", FAKE_OPEN_ID);
+	CHECK_EXIT(0, "delivery", "list");
+	CHECK_OUT("OnFailure  file:/x      2  ");
+	CHECK_OUT("No \"space\"?[31m");		/* a terminal must not obey it */
+	fake.store_error = -EIO;
+	CHECK_EXIT(5, "event", "list");
+	CHECK_ERR("ServiceException: The store cannot answer");
+	rig_stop(&fake.rig);
+}
+
+static void queues(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "queue", "list");
+	CHECK_OUT("NAME  VISIBLE  HIDDEN  OLDEST\ndone        3       1  ");
+	CHECK_EXIT(0, "queue", "receive", "done", "--max", "2", "--visibility", "60");
+	CHECK_OUT("message " FAKE_ID ", sent ");
+	CHECK_OUT(", received 1 time, receipt " FAKE_RECEIPT "\n{\n  \"version\": \"1.0\",\n");
+	CHECK_OUT("\"n\": 12345678901234567890.10\n");
+	CHECK_OUT("received 2 times");
+	CHECK_OUT("attributes {\n  \"RequestID\": {\n");
+	CHECK_OUT("{\n  \"}\": [\n    1.0,\n    \"{\"\n  ]\n}\n");
+	CHECK_ERR("fatectl: hidden until 2026-11-24T00:01:00.000Z (");
+	CHECK_INT(fake.last.kind, STORE_Q_RECEIVE);
+	CHECK_INT(fake.last.visibility_ms, 60000);
+	CHECK_INT(fake.deleted, 0);
+	CHECK_EXIT(0, "queue", "receive", "done", "--max", "2", "--delete");
+	quiet();
+	CHECK_OUT("message " FAKE_FAILED_ID);
+	CHECK_INT(fake.deleted, 2);
+	CHECK_EXIT(0, "queue", "receive", "done", "--json");
+	CHECK_OUT("{\"queue\":\"done\",\"messages\":[{\"messageId\":\"" FAKE_ID "\"");
+	CHECK_ERR("hidden until");
+	CHECK_EXIT(0, "queue", "receive", "empty");
+	CHECK_STR(buf_str(&out), "");
+	CHECK_STR(buf_str(&err), "fatectl: no visible message in empty\n");
+	CHECK_EXIT(4, "queue", "receive", "done", "--max", "0");
+	CHECK_EXIT(2, "queue", "receive");
+	rig_stop(&fake.rig);
+}
+
+/* What could not be written out is not deleted. */
+static void queue_receive_to_a_full_disk(void)
+{
+	char command[PATH_MAX + 256];
+	int status;
+
+	fake_start();
+	snprintf(command, sizeof(command), "%s --socket %s queue receive done --delete >/dev/full 2>/dev/null", fatectl, fake.rig.path);
+	status = system(command);
+	CHECK(WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), 2);
+	CHECK_INT(fake.last.kind, STORE_Q_RECEIVE);
+	CHECK_INT(fake.deleted, 0);
+	rig_stop(&fake.rig);
+}
+
+static void reload(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "reload");
+	CHECK_STR(buf_str(&out), "added: new\nfunctions: 2\n");
+	quiet();
+	CHECK_EXIT(4, "reload");
+	CHECK_OUT("added: new\n");
+	CHECK_STR(buf_str(&err), "fatectl: /etc/fated/functions.d/bad.json: $.Timeout: must be a number\n");
+	CHECK_EXIT(4, "reload", "--json");
+	CHECK_OUT("\"problems\":[{\"file\":");
+	rig_stop(&fake.rig);
+}
+
+static void not_allowed(void)
+{
+	char command[PATH_MAX + 256];
+	int status;
+
+	if (geteuid() != 0)
+		SKIP("needs root to run fatectl as somebody else");
+	fake_start();
+	/* The file's mode keeps them out; fatectl says who may come in. */
+	CHECK(chmod(fake.rig.dir, 0755) == 0);
+	snprintf(command, sizeof(command), "cp %s %s/fatectl && chmod 755 %s/fatectl && cd / && setpriv --reuid=65534 --regid=65534 --clear-groups "
+		 "%s/fatectl --socket %s status >/dev/null 2>%s/err", fatectl, fake.rig.dir, fake.rig.dir, fake.rig.dir, fake.rig.path,
+		 fake.rig.dir);
+	status = system(command);
+	CHECK(WIFEXITED(status));
+	CHECK_INT(WEXITSTATUS(status), 3);
+	snprintf(command, sizeof(command), "grep -q 'Permission denied; only root and the members' %s/err", fake.rig.dir);
+	CHECK_INT(system(command), 0);
+	snprintf(command, sizeof(command), "rm %s/err %s/fatectl", fake.rig.dir, fake.rig.dir);
+	CHECK_INT(system(command), 0);
+	rig_stop(&fake.rig);
+}
+
+int main(void)
+{
+	find_fatectl();
+	RUN(usage_and_help);
+	RUN(no_daemon);
+	RUN(invoke);
+	RUN(invoke_async);
+	RUN(payloads);
+	RUN(status);
+	RUN(functions);
+	RUN(events_and_records);
+	RUN(queues);
+	RUN(queue_receive_to_a_full_disk);
+	RUN(reload);
+	RUN(not_allowed);
+	buf_done(&out);
+	buf_done(&err);
+	TEST_END();
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions' directory, on real files in a directory of the test's own. The daemon's objects are in no library,
+ * so the file under test is included. */
+#include "daemon/definitions.c"
+
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "lib/test.h"
+
+static char dir[64];
+static struct definitions defs;
+static struct definitions_result res;
+static char *line;		/* summary of the last load */
+
+static char *path_of(const char *name)
+{
+	static char p[512];
+
+	snprintf(p, sizeof(p), "%s/%s", dir, name);
+	return p;
+}
+
+static void empty_dir(void)
+{
+	DIR *d = opendir(dir);
+	struct dirent *de;
+
+	CHECK(d);
+	while ((de = readdir(d)))
+		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 && unlink(path_of(de->d_name)) < 0)
+			CHECK(rmdir(path_of(de->d_name)) == 0);
+	closedir(d);
+}
+
+/* Every test begins with an empty directory and no memory. */
+static void fresh(void)
+{
+	definitions_done(&defs);
+	definitions_result_done(&res);
+	if (access(dir, F_OK) < 0)
+		CHECK(mkdir(dir, 0700) == 0);
+	empty_dir();
+}
+
+static void put_file(const char *name, const char *text)
+{
+	FILE *f = fopen(path_of(name), "w");
+
+	CHECK(f);
+	CHECK(fputs(text, f) >= 0);
+	CHECK(fclose(f) == 0);
+	CHECK(chmod(path_of(name), 0644) == 0);
+}
+
+static const char *def(const char *name, int timeout)
+{
+	static char text[2][200];
+	static int i;
+
+	i = !i;
+	snprintf(text[i], sizeof(text[i]), "{\"FunctionName\":\"%s\",\"Command\":\"/bin/true\",\"Timeout\":%d}", name, timeout);
+	return text[i];
+}
+
+static int load_from(const char *where)
+{
+	int r;
+
+	definitions_result_done(&res);
+	r = definitions_load(&defs, where, &res);
+	CHECK_INT(r, res.n_problems ? -EINVAL : 0);
+	free(line);
+	line = definitions_summary(&res);
+	for (size_t i = 1; i < res.n; i++)
+		CHECK(strcmp(res.functions[i - 1]->name, res.functions[i]->name) < 0);
+	return r;
+}
+static int load(void) { return load_from(dir); }
+
+/* "a:3 b:5": names and timeouts in force. */
+static const char *in_force(void)
+{
+	static char s[1000];
+	size_t n = 0;
+
+	s[0] = '\0';
+	for (size_t i = 0; i < res.n; i++)
+		n += (size_t)snprintf(s + n, sizeof(s) - n, "%s%s:%d", i ? " " : "", res.functions[i]->name,
+				      res.functions[i]->timeout_ms / 1000);
+	return s;
+}
+
+static void check_problem(size_t i, const char *file, const char *path, const char *word)
+{
+	CHECK(i < res.n_problems);
+	CHECK_STR(res.problems[i].file, *file ? path_of(file) : dir);
+	CHECK_STR(res.problems[i].path, path);
+	if (!strstr(res.problems[i].reason, word))
+		FAIL("\"%s\" does not say \"%s\"", res.problems[i].reason, word);
+}
+
+static void empty_directory(void)
+{
+	fresh();
+	CHECK_INT(load(), 0);
+	CHECK_INT(res.n, 0);
+	CHECK_STR(line, "no functions");
+}
+
+static void reads_what_is_a_definition(void)
+{
+	fresh();
+	put_file("b.json", def("bb", 2));
+	put_file("a.json", def("zz", 1));
+	put_file(".hidden.json", "rubbish");
+	put_file("a.json~", "rubbish");
+	put_file("README", "rubbish");
+	put_file(".json", "rubbish");
+	put_file("c.JSON", "rubbish");
+	CHECK_INT(load(), 0);
+	CHECK_STR(in_force(), "bb:2 zz:1");
+	CHECK_STR(line, "added bb, zz");
+}
+
+static void added_changed_removed_unchanged(void)
+{
+	const struct func *before;
+
+	fresh();
+	put_file("a.json", def("a", 1));
+	put_file("b.json", def("b", 1));
+	put_file("c.json", def("c", 1));
+	put_file("d.json", def("d", 1));
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "added a, b, c, d");
+	before = res.functions[0];
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "4 unchanged");
+	CHECK(res.functions[0] == before);		/* the same snapshot, not a like one */
+	put_file("b.json", def("b", 9));
+	CHECK(unlink(path_of("c.json")) == 0);
+	put_file("e.json", def("e", 1));
+	put_file("d.json", def("x", 1));		/* the file stays, its function is another */
+	CHECK_INT(load(), 0);
+	CHECK_STR(in_force(), "a:1 b:9 e:1 x:1");
+	CHECK_STR(line, "added e, x; changed b; removed c, d; 1 unchanged");
+	CHECK_INT(res.n_changes, 5);
+	CHECK_STR(res.changes[0].function, "b");
+	CHECK_INT(res.changes[0].kind, DEFINITIONS_CHANGED);
+	CHECK_STR(res.changes[4].function, "x");
+	/* a file's name is nothing to a function */
+	{
+		char from[512];
+
+		snprintf(from, sizeof(from), "%s", path_of("a.json"));
+		CHECK(rename(from, path_of("zz.json")) == 0);
+	}
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "4 unchanged");
+}
+
+static void bad_file_keeps_what_it_gave(void)
+{
+	const struct func *before;
+
+	fresh();
+	put_file("a.json", def("a", 1));
+	put_file("b.json", def("b", 1));
+	CHECK_INT(load(), 0);
+	before = res.functions[0];
+	put_file("a.json", "{\"FunctionName\":\"a\",\"Timeout\":0,\"Nonsense\":1}");
+	put_file("c.json", def("c", 1));
+	put_file("d.json", "{");			/* never gave anything */
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "a:1 b:1 c:1");
+	CHECK(res.functions[0] == before);
+	CHECK_STR(line, "added c; kept a; 1 unchanged");
+	CHECK_INT(res.n_problems, 4);
+	check_problem(0, "a.json", "$.Timeout", "is 0");
+	check_problem(1, "a.json", "$.Nonsense", "no known member");
+	check_problem(2, "a.json", "$.Command", "is missing");
+	check_problem(3, "d.json", "$", "ends too early");
+	/* Still bad: still kept, still told. */
+	CHECK(load() < 0);
+	CHECK_STR(line, "kept a; 2 unchanged");
+	CHECK_INT(res.n_problems, 4);
+	/* Back as it was. */
+	CHECK(unlink(path_of("d.json")) == 0);
+	put_file("a.json", def("a", 1));
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "3 unchanged");
+	/* A bad file that is then removed takes its function along. */
+	put_file("a.json", "rubbish");
+	CHECK(load() < 0);
+	CHECK(unlink(path_of("a.json")) == 0);
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "removed a; 2 unchanged");
+}
+
+static void two_files_one_name(void)
+{
+	fresh();
+	put_file("1.json", def("x", 1));
+	put_file("2.json", def("x", 2));
+	put_file("3.json", def("x", 3));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "x:1");
+	CHECK_INT(res.n_problems, 2);
+	check_problem(0, "2.json", "$.FunctionName", "\"x\" is defined in 1.json already");
+	check_problem(1, "3.json", "$.FunctionName", "1.json");
+	CHECK(unlink(path_of("1.json")) == 0);
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "x:2");
+	CHECK_STR(line, "changed x");
+	/* A new file that sorts first wins, also against one that was there. */
+	put_file("0.json", def("x", 7));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "x:7");
+}
+
+/* A file that turns to a name it may not have counts as bad: what it gave stays. */
+static void name_taken_keeps_the_old(void)
+{
+	fresh();
+	put_file("1.json", def("x", 1));
+	put_file("2.json", def("y", 2));
+	CHECK_INT(load(), 0);
+	put_file("2.json", def("x", 3));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "x:1 y:2");
+	CHECK_STR(line, "kept y; 1 unchanged");
+}
+
+/* The good file gets the name, not the bad one that had it. */
+static void good_file_before_kept_one(void)
+{
+	fresh();
+	put_file("1.json", def("x", 1));
+	CHECK_INT(load(), 0);
+	put_file("1.json", "rubbish");
+	put_file("2.json", def("x", 2));
+	CHECK(load() < 0);
+	CHECK_INT(res.n_problems, 1);
+	CHECK_STR(in_force(), "x:2");
+	CHECK_STR(line, "changed x");
+}
+
+static void not_regular_files(void)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	fresh();
+	put_file("z.json", def("z", 1));
+	CHECK(mkfifo(path_of("1fifo.json"), 0600) == 0);	/* opening it for reading would wait for a writer */
+	CHECK(mkdir(path_of("2dir.json"), 0700) == 0);
+	CHECK(symlink("z.json", path_of("3link.json")) == 0);
+	CHECK(symlink("nowhere", path_of("4dangling.json")) == 0);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%.100s", path_of("5sock.json"));
+	CHECK(s >= 0 && bind(s, (struct sockaddr *)&sa, sizeof(sa)) == 0);
+	close(s);
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "z:1");
+	CHECK_INT(res.n_problems, 5);
+	check_problem(0, "1fifo.json", "", "not a regular file");
+	check_problem(1, "2dir.json", "", "not a regular file");
+	check_problem(2, "3link.json", "", "symbolic link");
+	check_problem(3, "4dangling.json", "", "symbolic link");
+	check_problem(4, "5sock.json", "", "not a regular file");
+}
+
+static void sizes_and_rights(void)
+{
+	char *big = malloc(DEFINITIONS_FILE_MAX + 2);
+	const char *text = def("big", 1);
+
+	fresh();
+	memset(big, ' ', DEFINITIONS_FILE_MAX + 1);
+	memcpy(big, text, strlen(text));
+	big[DEFINITIONS_FILE_MAX] = '\0';
+	put_file("big.json", big);
+	CHECK_INT(load(), 0);
+	CHECK_STR(in_force(), "big:1");
+	big[DEFINITIONS_FILE_MAX] = ' ';
+	big[DEFINITIONS_FILE_MAX + 1] = '\0';
+	put_file("big.json", big);
+	free(big);
+	CHECK(load() < 0);
+	check_problem(0, "big.json", "", "larger than 1048576 bytes");
+	CHECK_STR(line, "kept big");
+	put_file("big.json", "");
+	CHECK(load() < 0);
+	check_problem(0, "big.json", "$", "ends too early");
+	put_file("big.json", def("big", 1));
+	CHECK(chmod(path_of("big.json"), 0646) == 0);
+	CHECK(load() < 0);
+	check_problem(0, "big.json", "", "written by everyone");
+	CHECK_STR(line, "kept big");
+}
+
+static void missing_directory(void)
+{
+	fresh();
+	put_file("a.json", def("a", 1));
+	CHECK_INT(load(), 0);
+	CHECK(load_from("/nonexistent/functions.d") < 0);
+	CHECK_INT(res.n_problems, 1);
+	CHECK_STR(res.problems[0].file, "/nonexistent/functions.d");
+	CHECK_STR(res.problems[0].path, "");
+	CHECK(strstr(res.problems[0].reason, "No such file"));
+	CHECK_INT(res.n, 0);
+	CHECK_STR(line, "removed a");
+}
+
+/* A directory that is there and cannot be read says nothing about functions. */
+static void unreadable_directory(void)
+{
+	fresh();
+	put_file("a.json", def("a", 1));
+	CHECK_INT(load(), 0);
+	CHECK(load_from(path_of("a.json")) < 0);
+	CHECK_INT(res.n_problems, 1);
+	CHECK(strstr(res.problems[0].reason, "Not a directory"));
+	CHECK_STR(in_force(), "a:1");
+	CHECK_STR(line, "kept a");
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "1 unchanged");
+}
+
+static void long_summary(void)
+{
+	fresh();
+	for (int i = 0; i < 25; i++) {
+		char name[20], file[30];
+
+		snprintf(name, sizeof(name), "f%02d", i);
+		snprintf(file, sizeof(file), "f%02d.json", i);
+		put_file(file, def(name, 1));
+	}
+	CHECK_INT(load(), 0);
+	CHECK_INT(res.n, 25);
+	CHECK(strncmp(line, "added f00, f01, ", 16) == 0);
+	CHECK(strstr(line, ", f19 and 5 more"));
+	CHECK(!strstr(line, "f20"));
+}
+
+/* What a result holds outlives the next load, and the loader's memory. */
+static void references_are_the_results_own(void)
+{
+	struct definitions_result old;
+
+	fresh();
+	put_file("a.json", def("a", 1));
+	CHECK_INT(load(), 0);
+	old = res;
+	res = (struct definitions_result){};
+	put_file("a.json", def("a", 2));
+	CHECK_INT(load(), 0);
+	definitions_done(&defs);
+	CHECK_INT(old.functions[0]->timeout_ms, 1000);
+	CHECK_INT(old.functions[0]->refs, 1);
+	CHECK_INT(res.functions[0]->refs, 1);
+	definitions_result_done(&old);
+}
+
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
+}
+
+static void leaks_no_descriptor(void)
+{
+	int before;
+
+	fresh();
+	put_file("a.json", def("a", 1));
+	put_file("b.json", "x");
+	CHECK(mkfifo(path_of("c.json"), 0600) == 0);
+	(void)load();
+	before = open_fds();
+	for (int i = 0; i < 10; i++) {
+		(void)load();
+		(void)load_from(path_of("a.json"));
+		(void)load_from("/nonexistent");
+	}
+	CHECK_INT(open_fds(), before);
+}
+
+int main(void)
+{
+	snprintf(dir, sizeof(dir), "/tmp/fated-definitions.XXXXXX");
+	if (!mkdtemp(dir)) {
+		perror(dir);
+		return 1;
+	}
+	RUN(empty_directory);
+	RUN(reads_what_is_a_definition);
+	RUN(added_changed_removed_unchanged);
+	RUN(bad_file_keeps_what_it_gave);
+	RUN(two_files_one_name);
+	RUN(name_taken_keeps_the_old);
+	RUN(good_file_before_kept_one);
+	RUN(not_regular_files);
+	RUN(sizes_and_rights);
+	RUN(missing_directory);
+	RUN(unreadable_directory);
+	RUN(long_summary);
+	RUN(references_are_the_results_own);
+	RUN(leaks_no_descriptor);
+	empty_dir();
+	(void)rmdir(dir);
+	definitions_done(&defs);
+	definitions_result_done(&res);
+	free(line);
+	TEST_END();
+}

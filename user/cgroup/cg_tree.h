@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/*
+ * The delegated subtree: <root>/supervisor (the daemon, when it was inside the root) and <root>/env/<leaf>, one leaf
+ * for each environment. Single writer: nobody else makes directories below the root.
+ */
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "cgroup/cg_limits.h"
+
+struct cg_tree_config {
+	const char *path;	/* a directory for us alone, absolute, made when missing; NULL = find one */
+	const char *name;	/* NULL path and no delegation: directory below our own cgroup; NULL = "fated" */
+};
+
+struct cg_tree {
+	char *root;		/* the delegated directory */
+	char *env;		/* its direct children are the leaves */
+	int env_fd;
+	uint64_t env_id;	/* cgroup id of env */
+	int env_level;		/* its depth as this cgroup name space shows it: what the kernel calls level, outside containers */
+	unsigned int controllers;	/* set of enum cg_controller the leaves have */
+	bool made_root, made_env, delegated, moved_self, hybrid;
+	char why[160];		/* why controllers are missing; "" */
+};
+
+/* Makes what is missing and enables the controllers there are. A missing controller is not an error. */
+int cg_tree_new(const struct cg_tree_config *cfg, struct cg_tree **ret, struct err *e);
+/* Adds members path, level, delegated, hierarchy, controllers {name: {enabled, reason}} to obj. */
+void cg_tree_status(const struct cg_tree *t, cJSON *obj);
+/* NULL is fine. remove: the directories we made go too, when empty (a leaf that is left keeps them). */
+struct cg_tree *cg_tree_free(struct cg_tree *t, bool remove);
+

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+/* The launcher: environments as process trees in leaf cgroups (engine/port_launch.h). */
+#include <systemd/sd-event.h>
+
+#include "base/err.h"
+#include "cgroup/cg_tree.h"
+#include "engine/port_launch.h"
+
+/* On the loop after the kernel half's ring (observe/observe.h), before the cgroup's own events. */
+#define LAUNCH_PRIORITY_PIPE (SD_EVENT_PRIORITY_IMPORTANT - 20)
+#define LAUNCH_PRIORITY_CHILD SD_EVENT_PRIORITY_IMPORTANT
+#define LAUNCH_PRIORITY_CGROUP (SD_EVENT_PRIORITY_IMPORTANT + 20)
+
+struct launch_config {
+	unsigned int spawn_workers_max;	/* programs that may hang before their exec; 0 = 16 */
+};
+
+struct launch;
+/* sink is copied. tree is borrowed for life. */
+int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config *cfg, const struct fact_sink *sink,
+	       struct launch **ret, struct err *e);
+struct port_launch *launch_port(struct launch *l);
+/* All environments must have been released. NULL in; returns NULL. */
+struct launch *launch_free(struct launch *l);
