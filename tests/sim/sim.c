@@ -92,8 +92,8 @@ struct proc {			/* one environment */
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	int attempt;
 	enum behaviour how;
-	bool started, leader_alive, child_alive, released, watched, wait_told, empty_told, populated_asked, exit_told, deadline_told;
-	int64_t end_ns, child_end_ns, wait_tell_ns, empty_tell_ns, exit_tell_ns, deadline_tell_ns;
+	bool started, leader_alive, child_alive, released, watched, wait_told, empty_told, populated_asked, exit_told, deadline_told, bpf_empty_told;
+	int64_t end_ns, child_end_ns, wait_tell_ns, empty_tell_ns, exit_tell_ns, deadline_tell_ns, bpf_empty_tell_ns;
 	int wait_status;
 	struct fact_bpf entry;
 	bool entry_there;
@@ -105,6 +105,13 @@ static size_t n_procs;
 static int generation;
 static struct fact_sink the_facts;
 static bool observing;
+
+static void proc_empty(struct proc *p)
+{
+	p->entry.env.empty_ns = (uint64_t)now_ns;
+	p->entry.env.flags |= FATE_ENV_EMPTY;
+	p->bpf_empty_tell_ns = chance(15) ? INT64_MAX : now_ns + (int64_t)(rnd() % 200000);
+}
 
 static void proc_die(struct proc *p, int status)
 {
@@ -118,7 +125,7 @@ static void proc_die(struct proc *p, int status)
 		p->entry.env.exit_ns = (uint64_t)now_ns;
 		p->entry.env.procs_exited++;
 		if (!p->child_alive)
-			p->entry.env.empty_ns = (uint64_t)now_ns;
+			proc_empty(p);
 	}
 	p->exit_tell_ns = chance(15) ? INT64_MAX : now_ns + (int64_t)(rnd() % 200000);	/* lost in the ring, or soon */
 	p->wait_tell_ns = now_ns + (int64_t)(rnd() % (chance(10) ? 50000000 : 400000));
@@ -130,8 +137,11 @@ static void proc_child_die(struct proc *p)
 	if (!p->child_alive)
 		return;
 	p->child_alive = false;
-	if (p->entry_there)
-		p->entry.env.procs_exited++, p->entry.env.empty_ns = (uint64_t)now_ns;
+	if (!p->entry_there)
+		return;
+	p->entry.env.procs_exited++;
+	if (!p->leader_alive)
+		proc_empty(p);
 }
 
 static void proc_kill(struct proc *p)
@@ -193,6 +203,7 @@ static int64_t kernel_tell(void)
 		if (observing) {
 			TELL(p->deadline_tell_ns, deadline_told, p->entry.env.flags & FATE_ENV_DEADLINE_HIT, FACT_BPF_DEADLINE);
 			TELL(p->exit_tell_ns, exit_told, !p->leader_alive && p->watched, FACT_BPF_EXIT);
+			TELL(p->bpf_empty_tell_ns, bpf_empty_told, p->entry.env.flags & FATE_ENV_EMPTY, FACT_BPF_EMPTY);
 		}
 		if (!p->leader_alive && !p->wait_told && now_ns >= p->wait_tell_ns) {
 			p->wait_told = true;

@@ -282,7 +282,7 @@ void attempt_fact(struct engine *e, const struct fact *f)
 
 	if (!env)
 		return;		/* late news of an environment that is over */
-	if (e->ports.observe && (f->kind == FACT_BPF_EXIT || f->kind == FACT_BPF_DEADLINE ||
+	if (e->ports.observe && (f->kind == FACT_BPF_EXIT || f->kind == FACT_BPF_DEADLINE || f->kind == FACT_BPF_EMPTY ||
 				 (f->kind == FACT_WAIT && !env->ev.verdict_known) || f->kind == FACT_EMPTY))
 		e->ports.observe->ops->read(e->ports.observe, f->cgroup_id, &env->ev.bpf);
 	feed(e, env, f);

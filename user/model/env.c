@@ -136,7 +136,13 @@ int env_step(struct env_row *row, struct evidence *ev, const struct fact *fact, 
 		fx = verdict(ev, fact->at_ns, now_ns);
 		if (row->state != ENV_STOPPING)
 			set_state(row, ENV_STOPPING);
-		return fx | (row->empty ? maybe_over(row) : ENV_FX_CHECK_EMPTY);
+		if (row->empty)
+			return fx | maybe_over(row);
+		/* Killed, and the kernel half will say when the last one is gone: asking now would only take a processor from
+		 * those who are dying. Should its record be lost, the next kill's turn asks. */
+		if (row->kill_sent && ev->bpf.seen && !(ev->bpf.env.flags & FATE_ENV_EMPTY))
+			return fx;
+		return fx | ENV_FX_CHECK_EMPTY;
 	case FACT_POPULATED:
 		/* Left-overs of a leader that is gone. After a kill of ours they are on their way out. */
 		if (row->empty || !row->leader_gone || row->kill_sent)
