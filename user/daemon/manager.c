@@ -151,7 +151,7 @@ static void api_status_members(void *arg, cJSON *into)
 
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
-	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)((clock_mono_ns() - m->started_ns) / NS_PER_S));
+	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)(clock_mono_ns() - m->started_ns) / 1e9);
 	observe_status(m->observe, cJSON_AddObjectToObject(into, "observer"));
 	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
 	o = cJSON_AddObjectToObject(into, "store");

@@ -29,6 +29,7 @@
 struct stream {			/* one running environment */
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	char request_id[ID_UUID_LEN + 1];
+	unsigned int attempt;
 	struct buf part;	/* the line that has no end yet */
 };
 
@@ -98,6 +99,7 @@ static void f_start(struct port_log *p, uint64_t cgroup_id, const char *function
 
 	snprintf(s->function, sizeof(s->function), "%s", function);
 	snprintf(s->request_id, sizeof(s->request_id), "%s", request_id);
+	s->attempt = (unsigned int)attempt;
 	buf_addf(&s->part, "START RequestId: %s Version: $LATEST\n", request_id);
 	twin = map_put(&l->streams, cgroup_id, s);
 	assert(!twin);
@@ -149,6 +151,7 @@ static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
 		buf_addc(&s->part, '\n');
 	buf_addf(&s->part, "END RequestId: %s\nREPORT RequestId: %s\t%s\t\n", s->request_id, s->request_id, summary);
 	write_out(l, s, s->part.len);
+	log_msg(LOG_INF, &(struct log_ctx){ .function = s->function, .request_id = s->request_id, .attempt = s->attempt }, "%s", summary);
 	buf_done(&s->part);
 	free(s);
 }
