@@ -32,7 +32,7 @@ static const struct layout layouts[] = {
 		M(fate_ev_oom, comm) } },
 	{ "fate_ev_deadline", sizeof(struct fate_ev_deadline), { M(fate_ev_deadline, h) } },
 	{ "fate_ev_fork", sizeof(struct fate_ev_fork), { M(fate_ev_fork, h) } },
-	{ "fate_watch", sizeof(struct fate_watch), { M(fate_watch, start_ns) } },
+	{ "fate_watch", sizeof(struct fate_watch), { M(fate_watch, start_ns), M(fate_watch, reaped_ns) } },
 	{ "fate_env_key", sizeof(struct fate_env_key), { M(fate_env_key, cgroup_id), M(fate_env_key, start_ns) } },
 	{ "fate_env", sizeof(struct fate_env), {
 		M(fate_env, timer), M(fate_env, function), M(fate_env, request_id), M(fate_env, attempt), M(fate_env, flags),
