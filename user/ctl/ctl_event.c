@@ -58,8 +58,7 @@ static void deliveries(const cJSON *list)
 		ctl_cell(t, ctl_text(d, "role"));
 		ctl_cell(t, ctl_text(d, "target"));
 		ctl_cell(t, ctl_text(d, "tries"));
-		/* The end of time: failed for good, and kept to be seen. */
-		ctl_cell(t, ctl_number(d, "dueAt", 0) > 1e16 || strncmp(ctl_text(d, "dueAt"), "2", 1) != 0 ? "never" : ctl_age(d, "dueAt"));
+		ctl_cell(t, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "failed")) ? "never" : ctl_age(d, "dueAt"));
 		ctl_cell(t, ctl_text(d, "lastError"));
 		ctl_cell(t, ctl_text(d, "key"));
 	}
