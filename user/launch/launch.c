@@ -41,6 +41,7 @@
 
 #define SPAWN_WORKERS_DEFAULT 16
 #define PIPE_BYTES 65536u		/* what Linux gives a pipe */
+#define PIPE_BYTES_LEAST 4096u
 #define READ_CHUNK 65536u
 #define REAP_MAX_NS (10 * NS_PER_S)
 
@@ -55,6 +56,8 @@ struct launch {
 	struct sys_spawner *spawner;
 	struct cg_events *events;
 	struct strmap users;
+	struct strmap *retired;	/* users as they were before a reload */
+	size_t n_retired;
 	int reserved[LAUNCH_ERROR_FD + 1];	/* keep our descriptors above those the child's are put on */
 };
 
@@ -255,12 +258,17 @@ static int stdin_make(const struct blob *event, int *ret, struct err *e)
 	r = sys.pipe2(fds, 0);
 	if (r < 0)
 		return err_errno(e, r, "pipe");
+	/* A user over its pipe quota gets pipes of one page: writing more into one would wait for a reader for ever. */
+	if (len > PIPE_BYTES_LEAST)
+		(void)sys.fcntl(fds[1], F_SETFL, O_NONBLOCK);
 	r = write_all(fds[1], event && event->len ? event->data : nothing, len);
 	sys_closep(&fds[1]);
-	if (r < 0) {
+	if (r < 0)
 		sys_closep(&fds[0]);
+	if (r == -EAGAIN)
+		return stdin_memfd(event, ret, e);
+	if (r < 0)
 		return err_errno(e, r, "pipe for the event");
-	}
 	*ret = fds[0];
 	return 0;
 }
@@ -569,6 +577,16 @@ struct port_launch *launch_port(struct launch *l)
 	return &l->port;
 }
 
+void launch_forget_users(struct launch *l)
+{
+	struct strmap old = l->users;
+
+	/* Plans of environments that are being started point into them: kept until the end, a few hundred bytes each. */
+	l->users = (struct strmap){};
+	l->retired = xrealloc(l->retired, (l->n_retired + 1) * sizeof(*l->retired));
+	l->retired[l->n_retired++] = old;
+}
+
 struct launch *launch_free(struct launch *l)
 {
 	if (!l)
@@ -576,6 +594,9 @@ struct launch *launch_free(struct launch *l)
 	sys_spawner_free(l->spawner);
 	cg_events_free(l->events);
 	launch_user_cache_done(&l->users);
+	for (size_t i = 0; i < l->n_retired; i++)
+		launch_user_cache_done(&l->retired[i]);
+	free(l->retired);
 	for (size_t i = 0; i < ARRAY_SIZE(l->reserved); i++)
 		closep(&l->reserved[i]);
 	sd_event_unref(l->loop);
