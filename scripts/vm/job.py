@@ -75,7 +75,7 @@ def guest(series, a, tar):
         with VM(f'{a.cache}/kernels/{series}', f'{a.cache}/root.img', ro=[tar], console=console) as vm:
             release = vm.ready()
             print(f'# {series}: guest runs Linux {release} after {time.time() - began:.0f} s', flush=True)
-            env = ' '.join(f'-E {k}={os.environ[k]}' for k in ('MATRIX_ONLY', 'ROUNDS', 'SEED') if k in os.environ)
+            env = ' '.join(f'-E {k}={os.environ[k]}' for k in ('ROUNDS', 'SEED') if k in os.environ)
             status, _ = vm.run(GUEST % {'factor': TIMEOUT_FACTOR, 'timeout': a.timeout, 'build': a.build, 'env': env,
                                         'what': ' '.join(a.what)}, timeout=a.timeout, out=lines)
             if lines.sum is None:

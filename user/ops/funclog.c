@@ -32,6 +32,7 @@
 struct stream {			/* one running environment */
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	char request_id[ID_UUID_LEN + 1];
+	unsigned int attempt;
 	struct buf part;	/* what is not written yet: START before the first output, the line that has no end yet */
 	size_t line_at;		/* where in it that line begins */
 };
@@ -110,6 +111,7 @@ static void f_start(struct port_log *p, uint64_t cgroup_id, const char *function
 	snprintf(s->function, sizeof(s->function), "%s", function);
 	snprintf(s->request_id, sizeof(s->request_id), "%s", request_id);
 	buf_addf(&s->part, "START RequestId: %s Version: $LATEST\n", request_id);
+	s->attempt = (unsigned int)attempt;
 	s->line_at = s->part.len;
 	twin = map_put(&l->streams, cgroup_id, s);
 	assert(!twin);
@@ -188,6 +190,7 @@ static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
 	buf_addf(&s->part, "END RequestId: %s\nREPORT RequestId: %s\t", s->request_id, s->request_id);
 	add_summary(&s->part, summary);
 	end_line(s);
+	log_msg(LOG_INF, &(struct log_ctx){ .function = s->function, .request_id = s->request_id, .attempt = s->attempt }, "%s", summary);
 	stream_free(l, s);
 }
 
