@@ -95,7 +95,7 @@ static bool rig_empty(void)
 	return recv(rig.fd, &c, 1, MSG_PEEK) < 0 && errno == EAGAIN;
 }
 
-static bool rig_by_descriptor(void)
+static inline bool rig_by_descriptor(void)
 {
 	return rig.by_descriptor;
 }
