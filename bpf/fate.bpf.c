@@ -38,6 +38,17 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* Names the record types in the object's BTF, for the layout test and for whoever reads the ring with tools. */
+union fate_record {
+	struct fate_ev_exec exec;
+	struct fate_ev_exit exit;
+	struct fate_ev_signal signal;
+	struct fate_ev_oom oom;
+	struct fate_ev_deadline deadline;
+	struct fate_ev_fork fork;
+};
+const union fate_record *const volatile fate_record_types;
+
 /* ---- fork and deadline ------------------------------------------------------------------------------------- */
 
 /*

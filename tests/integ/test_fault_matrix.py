@@ -357,13 +357,13 @@ class Matrix:
         until(lambda: not self.d.leaves(), lambda: f'leaf removed: {self.d.leaves()}')
 
     def table(self):
-        print(f'\n  {"way, " + self.load:<32} {"verdict":<17} {"end":<14} {"core":<5} {"sender":<28} {"procs":>5} {"witness":<7} {"ms":>9}')
+        print(f'\n  {"way, " + self.load:<32} {"verdict":<17} {"end":<14} {"core":<5} {"sender":<36} {"procs":>5} {"witness":<7} {"ms":>9}')
         for way, f in self.rows:
             end = f.get('signalName') or (f'exit {f["exitStatus"]}' if 'exitStatus' in f else f'{f["execStep"]} {f["execErrno"]}')
             s = f.get('sender', {})
             who = 'kernel' if s.get('kernel') else f'{s["comm"]} (pid {s["pid"]}, uid {s["uid"]})' if s else '-'
             core = {True: 'yes', False: 'no', None: '-'}[f.get('coreDumped')]
-            print(f'  {way.name:<32} {f["verdict"]:<17} {end:<14} {core:<5} {who:<28} {f["processes"]:>5} {f["witness"]:<7} {f["durationMs"]:>9.1f}')
+            print(f'  {way.name:<32} {f["verdict"]:<17} {end:<14} {core:<5} {who:<36} {f["processes"]:>5} {f["witness"]:<7} {f["durationMs"]:>9.1f}')
         print(flush=True)
 
 

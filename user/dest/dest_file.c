@@ -161,7 +161,7 @@ static void file_send(const struct dest_job *job, struct dest_result *ret)
 	const char *path = job->target.name;
 	CLEAN(closep) int fd = -EBADF;	/* closing it gives up the lock */
 	CLEAN(buf_done) struct buf line = {};
-	struct stat st;
+	struct stat st = {};
 
 	assert(path[0] == '/');
 	if (file_open(path, &fd, &st, ret) < 0)

@@ -174,7 +174,7 @@ int engine_start(struct engine *e, struct err *err)
 		}
 		r.taken_over = res > 0;
 	}
-	for (size_t i = 0; i < r.n; i++)
+	for (size_t i = 0; o && i < r.n; i++)
 		if (!r.left[i].before.reaped && !(r.left[i].before.env.flags & FATE_ENV_LEADER_EXITED))
 			o->ops->mark_reaped(o, r.left[i].cgroup_id);
 	res = e->ports.launch->ops->reap(e->ports.launch, on_gone, &r, err);
@@ -182,7 +182,7 @@ int engine_start(struct engine *e, struct err *err)
 		err_wrap(err, res, "left-overs of an earlier run");
 		goto out;
 	}
-	for (size_t i = 0; i < r.n; i++)
+	for (size_t i = 0; o && i < r.n; i++)
 		o->ops->read(o, r.left[i].cgroup_id, &r.left[i].after);
 	res = e->ports.store->ops->load(e->ports.store, &loader, &next_seq, err);
 	if (res < 0) {

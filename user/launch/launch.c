@@ -20,9 +20,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -374,6 +376,9 @@ static void l_term(struct port_launch *port, struct env_proc *p)
 
 static int l_kill(struct port_launch *port, struct env_proc *p, struct err *e)
 {
+	/* A function that runs as root can move itself out of its leaf; its leader cannot get away from its pidfd. */
+	if (p->started && !p->waited)
+		(void)syscall(SYS_pidfd_send_signal, p->spawn.pidfd, SIGKILL, NULL, 0);
 	return cg_leaf_kill(&p->leaf, e);
 }
 
