@@ -146,6 +146,7 @@ CONTROLLER_WAYS = [
     # memory.oom.group: the leader goes with its child
     Way('memory_oom_of_child', 'child-eats 200', 'OutOfMemory', fate=dict(signalled(9), oom='own'), sender=KERNEL, MemorySize=128,
         processes=2),
+    Way('pids_limit', 'crowd', payload=19, fate=dict(exited(0), leftovers=19), PidsMax=20, processes=20),
 ]
 
 
