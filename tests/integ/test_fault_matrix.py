@@ -5,7 +5,7 @@
 Every way runs on an idle machine and again with every processor busy, as an asynchronous event whose record goes to a
 queue, some also as a synchronous call. Nothing is compared loosely: a record and its member "fate" must have exactly the
 members expected of that death, and only times are checked by form. Closes with a table of what was seen
-($MATRIX_TABLE=no: without). $MATRIX_VM=1 adds the ways that need a memory controller.
+($MATRIX_TABLE=no: without). $MATRIX_VM=1 adds the ways that need controllers.
 """
 import json, os, re, shutil, subprocess, sys
 import fated
@@ -139,13 +139,14 @@ WAYS = [
 ]
 NULL_PAYLOAD = ('output_none', 'output_closed')
 
-MEMORY_WAYS = [
+CONTROLLER_WAYS = [
     Way('memory_within_limit', 'eat 100', payload='full', fate=exited(0), MemorySize=128, sync=True),
     Way('memory_oom_own_limit', 'eat 200', 'OutOfMemory', fate=dict(signalled(9), oom='own'), sender=KERNEL, MemorySize=128,
         sync=True),
     # memory.oom.group: the leader goes with its child
     Way('memory_oom_of_child', 'child-eats 200', 'OutOfMemory', fate=dict(signalled(9), oom='own'), sender=KERNEL, MemorySize=128,
         processes=2),
+    Way('pids_limit', 'crowd', payload=19, fate=dict(exited(0), leftovers=19), PidsMax=20, processes=20),
 ]
 
 
@@ -384,7 +385,7 @@ def play(tests, load, ways):
 
 def main():
     tests = Tests()
-    ways = WAYS + (MEMORY_WAYS if os.environ.get('MATRIX_VM') == '1' else [])
+    ways = WAYS + (CONTROLLER_WAYS if os.environ.get('MATRIX_VM') == '1' else [])
     if len(sys.argv) > 1:
         ways = [w for w in ways if w.name in sys.argv[1:]]
     tests.run('matrix_idle_leaves_nothing', play, tests, 'idle', ways)

@@ -409,6 +409,25 @@ static int end_storm(char **arg)	/* 211 children (a prime), each reaped */
 	return 0;
 }
 
+static int end_crowd(char **arg)	/* as many children as it may have, all of them left behind */
+{
+	char text[16];
+	int n = 0;
+
+	while (n < 1000) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			hang();
+		if (pid < 0)
+			break;
+		n++;
+	}
+	snprintf(text, sizeof(text), "%d", n);
+	say(text);
+	return n < 1000 ? 0 : 99;
+}
+
 /* Into a group of its own below the leaf. */
 static void nest(void)
 {
@@ -547,7 +566,7 @@ static int end_eat(char **arg)
 	return 0;
 }
 
-static int end_child_eats(char **arg)	/* the leader survives its child, unless the whole group is killed */
+static int end_child_eats(char **arg)	/* the leader would survive its child */
 {
 	int status;
 	pid_t pid = fork();
@@ -588,6 +607,7 @@ static const struct way { const char *name; int (*end)(char **arg); } ways[] = {
 	{ "setsid-child", end_setsid_child },
 	{ "zombie", end_zombie },
 	{ "storm", end_storm },
+	{ "crowd", end_crowd },
 	{ "nested-child", end_nested_child },
 	{ "nested-leader", end_nested_leader },	/* STATUS */
 	{ "output", end_output },	/* BYTES */
