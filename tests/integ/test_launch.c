@@ -734,7 +734,6 @@ static void refuses_to_work_without_waiting(void)
 static void the_tree(void)
 {
 	struct rig *r = rig_up();
-	CLEAN(freep) char *text = NULL;
 	cJSON *o = cJSON_CreateObject();
 	struct cg_tree_config bad = {};
 	struct cg_tree *t = NULL;
