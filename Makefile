@@ -179,7 +179,7 @@ lint:
 
 compile_commands.json: Makefile $(lib_src) $(daemon_src) $(ctl_src)
 	$(call say,GEN,$@)
-	$(Q)$(PYTHON) scripts/compile_commands.py '$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -Itests' $(lib_src) $(daemon_src) $(ctl_src) $(unit_src) >$@
+	$(Q)$(PYTHON) scripts/compile_commands.py '$(CC) $(ALL_CPPFLAGS) $(filter-out -Wno-format-truncation,$(ALL_CFLAGS)) -Itests' $(lib_src) $(daemon_src) $(ctl_src) $(unit_src) >$@
 
 PREFIX ?= /usr/local
 install: all

@@ -64,6 +64,14 @@ struct {
 	__type(value, __u32);
 } fate_active SEC(".maps");
 
+/* The highest generation ever given to a load, in force or dead before. The loader's own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} fate_issued SEC(".maps");
+
 /*
  * Who sent the leader which signal, the latest of each number: which of them ends it is known only at its exit.
  * The daemon adds a zeroed value along with the entry, so the signal hook, which runs under the target's siglock

@@ -70,7 +70,7 @@ while read -r m; do umount "$m" || left+=("mount $m"); done < <(awk -v d="$dir/"
 rm -rf --one-file-system "$dir"
 [ -e "$dir" ] && left+=("directory $dir")
 if [ ${#left[@]} -gt 0 ]; then
-	printf 'left behind: %s\n' "${left[@]}" >&2
+	printf 'the daemon left behind (removed now): %s\n' "${left[@]}" >&2
 	exit 1
 fi
 END
@@ -84,7 +84,7 @@ finish() {
 		[ -s "$dir/log/fated.stderr" ] && tail -n 20 "$dir/log/fated.stderr" | sed 's/^/  | /' >&2
 	fi
 	"$dir/stop" || status=1
-	[ -n "$daemon" ] && wait "$daemon" 2>/dev/null
+	[ -z "$daemon" ] || wait "$daemon" 2>/dev/null || true
 	exit $status
 }
 trap finish EXIT
@@ -100,10 +100,20 @@ say() {
 }
 chapter() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 
-# A record, one member a line, exactly as a destination receives it.
+# JSON as it is, broken into lines that fit: the outermost members one a line, the inner ones as many as there is room for.
 show() {
-	jq -r --arg b "$blue" --arg p "$plain" '
-		"           {\n" + ([to_entries[] | "             \($b)\(.key | tojson)\($p): \(.value | tojson)"] | join(",\n")) + "\n           }"' <<<"$1"
+	jq -r '
+		def fill($room): reduce .[] as $m ([];
+			if length > 0 and (.[-1] + $m | length) + 2 <= $room and (.[-1] + $m | contains("\n") | not)
+			then .[-1] += ", " + $m else . + [$m] end);
+		def lay($in; $room):
+			tojson as $flat |
+			if $room > 0 and ($flat | length) + ($in | length) <= 112 or (type | . != "object" and . != "array") then $flat
+			elif type == "object" then
+				"{\n\($in)  " + ([to_entries[] | "\(.key | tojson): \(.value | lay($in + "  "; 108 - ($in | length)))"] |
+				fill($room) | join(",\n\($in)  ")) + "\n\($in)}"
+			else "[" + ([.[] | lay($in; $room)] | join(", ")) + "]" end;
+		"           " + lay("           "; 0)' <<<"$1" | sed -E "s/(\"[A-Za-z_]+\"):/$blue\1$plain:/g"
 }
 
 # until_true SECONDS WHAT COMMAND…: waits for a condition; its output is left in $got.
@@ -161,7 +171,7 @@ done
 
 # ---- the daemon ------------------------------------------------------------------------------------------------
 chapter "fated starts, on private directories"
-"$fated" --StateDirectory="$dir/state" --RunDirectory="$dir/run" --LogDirectory="$dir/log" --FunctionsDirectory="$dir/functions.d" \
+setsid "$fated" --StateDirectory="$dir/state" --RunDirectory="$dir/run" --LogDirectory="$dir/log" --FunctionsDirectory="$dir/functions.d" \
 	--BpfDirectory="$dir/bpf" --CgroupRoot="$group" </dev/null >"$dir/log/fated.stderr" 2>&1 &
 daemon=$!
 echo $daemon >"$dir/pid"
@@ -171,15 +181,13 @@ say "ready, process $daemon; functions: $("$fatectl" function list --json | jq -
 chapter "a function hangs, and its record brings it back"
 id=$(accept resize '{"image":"cat.png"}')
 say "resize accepted: request $id, the event is on disk"
-running() { find "$group" -name cgroup.procs -exec cat {} + | while read -r p; do tr '\n' ' ' <"/proc/$p/comm" && echo "($p)"; done | grep . | paste -sd, ; }
+running() { find "$group" -name cgroup.procs -exec cat {} + | while read -r p; do tr '\n' ' ' <"/proc/$p/comm" && echo "($p)"; done | paste -sd, | sed 's/,/, /g'; }
 hanging() { running | grep sleep; }
 until_true 30 "resize hangs" hanging
 say "resize runs: $got; it hangs, and its child hangs too"
-"$fatectl" event show "$id" --json >/dev/null
-record=
 until_true 30 "the record of resize" record_of "$id"
 record=$got
-say "the kernel's deadline fired after 3 s; the tree of $(fate "$record" processes) processes was gone $(fate "$record" deadlineToEmptyMs) ms later"
+say "the kernel's deadline fired after 3 s; $(fate "$record" deadlineToEmptyMs) ms later its whole tree was gone ($(fate "$record" processes) processes in all)"
 say "verdict: ${red}$(fate "$record" verdict)${plain} ($(fate "$record" signalName), witness: $(fate "$record" witness)); the record for resize's OnFailure:"
 show "$record"
 jq -e --arg want "RequestId: $id Error: Task timed out after 3.00 seconds" '.responsePayload.errorMessage == $want' <<<"$record" >/dev/null ||
@@ -193,7 +201,7 @@ say "verdict: ${green}Success${plain}"
 chapter "three more deaths"
 death() { # FUNCTION WHAT VERDICT: leaves the record in $got
 	until_true 30 "a record in the queue failed" take failed
-	say "$2: $(member "$got" responsePayload.errorMessage | sed 's/^RequestId: [^ ]* //')"
+	say "$2: $(member "$got" responsePayload.errorMessage | sed 's/^RequestId: [^ ]* Error: //')"
 	show "$got"
 	[ "$(fate "$got" verdict)" = "$3" ] || die "verdict is $(fate "$got" verdict), want $3"
 }
@@ -211,17 +219,17 @@ death victim "killed by process $reaper" Signal
 [ "$(fate "$got" sender.pid)" = $reaper ] || die "the sender is $(fate "$got" sender), want pid $reaper"
 say "sender of $(fate "$got" signalName): ${red}$(fate "$got" sender.comm)${plain}, pid $(fate "$got" sender.pid), uid $(fate "$got" sender.uid)"
 
-chapter "the live map, while a function runs"
+chapter "a look inside, while a function runs"
 accept victim '{}' >/dev/null
 until_true 30 "victim runs" pid_of_sleep
-say "bpftool map dump pinned $dir/bpf/fate_env"
-bpftool -j map dump pinned "$dir/bpf/fate_env" |
-	jq -r '.[] | (.formatted // .) | .value | "           \(.function): request \(.request_id), attempt \(.attempt), leader \(.leader_tgid), processes \(.procs_forked - .procs_exited) of \(.procs_forked), timeout \(.timeout_ns / 1e9) s"'
-"$dir/bin/grim-reaper" "$got"
-until_true 30 "a record in the queue failed" take failed
-
-chapter "fatectl status"
+victim=$got
+say "bpftool map dump pinned $dir/bpf/fate_env (some members)"
+show "$(bpftool -j map dump pinned "$dir/bpf/fate_env" | jq -c '.[] | (.formatted // .).value |
+	{function, request_id, attempt, leader_tgid, procs_forked, procs_exited, fork_ns, timeout_ns, deadline_ns}')"
+say "fatectl status"
 "$fatectl" status | sed 's/^/           /'
+"$dir/bin/grim-reaper" "$victim"
+until_true 30 "a record in the queue failed" take failed
 
 if [ -n "$keep" ] && [ "$keep" != 0 ]; then
 	chapter "the daemon stays up (KEEP=$keep)"

@@ -8,12 +8,16 @@ status=0
 mapfile -t files < <(find user -name '*.c' | sort)
 
 echo "clang-tidy, ${#files[@]} files"
-printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p . 2>/dev/null | grep -E '(warning|error):' | sort -u && status=1
+found=$(printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p . 2>/dev/null | grep -E '(warning|error):' | sort -u)
+if [ -n "$found" ]; then
+	echo "$found"
+	status=1
+fi
 
 echo "cppcheck"
 cppcheck --quiet --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 -j "$(nproc)" -Iuser -Iinclude -I"$build/bpf" \
 	--suppress=missingIncludeSystem --suppress=unknownMacro --suppress=nullPointerRedundantCheck --library=posix \
-	-D_GNU_SOURCE -D'cJSON_ArrayForEach(e,a)=for(e=(a)?(a)->child:0;e;e=e->next)' \
+	-D_GNU_SOURCE -D__x86_64__=1 -D'cJSON_ArrayForEach(e,a)=for(e=(a)?(a)->child:0;e;e=e->next)' \
 	-D'CLEAN(x)=' -D'DEFINE_FREEP(a,b)=' user || status=1
 [ $status -eq 0 ] && echo "no findings"
 exit $status

@@ -147,6 +147,12 @@ def status_tells_what_runs(d):
     [env] = json.loads(d.ctl('status', '--json', check=OK).stdout)['environments']
     equal((env['function'], env['requestId'], env['attempt'], env['sync']), ('waits', request_id, 1, False), 'environment')
     contains(d.ctl('status', check=OK).stdout, request_id, 'status')
+    # What anybody may look at without us: the pinned map names function, request and leader.
+    dump = subprocess.run(['bpftool', '-j', 'map', 'dump', 'pinned', f'{d.dir}/bpf/fate_env'], capture_output=True, text=True,
+                          check=True, env=dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin'))
+    [entry] = [(e.get('formatted') or e)['value'] for e in json.loads(dump.stdout)]
+    equal((entry['function'], entry['request_id'], entry['attempt'], entry['procs_forked'], entry['leader_tgid']),
+          ('waits', request_id, 1, 1, int(open(f'{d.work}/waits').read().split()[1])), 'entry in the live map')
     [leaf] = d.leaves()
     equal(os.stat(leaf).st_ino, int(env['cgroupId']), 'cgroup id')
     os.kill(int(open(f'{d.work}/waits').read().split()[1]), signal.SIGTERM)

@@ -91,7 +91,7 @@ def too_old_for_the_next_try(d):
 
 
 def function_goes_away(d):
-    """Accepted, tried once, and gone when the retry is due: 404, count retries + 1 as on AWS."""
+    """Accepted, tried once, and gone when the retry is due: that try counts, and nothing is started."""
     log = os.path.join(d.work, 'gone')
     d.define('gone', [fated.DIE, 'exit', '3'], retries=1, delays=[1], variables={'DIE_STARTS': log}, on_failure='queue:gone')
     d.ctl('reload', check=0)
@@ -99,10 +99,14 @@ def function_goes_away(d):
     until(lambda: d.get(f'/fate/v1/events/{request_id}')['state'] == 'waiting', 'the event waits for its retry')
     os.unlink(f'{d.dir}/functions.d/gone.json')
     d.ctl('reload', check=0)
-    until(lambda: d.get(f'/fate/v1/events/{request_id}')['startCount'] > 1 or
-          d.get(f'/fate/v1/events/{request_id}')['state'] == 'done', 'the retry is made')
+    # With its definition its own delays are gone too: Lambda's defaults hold, and the event waits in case it comes back.
+    outcomes = ['Crash', 'NoFunction']
+    until(lambda: [a.get('outcome') for a in d.get(f'/fate/v1/events/{request_id}')['attempts']] == outcomes, 'the retry finds no function')
+    event = d.get(f'/fate/v1/events/{request_id}')
+    equal((event['state'], event['attemptCount']), ('waiting', 2), 'the event')
+    equal(event['attempts'][1]['fate']['verdict'], 'NoFunction', 'verdict')
     equal(d.invoke('gone', {}, 'Event').status, 404, 'status for a function that is gone')
-    equal(open(log).read().count('\n'), 1, 'starts')
+    equal(open(log).read(), f'{request_id} 1\n', 'starts')
 
 
 def at_the_door(d):

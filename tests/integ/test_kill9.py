@@ -113,6 +113,8 @@ def check_event(request_id, record, starts, messages, stats):
         raise AssertionError(f'{who}: {len(counted)} attempts in the record, {1 + retries} are allowed')
     for a in attempts:
         stats[f'{a["verdict"]} ({a.get("witness", "none")})'] += 1
+        if a['verdict'] == 'HostFault' and a['attempt'] in starts:
+            raise AssertionError(f'{who}: attempt {a["attempt"]} is said never to have run, and it did')
         if a['verdict'] not in verdicts | KILLED | {'HostFault'}:
             raise AssertionError(f'{who}: verdict {a["verdict"]}')
     good = attempts[-1]['verdict'] == 'Success'

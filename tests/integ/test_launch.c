@@ -787,12 +787,15 @@ static int in_delegated_group(const char *group)
 	slurp("/proc/self/cgroup", text, sizeof(text));
 	snprintf(want_line, sizeof(want_line), "%s/supervisor\n", strrchr(group, '/'));
 	want(text, want_line);
-	/* A second daemon in the same unit finds the same root from the inner leaf. */
+	/* A second daemon beside it would kill its environments: it is turned away. */
+	CHECK_INT(cg_tree_new(&tc, &again, &e), -EBUSY);
+	CHECK(strstr(e.msg, "another fated uses") != NULL);
+	/* The next one in the same unit finds the same root from the inner leaf. */
+	cg_tree_free(t, true);
 	if (cg_tree_new(&tc, &again, &e) < 0)
 		FAIL("%s", err_msg(&e));
 	CHECK_STR(again->root, group);
-	cg_tree_free(again, false);
-	cg_tree_free(t, true);
+	cg_tree_free(again, true);
 	r = rig_up();		/* and launches work from in there */
 	rig_down(r);
 	return 0;

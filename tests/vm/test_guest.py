@@ -6,7 +6,7 @@ subtree, as fated would, and no other test finds its processes moved.
 """
 import json, os, subprocess, sys, tempfile, time
 
-FACTOR = int(os.environ.get('TIMEOUT_FACTOR', '1'))
+FACTOR = float(os.environ.get('TIMEOUT_FACTOR', '1'))
 CONTROLLERS = {'cpuset', 'cpu', 'io', 'memory', 'pids'}
 
 

@@ -100,7 +100,10 @@ void api_outbox_json(struct buf *b, const struct store_op_outbox *row)
 	api_json_str(b, "target", row->target);
 	api_json_str(b, "key", row->key);
 	api_json_int(b, "tries", row->tries);
-	api_json_time(b, "dueAt", row->due_at_ms);
+	if (row->due_at_ms == INT64_MAX)
+		buf_adds(b, ",\"failed\":true");	/* for good: kept to be seen, not sent again */
+	else
+		api_json_time(b, "dueAt", row->due_at_ms);
 	api_json_opt(b, "lastError", row->last_error);
 	buf_addc(b, '}');
 }

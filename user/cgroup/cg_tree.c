@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -262,13 +263,32 @@ static int set_up(struct cg_tree *t, const struct cg_place *p, struct err *e)
 	return 0;
 }
 
+/* One daemon a subtree: the next one would take the first one's environments for left-overs and kill them. The lock
+ * goes with the descriptor, so a daemon that was killed holds nothing. */
+static int lock_tree(struct cg_tree *t, struct err *e)
+{
+	int fd = sys.openat(AT_FDCWD, t->env, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return err_errno(e, fd, "%s", t->env);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		int r = -errno;
+
+		(void)sys.close(fd);
+		return r == -EWOULDBLOCK ? err_set(e, -EBUSY, "another fated uses %s; give this one a CgroupRoot of its own", t->root)
+					 : err_errno(e, r, "lock %s", t->env);
+	}
+	t->lock_fd = fd;
+	return 0;
+}
+
 int cg_tree_new(const struct cg_tree_config *cfg, struct cg_tree **ret, struct err *e)
 {
 	struct cg_place *p = XNEW(struct cg_place);
 	struct cg_tree *t = XNEW(struct cg_tree);
 	int r;
 
-	t->env_fd = -EBADF;
+	t->env_fd = t->lock_fd = -EBADF;
 	r = find_place(p, e);
 	if (r < 0)
 		goto undo;
@@ -290,6 +310,8 @@ int cg_tree_new(const struct cg_tree_config *cfg, struct cg_tree **ret, struct e
 		goto undo;
 	}
 	r = set_up(t, p, e);
+	if (r == 0)
+		r = lock_tree(t, e);
 	if (r < 0)
 		goto undo;
 	free(p);
@@ -372,6 +394,7 @@ struct cg_tree *cg_tree_free(struct cg_tree *t, bool remove)
 	if (!t)
 		return NULL;
 	sys_closep(&t->env_fd);
+	sys_closep(&t->lock_fd);
 	if (remove && t->aside)
 		go_home(t);
 	if (remove && t->made_env)

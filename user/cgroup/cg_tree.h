@@ -20,6 +20,7 @@ struct cg_tree {
 	char *root;		/* the delegated directory */
 	char *env;		/* its direct children are the leaves */
 	int env_fd;
+	int lock_fd;		/* flock: one daemon a subtree */
 	uint64_t env_id;	/* cgroup id of env */
 	int env_level;		/* its depth as this cgroup name space shows it: what the kernel calls level, outside containers */
 	unsigned int controllers;	/* set of enum cg_controller the leaves have */

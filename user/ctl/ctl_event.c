@@ -58,7 +58,7 @@ static void deliveries(const cJSON *list)
 		ctl_cell(t, ctl_text(d, "role"));
 		ctl_cell(t, ctl_text(d, "target"));
 		ctl_cell(t, ctl_text(d, "tries"));
-		ctl_cell(t, ctl_age(d, "dueAt"));
+		ctl_cell(t, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "failed")) ? "never" : ctl_age(d, "dueAt"));
 		ctl_cell(t, ctl_text(d, "lastError"));
 		ctl_cell(t, ctl_text(d, "key"));
 	}

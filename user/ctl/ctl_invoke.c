@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "ctl/ctl.h"
@@ -94,7 +95,7 @@ static int answered(struct ctl *c, const struct http_result *res)
 	if (c->json)
 		print_envelope(res);
 	else
-		ctl_puts_raw(buf_str(&res->body), res->body.len, false);
+		ctl_puts_raw(buf_str(&res->body), res->body.len, isatty(STDOUT_FILENO));	/* bytes as they are for a program */
 	if (!failed)
 		return CTL_OK;
 	fflush(stdout);

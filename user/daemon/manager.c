@@ -90,6 +90,9 @@ static void relay_delivered(void *self, int64_t seq, enum outbox_role role, enum
 {
 	struct deliver_sink s = intake_deliveries(((struct manager *)self)->engine);
 
+	if (how != DELIVERED_ACK)
+		log_msg(how == DELIVERED_NEVER ? LOG_ERROR : LOG_WARN, NULL, "delivery of event %lld, %s: %s: %s", (long long)seq,
+			outbox_role_name(role), how == DELIVERED_NEVER ? "failed for good, kept" : "to be tried again", why ? why : "");
 	s.delivered(s.self, seq, role, how, why);
 }
 
@@ -127,6 +130,7 @@ static void reload(struct manager *m, cJSON *into)
 			 res.problems[i].reason);
 	registry_swap(intake_registry(m->engine), res.functions, res.n);
 	engine_functions_changed(m->engine);
+	launch_forget_users(m->launch);
 	m->n_functions = res.n;
 	m->n_problems = res.n_problems;
 	summary = definitions_summary(&res);
@@ -151,7 +155,7 @@ static void api_status_members(void *arg, cJSON *into)
 
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
-	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)((clock_mono_ns() - m->started_ns) / NS_PER_S));
+	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)(clock_mono_ns() - m->started_ns) / 1e9);
 	observe_status(m->observe, cJSON_AddObjectToObject(into, "observer"));
 	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
 	o = cJSON_AddObjectToObject(into, "store");
@@ -248,6 +252,8 @@ static int make_world(struct manager *m, const struct fact_sink *sink, struct er
 	r = cg_tree_new(&tree, &m->tree, e);
 	if (r < 0)
 		return err_wrap(e, r, "cgroup");
+	if (m->tree->why[0])
+		log_warn("limits that cannot be kept on this host (MemorySize, PidsMax, CpuPercent): %s", m->tree->why);
 	obs.root_cgroup_id = m->tree->env_id;
 	obs.root_level = (uint32_t)m->tree->env_level;
 	r = observe_new(m->loop, &obs, sink, &m->observe, e);
@@ -266,6 +272,8 @@ static int make_engine(struct manager *m, struct err *e)
 		.clock = &m->clock, .store = m->store, .launch = launch_port(m->launch), .observe = observe_port(m->observe),
 		.deliver = m->deliver, .log = funclog_port(m->funclog),
 	};
+	struct engine_stats st;
+	int r;
 	struct engine_config ec = {
 		.concurrency_max = c->concurrency_max, .queue_max = c->queue_max, .inbox_max = 4096, .record_fate = c->record_fate,
 	};
@@ -273,7 +281,12 @@ static int make_engine(struct manager *m, struct err *e)
 	snprintf(ec.region, sizeof(ec.region), "%s", c->region);
 	m->engine = engine_new(&ports, &ec);
 	reload(m, NULL);
-	return engine_start(m->engine, e);
+	r = engine_start(m->engine, e);
+	engine_stats(m->engine, &st);
+	if (r == 0 && (st.queued || st.waiting || st.routing || st.recovered_running))
+		log_note("taken up from before: %lld queued, %lld waiting, %lld routing; %lld were running when the daemon ended",
+			 (long long)st.queued, (long long)st.waiting, (long long)st.routing, (long long)st.recovered_running);
+	return r;
 }
 
 static int make_door(struct manager *m, struct err *e)

@@ -34,6 +34,7 @@
 #include "dest/dest.h"
 
 #define FILE_REOPENS_MAX 4	/* rotations in a row that we follow */
+#define SHOWN_MAX 120		/* of a path in a reason: the row names the target in full, the reason must fit too */
 
 static int file_prepare(const struct dest_job *job, struct err *e)
 {
@@ -78,6 +79,14 @@ static int line_build(struct buf *b, const struct dest_job *job, bool torn)
 	return 0;
 }
 
+/* The end of a path, where paths differ. */
+static const char *shown(const char *path)
+{
+	size_t len = strlen(path);
+
+	return len > SHOWN_MAX ? path + len - SHOWN_MAX : path;
+}
+
 /* Opens and locks the file that bears the name. 0, or the errno with *ret filled. */
 static int file_open(const char *path, int *ret_fd, struct stat *ret_st, struct dest_result *ret)
 {
@@ -90,17 +99,17 @@ static int file_open(const char *path, int *ret_fd, struct stat *ret_st, struct 
 			int code = errno;
 			bool never = code == EISDIR || code == ENXIO || code == ENAMETOOLONG;
 
-			dest_result_set(ret, never ? DELIVERED_NEVER : DELIVERED_RETRY, "open %s: %s", path, strerror(code));
+			dest_result_set(ret, never ? DELIVERED_NEVER : DELIVERED_RETRY, "open %s: %s", shown(path), strerror(code));
 			return -code;
 		}
 		if (fstat(fd, ret_st) < 0)
 			break;
 		if (!S_ISREG(ret_st->st_mode)) {
-			dest_result_set(ret, DELIVERED_NEVER, "%s is not a regular file", path);
+			dest_result_set(ret, DELIVERED_NEVER, "%s is not a regular file", shown(path));
 			return -EINVAL;
 		}
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-			dest_result_set(ret, DELIVERED_RETRY, "%s is locked by another process", path);
+			dest_result_set(ret, DELIVERED_RETRY, "%s is locked by another process", shown(path));
 			return -EWOULDBLOCK;
 		}
 		/* Renamed away between open and lock, the line would land where nobody looks. Its length counts from here. */
@@ -110,7 +119,7 @@ static int file_open(const char *path, int *ret_fd, struct stat *ret_st, struct 
 			return 0;
 		}
 	}
-	dest_result_set(ret, DELIVERED_RETRY, "%s is being replaced", path);
+	dest_result_set(ret, DELIVERED_RETRY, "%s is being replaced", shown(path));
 	return -ESTALE;
 }
 
@@ -147,12 +156,12 @@ static int line_write(int fd, const char *path, const struct buf *line, off_t ol
 			return 0;
 	}
 	if (ftruncate(fd, old_len) < 0)
-		dest_result_set(ret, DELIVERED_RETRY, "%s %s: %s, and cutting it back: %s", what, path, strerror(code),
+		dest_result_set(ret, DELIVERED_RETRY, "%s %s: %s, and cutting it back: %s", what, shown(path), strerror(code),
 				strerror(errno));
 	else if (n >= 0 && n < (ssize_t)line->len)
-		dest_result_set(ret, DELIVERED_RETRY, "write %s: only %zd of %zu bytes fit", path, n, line->len);
+		dest_result_set(ret, DELIVERED_RETRY, "write %s: only %zd of %zu bytes fit", shown(path), n, line->len);
 	else
-		dest_result_set(ret, DELIVERED_RETRY, "%s %s: %s", what, path, strerror(code));
+		dest_result_set(ret, DELIVERED_RETRY, "%s %s: %s", what, shown(path), strerror(code));
 	return -code;
 }
 
@@ -161,7 +170,7 @@ static void file_send(const struct dest_job *job, struct dest_result *ret)
 	const char *path = job->target.name;
 	CLEAN(closep) int fd = -EBADF;	/* closing it gives up the lock */
 	CLEAN(buf_done) struct buf line = {};
-	struct stat st;
+	struct stat st = {};
 
 	assert(path[0] == '/');
 	if (file_open(path, &fd, &st, ret) < 0)

@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -55,6 +56,8 @@ struct launch {
 	struct sys_spawner *spawner;
 	struct cg_events *events;
 	struct strmap users;
+	struct strmap *retired;	/* users as they were before a reload */
+	size_t n_retired;
 	int reserved[LAUNCH_ERROR_FD + 1];	/* keep our descriptors above those the child's are put on */
 };
 
@@ -403,6 +406,9 @@ static void l_term(struct port_launch *port, struct env_proc *p)
 
 static int l_kill(struct port_launch *port, struct env_proc *p, struct err *e)
 {
+	/* A function that runs as root can move itself out of its leaf; its leader cannot get away from its pidfd. */
+	if (p->child)
+		(void)syscall(SYS_pidfd_send_signal, p->spawn.pidfd, SIGKILL, NULL, 0);
 	return cg_leaf_kill(&p->leaf, e);
 }
 
@@ -626,6 +632,16 @@ struct port_launch *launch_port(struct launch *l)
 	return &l->port;
 }
 
+void launch_forget_users(struct launch *l)
+{
+	struct strmap old = l->users;
+
+	/* Plans of environments that are being started point into them: kept until the end, a few hundred bytes each. */
+	l->users = (struct strmap){};
+	l->retired = xrealloc(l->retired, (l->n_retired + 1) * sizeof(*l->retired));
+	l->retired[l->n_retired++] = old;
+}
+
 struct launch *launch_free(struct launch *l)
 {
 	if (!l)
@@ -633,6 +649,9 @@ struct launch *launch_free(struct launch *l)
 	sys_spawner_free(l->spawner);
 	cg_events_free(l->events);
 	launch_user_cache_done(&l->users);
+	for (size_t i = 0; i < l->n_retired; i++)
+		launch_user_cache_done(&l->retired[i]);
+	free(l->retired);
 	for (size_t i = 0; i < ARRAY_SIZE(l->reserved); i++)
 		closep(&l->reserved[i]);
 	sd_event_unref(l->loop);

@@ -23,5 +23,7 @@ struct launch;
 int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config *cfg, const struct fact_sink *sink,
 	       struct launch **ret, struct err *e);
 struct port_launch *launch_port(struct launch *l);
+/* Users and groups may have changed: they are looked up again. */
+void launch_forget_users(struct launch *l);
 /* All environments must have been released. NULL in; returns NULL. */
 struct launch *launch_free(struct launch *l);

@@ -85,8 +85,10 @@ const char *signal_text(int signo)
 {
 	static __thread char text[24];
 
-	if (signo > 0 && (size_t)signo < ARRAY_SIZE(signals) && signals[signo].text)
-		return signals[signo].text;
+	const size_t n = signo > 0 ? (size_t)signo : 0;
+
+	if (n < ARRAY_SIZE(signals) && signals[n].text)
+		return signals[n].text;
 	snprintf(text, sizeof(text), "signal %d", signo);
 	return text;
 }
@@ -95,8 +97,10 @@ const char *signal_name(int signo)
 {
 	static __thread char text[24];
 
-	if (signo > 0 && (size_t)signo < ARRAY_SIZE(signals) && signals[signo].name)
-		return signals[signo].name;
+	const size_t n = signo > 0 ? (size_t)signo : 0;
+
+	if (n < ARRAY_SIZE(signals) && signals[n].name)
+		return signals[n].name;
 	snprintf(text, sizeof(text), "SIG%d", signo);
 	return text;
 }

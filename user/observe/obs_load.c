@@ -7,11 +7,13 @@
  * and without an overlap, in which it would count twice. Tracing links cannot be updated in place, hence:
  *
  *   1  adopt the pinned maps, load our programs on them, attach: they see fate_active ≠ their generation, do nothing
- *   2  pin them as NAME_new
+ *   2  pin them as NAME_<generation>
  *   3  write our generation to fate_active: we act, they do not
- *   4  rename NAME_new over NAME: the old ones lose their last reference and are detached
+ *   4  rename NAME_<generation> over NAME: the old ones lose their last reference and are detached
+ *   5  remove every other pin
  *
- * Dying between any two steps leaves one load in force; the next start sweeps the other away. Rejected: keeping the
+ * Generations are given out once, so dying between any two steps leaves exactly one load in force, whatever else is
+ * attached, and step 5 of the next start tidies up. Rejected: keeping the
  * old programs when they are identical (two ways of starting, one of them rarely tried).
  *
  * Maps that describe environments (fate_env, fate_watch, fate_senders) are adopted together or not at all. A changed
@@ -39,27 +41,55 @@
 
 #define GONE_ENTRIES 1024	/* processes that end at the same instant, and OOM victims not dead yet: ample */
 
-static char last_complaint[256];	/* libbpf's last warning: the only place where it says which program or map */
+/* libbpf's first warning, and the verifier's last words when it was the verifier who refused: the only places where
+ * it is said which program or map, and why. */
+static char last_complaint[384];
+
+/* The line of a verifier log that tells: the last one before the statistics. Cuts the log. */
+static const char *verdict_of(char *log)
+{
+	char *end = strstr(log, "\nprocessed "), *stats = strstr(log, "\nverification time ");
+	const char *line;
+
+	if (stats && (!end || stats < end))
+		end = stats;
+	if (!end)
+		return NULL;
+	*end = '\0';
+	line = strrchr(log, '\n');
+	return line ? line + 1 : log;
+}
 
 static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[512];
+	CLEAN(freep) char *text = NULL;
+	size_t len = strlen(last_complaint);
+	const char *verdict = NULL;
 
 	if (level == LIBBPF_DEBUG)
 		return 0;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s", line);
-	/* A verifier log is one such "line" that begins the next; what follows it only repeats that the load failed. */
-	if (level == LIBBPF_WARN && !last_complaint[0])
-		snprintf(last_complaint, sizeof(last_complaint), "%.*s", (int)sizeof(last_complaint) - 1, line);
+	if (vasprintf(&text, fmt, ap) < 0) {
+		text = NULL;
+		return 0;
+	}
+	if (text[0] && text[strlen(text) - 1] == '\n')
+		text[strlen(text) - 1] = '\0';
+	log_debug("%s", text);
+	if (level != LIBBPF_WARN)
+		return 0;
+	if (strstr(text, "BEGIN PROG LOAD LOG"))
+		verdict = verdict_of(text);
+	if (verdict)
+		snprintf(last_complaint + len, sizeof(last_complaint) - len, ": %s", verdict);
+	else if (!len)	/* what follows it only repeats that the load failed */
+		snprintf(last_complaint, sizeof(last_complaint), "%s", text);
 	return 0;
 }
 
 static int refused(struct err *e, int r, const char *what)
 {
-	if (r == -EPERM || r == -EACCES)
-		return err_set(e, -EPERM, "%s: not permitted (%s); it takes CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN: run fated as root",
+	if (r == -EPERM)	/* the verifier's refusals are EACCES and EINVAL */
+		return err_set(e, r, "%s: not permitted (%s); it takes CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN: run fated as root",
 			       what, last_complaint);
 	return err_set(e, r, "%s: %s (%s)", what, strerror(-r), last_complaint);
 }
@@ -101,8 +131,8 @@ static int read_features(const struct observe_config *cfg, struct obs_features *
 static size_t pinned_maps(const struct fate_bpf *s, struct bpf_map *ret[MAPS_MAX])
 {
 	struct bpf_map *const all[] = {
-		s->maps.fate_meta, s->maps.fate_active, s->maps.fate_drop, s->maps.fate_ring, s->maps.fate_env,
-		s->maps.fate_watch, s->maps.fate_senders, s->maps.fate_gone, s->maps.fate_victims,
+		s->maps.fate_meta, s->maps.fate_active, s->maps.fate_issued, s->maps.fate_drop, s->maps.fate_ring,
+		s->maps.fate_env, s->maps.fate_watch, s->maps.fate_senders, s->maps.fate_gone, s->maps.fate_victims,
 	};
 
 	static_assert(ARRAY_SIZE(all) <= MAPS_MAX, "room for all");
@@ -151,18 +181,18 @@ static int adopt_environments(struct obs_load *l)
 static int adopt_all(struct obs_load *l)
 {
 	struct fate_bpf *s = l->skel;
-	__u32 zero = 0, before;
+	__u32 zero = 0, issued;
 
 	if (adopt(l, s->maps.fate_meta, 1) < 0 || adopt(l, s->maps.fate_active, 1) < 0 ||
-	    adopt(l, s->maps.fate_drop, FATE_EV_KIND_MAX) < 0 || adopt_environments(l) < 0)
+	    adopt(l, s->maps.fate_issued, 1) < 0 || adopt(l, s->maps.fate_drop, FATE_EV_KIND_MAX) < 0 || adopt_environments(l) < 0)
 		return -ESTALE;
-	if (bpf_map_lookup_elem(bpf_map__fd(s->maps.fate_active), &zero, &before) < 0)
+	if (bpf_map_lookup_elem(bpf_map__fd(s->maps.fate_issued), &zero, &issued) < 0)
 		return -ESTALE;
 	/* A ring of another size is made anew: its unread records were only news. So are the two LRU maps. */
 	(void)adopt(l, s->maps.fate_ring, l->ring_bytes);
 	(void)adopt(l, s->maps.fate_gone, GONE_ENTRIES);
 	(void)adopt(l, s->maps.fate_victims, GONE_ENTRIES);
-	l->generation = before + 1;
+	l->generation = issued + 1;
 	l->taken_over = true;
 	return 0;
 }
@@ -207,9 +237,9 @@ static int pin_maps(struct obs_load *l, struct err *e)
 
 		if (l->adopted & BIT(i))
 			continue;
-		r = obs_pin_new(l->dir, NULL, name, bpf_map__fd(maps[i]), e);
+		r = obs_pin_new(l->dir, NULL, name, l->generation, bpf_map__fd(maps[i]), e);
 		if (r == 0)
-			r = obs_pin_commit(l->dir, NULL, name, e);
+			r = obs_pin_commit(l->dir, NULL, name, l->generation, e);
 		if (r < 0)
 			return r;
 	}
@@ -248,9 +278,9 @@ static int attach_programs(struct obs_load *l, struct err *e)
 		*row->link = bpf_program__attach(p);
 		if (!*row->link)
 			return refused(e, -errno, "attach the kernel half");
-		r = obs_pin_new(l->dir, OBS_PIN_PROG, row->name, bpf_program__fd(p), e);
+		r = obs_pin_new(l->dir, OBS_PIN_PROG, row->name, l->generation, bpf_program__fd(p), e);
 		if (r == 0)
-			r = obs_pin_new(l->dir, OBS_PIN_LINK, row->name, bpf_link__fd(*row->link), e);
+			r = obs_pin_new(l->dir, OBS_PIN_LINK, row->name, l->generation, bpf_link__fd(*row->link), e);
 		if (r < 0)
 			return r;
 	}
@@ -278,21 +308,16 @@ static bool is_our_map(void *arg, const char *name)
 	return false;
 }
 
-/* What a load that died before it was in force has left. */
-static bool is_in_force(void *arg, const char *name)
+/* Before anything of this load is attached. */
+static int issue_generation(struct obs_load *l, struct err *e)
 {
-	size_t len = strlen(name), tail = strlen(OBS_PIN_NEW);
+	__u32 zero = 0;
+	int r = bpf_map_update_elem(bpf_map__fd(l->skel->maps.fate_issued), &zero, &l->generation, BPF_ANY);
 
-	return len < tail || strcmp(name + len - tail, OBS_PIN_NEW) != 0;
+	return r < 0 ? err_errno(e, r, "prepare the kernel half") : 0;
 }
 
-static void sweep_new(struct obs_load *l)
-{
-	obs_pin_sweep(l->dir, OBS_PIN_LINK, is_in_force, NULL);
-	obs_pin_sweep(l->dir, OBS_PIN_PROG, is_in_force, NULL);
-}
-
-/* Steps 3 and 4 of the essay. */
+/* Steps 3 to 5 of the essay. */
 static int activate(struct obs_load *l, const struct observe_config *cfg, struct err *e)
 {
 	struct fate_bpf *s = l->skel;
@@ -309,9 +334,9 @@ static int activate(struct obs_load *l, const struct observe_config *cfg, struct
 
 		if (!is_ours(s, name))
 			continue;
-		r = obs_pin_commit(l->dir, OBS_PIN_LINK, name, e);
+		r = obs_pin_commit(l->dir, OBS_PIN_LINK, name, l->generation, e);
 		if (r == 0)
-			r = obs_pin_commit(l->dir, OBS_PIN_PROG, name, e);
+			r = obs_pin_commit(l->dir, OBS_PIN_PROG, name, l->generation, e);
 		if (r < 0)
 			return r;
 	}
@@ -338,10 +363,8 @@ static int adopt_or_clear(struct obs_load *l, const struct observe_config *cfg, 
 	int r;
 
 	l->generation = 1;
-	if (layout == FATE_LAYOUT_VERSION && adopt_all(l) == 0) {
-		sweep_new(l);
+	if (layout == FATE_LAYOUT_VERSION && adopt_all(l) == 0)
 		return 0;
-	}
 	/* Maps adopted by half cannot be given back: start over with a fresh skeleton. */
 	fate_bpf__destroy(TAKE(l->skel));
 	r = open_skeleton(l, cfg, e);
@@ -380,6 +403,9 @@ static int load_all(struct obs_load *l, const struct observe_config *cfg, struct
 	r = pin_maps(l, e);
 	if (r < 0)
 		return r;
+	r = issue_generation(l, e);
+	if (r < 0)
+		return r;
 	r = attach_programs(l, e);
 	if (r < 0)
 		return r;
@@ -413,8 +439,11 @@ int obs_load_new(const struct observe_config *cfg, struct obs_load **ret, struct
 	r = load_all(l, cfg, e);
 	if (r < 0) {
 		/* Without the lock the pins are somebody else's; with a predecessor's maps they are worth keeping. */
-		if (l->taken_over)
-			sweep_new(l);
+		if (l->taken_over) {
+			obs_pin_abandon(l->dir, OBS_PIN_LINK, l->generation);
+			obs_pin_abandon(l->dir, OBS_PIN_PROG, l->generation);
+			obs_pin_abandon(l->dir, NULL, l->generation);
+		}
 		obs_load_free(l, l->dir_fd >= 0 && !l->taken_over);
 		return r;
 	}

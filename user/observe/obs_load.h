@@ -16,7 +16,7 @@ struct obs_load {
 	int dir_fd;			/* locked while open */
 	struct fate_bpf *skel;
 	struct obs_features features;
-	uint32_t generation;		/* of this load: 1 on the first since boot */
+	uint32_t generation;		/* of this load: 1 on the first since boot, never given twice */
 	bool taken_over;		/* an earlier daemon's maps are in use */
 	uint32_t layout_replaced;	/* the layout version whose pins were removed; 0: none */
 	uint32_t max_environments;	/* may differ from what was asked while an earlier daemon's entries live */

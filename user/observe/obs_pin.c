@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
@@ -156,18 +157,18 @@ int obs_pin_get_map(const char *dir, const struct bpf_map *m, uint32_t max_entri
 	return TAKE_FD(fd);
 }
 
-static int new_path(const char *dir, const char *sub, const char *name, char *ret, size_t size)
+static int new_path(const char *dir, const char *sub, const char *name, uint32_t generation, char *ret, size_t size)
 {
 	char with_suffix[64];
-	int n = snprintf(with_suffix, sizeof(with_suffix), "%s" OBS_PIN_NEW, name);
+	int n = snprintf(with_suffix, sizeof(with_suffix), "%s_%" PRIu32, name, generation);
 
 	return n < 0 || (size_t)n >= sizeof(with_suffix) ? -ENAMETOOLONG : obs_pin_path(dir, sub, with_suffix, ret, size);
 }
 
-int obs_pin_new(const char *dir, const char *sub, const char *name, int fd, struct err *e)
+int obs_pin_new(const char *dir, const char *sub, const char *name, uint32_t generation, int fd, struct err *e)
 {
 	char path[PATH_MAX], parent[PATH_MAX];
-	int r = new_path(dir, sub, name, path, sizeof(path));
+	int r = new_path(dir, sub, name, generation, path, sizeof(path));
 
 	if (r < 0)
 		return err_errno(e, r, "pin %s below %s", name, dir);
@@ -182,10 +183,10 @@ int obs_pin_new(const char *dir, const char *sub, const char *name, int fd, stru
 	return r < 0 ? err_errno(e, r, "pin %s", path) : 0;
 }
 
-int obs_pin_commit(const char *dir, const char *sub, const char *name, struct err *e)
+int obs_pin_commit(const char *dir, const char *sub, const char *name, uint32_t generation, struct err *e)
 {
 	char from[PATH_MAX], to[PATH_MAX];
-	int r = new_path(dir, sub, name, from, sizeof(from));
+	int r = new_path(dir, sub, name, generation, from, sizeof(from));
 
 	if (r == 0)
 		r = obs_pin_path(dir, sub, name, to, sizeof(to));
@@ -211,6 +212,19 @@ void obs_pin_sweep(const char *dir, const char *sub, bool (*keep)(void *arg, con
 		if (de->d_type != DT_DIR && !strchr(de->d_name, '.') && !(keep && keep(arg, de->d_name)))
 			(void)unlinkat(dirfd(d), de->d_name, 0);
 	(void)closedir(d);
+}
+
+static bool is_not_of(void *arg, const char *name)
+{
+	char suffix[16];
+	size_t len = strlen(name), tail = (size_t)snprintf(suffix, sizeof(suffix), "_%" PRIu32, *(const uint32_t *)arg);
+
+	return len < tail || strcmp(name + len - tail, suffix) != 0;
+}
+
+void obs_pin_abandon(const char *dir, const char *sub, uint32_t generation)
+{
+	obs_pin_sweep(dir, sub, is_not_of, &generation);
 }
 
 static void remove_dir(const char *dir, const char *sub)

@@ -14,7 +14,6 @@ struct bpf_map;
 
 #define OBS_PIN_PROG "prog"
 #define OBS_PIN_LINK "link"
-#define OBS_PIN_NEW "_new"	/* suffix of what is not in force yet; bpffs refuses dots in names */
 
 /* Makes dir on a bpffs, mounting one when it is not on any: at /sys/fs/bpf for paths below that, else at dir itself.
  * The mount stays. *ret_fd: the directory, locked against a second daemon while open; the caller closes it.
@@ -31,10 +30,12 @@ uint32_t obs_pin_layout(const char *dir);
  * -ENOENT: not there. -ESTALE: there, and different. */
 int obs_pin_get_map(const char *dir, const struct bpf_map *m, uint32_t max_entries, uint32_t *ret_max_entries);
 
-/* Pins fd as name_new below sub. What is there under that name is replaced. */
-int obs_pin_new(const char *dir, const char *sub, const char *name, int fd, struct err *e);
-/* name_new becomes name, atomically; the old one's reference is dropped. */
-int obs_pin_commit(const char *dir, const char *sub, const char *name, struct err *e);
+/* Pins fd as name_<generation> below sub: what is not in force yet. (bpffs refuses dots in names.) */
+int obs_pin_new(const char *dir, const char *sub, const char *name, uint32_t generation, int fd, struct err *e);
+/* name_<generation> becomes name, atomically; the old one's reference is dropped. */
+int obs_pin_commit(const char *dir, const char *sub, const char *name, uint32_t generation, struct err *e);
+/* Removes what obs_pin_new() made for that generation and obs_pin_commit() has not renamed. */
+void obs_pin_abandon(const char *dir, const char *sub, uint32_t generation);
 
 /* Removes from dir/sub (sub NULL: from dir, files only) all but what keep() says; keep NULL: all. */
 void obs_pin_sweep(const char *dir, const char *sub, bool (*keep)(void *arg, const char *name), void *arg);

@@ -228,7 +228,7 @@ static void take_record(struct observe *o, const void *data, size_t size)
 		return;
 	}
 	o->events[h.kind]++;
-	if (key_of(o, h.cgroup_id).start_ns != h.start_ns) {
+	if (!h.start_ns || key_of(o, h.cgroup_id).start_ns != h.start_ns) {
 		o->stale++;
 		return;
 	}

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Every environment has a buffer for its unfinished line, so lines of concurrent runs never mix; what is whole is
- * written in one write(). Files are regular, so a write costs a copy into the page cache and never waits for the disk;
+ * written in one write(), and what of it does not fit the disk is cut back, so that no half line is left for the next
+ * one to be glued to. A line longer than LIM_STDERR_LINE becomes several: a program that never ends its line must not
+ * grow our memory. Bytes pass as they are, NUL and control bytes too. Files are regular, so a write costs a copy into the page cache and never waits for the disk;
  * nothing is synced: a log is not a record. A file is opened for each write: a removed or rotated one is made anew, and
  * ten thousand functions hold no descriptors.
  *
- * A failing write loses lines, never a function: it is counted and said once a minute.
+ * A failing write loses lines, never a function: it is counted and said once a minute. The bound holds then too: a file
+ * that cannot be moved out of the way takes no more.
  */
 #include "ops/funclog.h"
 
@@ -29,7 +32,9 @@
 struct stream {			/* one running environment */
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	char request_id[ID_UUID_LEN + 1];
-	struct buf part;	/* the line that has no end yet */
+	unsigned int attempt;
+	struct buf part;	/* what is not written yet: START before the first output, the line that has no end yet */
+	size_t line_at;		/* where in it that line begins */
 };
 
 struct funclog {
@@ -77,17 +82,24 @@ static void append(struct funclog *l, const char *function, const char *data, si
 	}
 	if (st.st_size && st.st_size + (int64_t)len > l->max_bytes) {
 		snprintf(old, sizeof(old), "%s.1", file);
-		(void)renameat(l->dirfd, file, l->dirfd, old);
+		if (renameat(l->dirfd, file, l->dirfd, old) < 0) {
+			complain(l, old, errno);
+			return;
+		}
 		closep(&fd);
-		fd = openat(l->dirfd, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+		fd = openat(l->dirfd, file, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 		if (fd < 0) {
 			complain(l, file, errno);
 			return;
 		}
+		st.st_size = 0;
 	}
 	n = write(fd, data, len);
-	if (n != (ssize_t)len)
-		complain(l, file, n < 0 ? errno : ENOSPC);
+	if (n == (ssize_t)len)
+		return;
+	complain(l, file, n < 0 ? errno : ENOSPC);
+	if (n > 0 && ftruncate(fd, st.st_size) < 0)
+		complain(l, file, errno);
 }
 
 static void f_start(struct port_log *p, uint64_t cgroup_id, const char *function, const char *request_id, int attempt)
@@ -99,43 +111,71 @@ static void f_start(struct port_log *p, uint64_t cgroup_id, const char *function
 	snprintf(s->function, sizeof(s->function), "%s", function);
 	snprintf(s->request_id, sizeof(s->request_id), "%s", request_id);
 	buf_addf(&s->part, "START RequestId: %s Version: $LATEST\n", request_id);
+	s->attempt = (unsigned int)attempt;
+	s->line_at = s->part.len;
 	twin = map_put(&l->streams, cgroup_id, s);
 	assert(!twin);
 	/* START waits in the buffer for the first output or the end: one write for a run that says nothing. */
 }
 
-static void write_out(struct funclog *l, struct stream *s, size_t len)
+static void write_lines(struct funclog *l, struct stream *s)
 {
-	if (!len)
+	if (!s->line_at)
 		return;
-	append(l, s->function, s->part.data, len);
-	memmove(s->part.data, s->part.data + len, s->part.len - len);
-	s->part.len -= len;
+	append(l, s->function, s->part.data, s->line_at);
+	memmove(s->part.data, s->part.data + s->line_at, s->part.len - s->line_at);
+	s->part.len -= s->line_at;
 	s->part.data[s->part.len] = '\0';
+	s->line_at = 0;
 }
 
+static void end_line(struct stream *s)
+{
+	buf_addc(&s->part, '\n');
+	s->line_at = s->part.len;
+}
+
+/* Of an environment that is not known (its end was reported) there is no place to write to. */
 static void f_output(struct port_log *p, uint64_t cgroup_id, const char *data, size_t len)
 {
 	struct funclog *l = as_funclog(p);
 	struct stream *s = map_get(&l->streams, cgroup_id);
-	const char *end;
 
-	if (!s)
-		return;
-	buf_add(&s->part, data, len);
-	end = memrchr(s->part.data, '\n', s->part.len);
-	if (end)
-		write_out(l, s, (size_t)(end - s->part.data) + 1);
-	while (s->part.len > LIM_STDERR_LINE) {		/* a line without end is cut into lines */
-		struct buf rest = {};
+	while (s && len) {
+		const char *nl = memchr(data, '\n', len);
+		size_t n = nl ? (size_t)(nl - data) : len, room = LIM_STDERR_LINE - (s->part.len - s->line_at);
+		bool cut = n > room;
 
-		buf_add(&rest, s->part.data + LIM_STDERR_LINE, s->part.len - LIM_STDERR_LINE);
-		s->part.len = LIM_STDERR_LINE;
-		buf_addc(&s->part, '\n');
-		write_out(l, s, s->part.len);
-		buf_add(&s->part, rest.data, rest.len);
-		buf_done(&rest);
+		if (cut)
+			n = room;
+		buf_add(&s->part, data, n);
+		if (cut || nl)
+			end_line(s);
+		n += !cut && nl;	/* the newline itself; a cut took none */
+		data += n;
+		len -= n;
 	}
+	if (s)
+		write_lines(l, s);
+}
+
+/* Lambda's words, made of a function's own error type among others: no line of them but ours. One tab ends them. */
+static void add_summary(struct buf *b, const char *summary)
+{
+	size_t n = strlen(summary);
+
+	while (n && (summary[n - 1] == '\t' || summary[n - 1] == '\n'))
+		n--;
+	for (size_t i = 0; i < n; i++)
+		buf_addc(b, summary[i] == '\n' || summary[i] == '\r' ? ' ' : summary[i]);
+	buf_adds(b, "\t");
+}
+
+static void stream_free(struct funclog *l, struct stream *s)
+{
+	write_lines(l, s);
+	buf_done(&s->part);
+	free(s);
 }
 
 static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
@@ -145,12 +185,13 @@ static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
 
 	if (!s)
 		return;
-	if (s->part.len && s->part.data[s->part.len - 1] != '\n')
-		buf_addc(&s->part, '\n');
-	buf_addf(&s->part, "END RequestId: %s\nREPORT RequestId: %s\t%s\t\n", s->request_id, s->request_id, summary);
-	write_out(l, s, s->part.len);
-	buf_done(&s->part);
-	free(s);
+	if (s->part.len > s->line_at)
+		end_line(s);
+	buf_addf(&s->part, "END RequestId: %s\nREPORT RequestId: %s\t", s->request_id, s->request_id);
+	add_summary(&s->part, summary);
+	end_line(s);
+	log_msg(LOG_INF, &(struct log_ctx){ .function = s->function, .request_id = s->request_id, .attempt = s->attempt }, "%s", summary);
+	stream_free(l, s);
 }
 
 static const struct port_log_ops ops = { .start = f_start, .output = f_output, .end = f_end };
@@ -176,6 +217,11 @@ struct port_log *funclog_port(struct funclog *l)
 	return &l->port;
 }
 
+int64_t funclog_lost(const struct funclog *l)
+{
+	return l->lost;
+}
+
 struct funclog *funclog_free(struct funclog *l)
 {
 	if (!l)
@@ -183,9 +229,9 @@ struct funclog *funclog_free(struct funclog *l)
 	map_for_each(&l->streams, i, v) {
 		struct stream *s = v;
 
-		write_out(l, s, s->part.len);
-		buf_done(&s->part);
-		free(s);
+		if (s->part.len > s->line_at)
+			end_line(s);
+		stream_free(l, s);
 	}
 	map_done(&l->streams);
 	closep(&l->dirfd);
@@ -194,20 +240,18 @@ struct funclog *funclog_free(struct funclog *l)
 	return NULL;
 }
 
-/* Appends the last `bytes` bytes of one file; how many there were in it goes to *ret_size. */
-static int read_end(const char *path, size_t bytes, struct buf *out, size_t *ret_size, struct err *e)
+/* Appends at most the last `bytes` bytes of one file. */
+static int read_end(const char *path, size_t bytes, struct buf *out, struct err *e)
 {
 	CLEAN(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 	ssize_t n;
 	size_t want;
 
-	*ret_size = 0;
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_errno(e, -errno, "%s", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -ENOTSUP, "%s is not a regular file", path);
-	*ret_size = (size_t)st.st_size;
 	want = MIN(bytes, (size_t)st.st_size);
 	if (buf_reserve(out, want) < 0)
 		return err_errno(e, -ENOMEM, "%s", path);
@@ -219,28 +263,28 @@ static int read_end(const char *path, size_t bytes, struct buf *out, size_t *ret
 	return 0;
 }
 
+/* One byte more than asked for is read: it says whether the cut went through a line. */
 int funclog_read_tail(const char *dir, const char *function, size_t bytes, struct buf *out, struct err *e)
 {
 	CLEAN(freep) char *now = xasprintf("%s/%s.log", dir, function);
 	CLEAN(freep) char *old = xasprintf("%s/%s.log.1", dir, function);
-	CLEAN(buf_done) struct buf tail = {};
-	CLEAN(buf_done) struct buf current = {};
-	size_t size, old_size = 0, total;
-	const char *from;
-	int r;
+	CLEAN(buf_done) struct buf current = {}, tail = {};
+	const char *from, *nl;
+	int r, older = 0;
 
-	assert(!strchr(function, '/'));
-	r = read_end(now, bytes, &current, &size, e);
-	if (r < 0)
+	assert(!strchr(function, '/') && bytes < SIZE_MAX);
+	r = read_end(now, bytes + 1, &current, e);
+	if (r < 0 && r != -ENOENT)
 		return r;
-	if (size < bytes)
-		(void)read_end(old, bytes - size, &tail, &old_size, NULL);
+	if (current.len <= bytes) {
+		older = read_end(old, bytes + 1 - current.len, &tail, r < 0 ? NULL : e);
+		if (older < 0 && (older != -ENOENT || r < 0))
+			return r < 0 ? r : older;
+	}
 	buf_add(&tail, current.data, current.len);
-	total = size + old_size;
 	from = buf_str(&tail);
-	if (total > tail.len) {		/* the cut went through a line: begin with the next */
-		const char *nl = memchr(from, '\n', tail.len);
-
+	if (tail.len > bytes) {
+		nl = memchr(from, '\n', tail.len);
 		from = nl ? nl + 1 : from + tail.len;
 	}
 	buf_add(out, from, tail.len - (size_t)(from - buf_str(&tail)));

@@ -15,8 +15,9 @@ struct funclog;
 /* dir must be there. */
 int funclog_new(const char *dir, int64_t max_bytes, struct funclog **ret, struct err *e);
 struct port_log *funclog_port(struct funclog *l);
+int64_t funclog_lost(const struct funclog *l);		/* writes that failed, since it was made */
 struct funclog *funclog_free(struct funclog *l);	/* NULL in; returns NULL */
 
-/* Appends the last `bytes` bytes of the function's log, from the old file and the current, beginning with a line.
- * -ENOENT when there is none. */
+/* Appends what whole lines there are in the last `bytes` bytes of the function's log, the old file and the current taken
+ * as one. -ENOENT when there is none. The name is one that arn_function_name_ok() likes. */
 int funclog_read_tail(const char *dir, const char *function, size_t bytes, struct buf *out, struct err *e);

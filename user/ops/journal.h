@@ -7,5 +7,6 @@
 #include "base/log.h"
 
 void journal_log_open(void);
-/* One line as it would be written to stderr; for tests. Returns its length, cut at size - 1. */
+/* One line as it would be written to stderr, its control characters but tabs as \xNN. Returns its length, cut at
+ * size - 1; always ends in a newline. size is 2 or more. For tests. */
 int journal_format(char *out, size_t size, int64_t wall_ms, enum log_level level, const struct log_ctx *ctx, const char *msg);

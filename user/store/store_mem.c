@@ -298,7 +298,8 @@ static int outbox_put(struct store_mem *s, const struct store_op_outbox *op, str
 	return 0;
 }
 
-static int outbox_change(struct store_mem *s, const struct store_op_outbox *op, bool del, struct mem_undo *u, struct err *e)
+static int outbox_change(struct store_mem *s, const struct store_op_outbox *op, bool del, struct mem_undo *u,
+			 struct err *e)
 {
 	struct mem_event *ev = event_get(s, op->seq);
 	struct slot *slot = ev ? &ev->slots[op->role] : NULL;

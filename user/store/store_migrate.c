@@ -4,8 +4,8 @@
  * row to the table; never edit one that has been released.
  *
  * The shape of the tables:
- * - What is written once and may be large (payloads, bodies) lies in tables of its own beside the small row that changes, because an
- *   UPDATE in SQLite rewrites the whole row with all its overflow pages.
+ * - What is written once and may be large (payloads, bodies) lies in tables of its own beside the small row that
+ *   changes, because an UPDATE in SQLite rewrites the whole row with all its overflow pages.
  * - event_open and outbox_due are partial indexes, so that a start reads what is open, however long the history.
  * - outbox.id is seq * 4 + role, which makes "at most one per (seq, role), ever" the key itself (I7); an
  *   acknowledged row stays as a small tombstone: due_at_ms NULL, its body gone.

@@ -6,7 +6,7 @@
 #define STORE_APPLICATION_ID 0x66617465	/* "fate": file(1) and we know the file by it */
 
 /*
- * Refuses a file that is not ours (-EBADMSG) or newer than we know (-EPROTONOSUPPORT), untouched; then makes it durable (WAL) and brings it to the
- * newest version, one transaction for each step. New files included.
+ * Refuses a file that is not ours (-EBADMSG) or newer than we know (-EPROTONOSUPPORT), untouched; then makes it
+ * durable (WAL) and brings it to the newest version, one transaction for each step. New files included.
  */
 int store_migrate(struct store_db *d, struct err *e);

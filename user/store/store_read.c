@@ -169,7 +169,8 @@ static int read_payload(struct store_db *d, int64_t seq, struct blob **ret, stru
 /* ---- at start ---------------------------------------------------------------------------------------------- */
 
 /* Joins the facts of finished attempts into fates. */
-static int load_attempts(struct store_db *d, int64_t seq, struct buf *fates, int64_t *ret_last_started_at_ms, struct err *e)
+static int load_attempts(struct store_db *d, int64_t seq, struct buf *fates, int64_t *ret_last_started_at_ms,
+			 struct err *e)
 {
 	int r, bad = 0;
 

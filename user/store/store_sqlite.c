@@ -11,17 +11,20 @@
  * pays for all of it, and an idle store commits a lone batch at once: no timer, no tuning. The group is bounded
  * (GROUP_*), so that neither a transaction nor the wait of its first batch grows without limit.
  *
- * Each batch is atomic within the group. The way for that is a savepoint around each batch, and we take it in two steps: a savepoint makes SQLite
- * copy every page the batch touches a second time, and a batch that fails is rare (a fence, a duplicate). So a group runs
- * bare first; if one of its batches fails, the whole is rolled back and run again with savepoints, where
- * the failing ones are undone alone. The outcome is the same, the usual cost is that of the bare statements.
+ * Each batch is atomic within the group. The way for that is a savepoint around each batch, and we take it in two
+ * steps: a savepoint makes SQLite copy every page the batch touches a second time, and a batch that fails is rare (a
+ * fence, a duplicate). So a group runs bare first; if one of its batches fails, the whole is rolled back and run again
+ * with savepoints, where the failing ones are undone alone. The outcome is the same, the usual cost is that of the
+ * bare statements.
  *
- * What a report means. 0: the batch is on disk (the commit has been synced) and every query asked from now on sees it. <0: no query
- * sees any of it. After an error of the disk itself (-EIO, -ENOSPC…) the whole group is reported so, and then only a
- * restart tells whether the log kept it: whole or not at all, never a half (I8 is the engine's part).
+ * What a report means. 0: the batch is on disk (the commit has been synced) and every query asked from now on sees it.
+ * <0: no query sees any of it. After an error of the disk itself (-EIO, -ENOSPC…) the whole group is reported so, and
+ * then only a restart tells whether the log kept it: whole or not at all, never a half (I8 is the engine's part).
+ * The same batches may be given again; the store itself goes on as soon as the disk does.
  *
  * Invariants: jobs are run, and batches reported, in the order they came. A job is in exactly one of the lists
- * writer.jobs, reader.jobs, the writer's group, finished. n_open counts them; close() waits for 0. A job's fields belong to the thread in whose hands its list is.
+ * writer.jobs, reader.jobs, the writer's group, finished. n_open counts them; close() waits for 0. A job's fields
+ * belong to the thread in whose hands its list is.
  *
  * Rejected: one connection with a lock (a long list would hold up commits); sd-event sources on the threads (they
  * wait for one thing each: a condition variable does that).
@@ -216,7 +219,7 @@ static int job_run(struct store_sqlite *s, struct job *j, struct err *e)
 /* 0, with the job's own result set, or the error of the whole group. */
 static int job_run_guarded(struct store_sqlite *s, struct job *j, struct err *e)
 {
-	int r, undo;
+	int r;
 
 	r = store_writer_mark(&s->w, e);
 	if (r < 0)
@@ -225,13 +228,10 @@ static int job_run_guarded(struct store_sqlite *s, struct job *j, struct err *e)
 	if (r < 0 && !store_db_is_domain(r))
 		return r;
 	job_result(j, r, e);
-	if (r >= 0)
-		return store_writer_keep(&s->w, e);
-	undo = store_writer_undo(&s->w, e);
-	return undo;
+	return r < 0 ? store_writer_undo(&s->w, e) : store_writer_keep(&s->w, e);
 }
 
-/* One transaction. 0, or the error of the whole: then it is rolled back. *ret_one_failed: it was for one job's sake. */
+/* One transaction. 0, or the error of the whole: then it is rolled back. *ret_one_failed: for one job's sake. */
 static int group_run(struct store_sqlite *s, struct list *group, bool guarded, bool *ret_one_failed, struct err *e)
 {
 	int r = store_writer_begin(&s->w, e);

@@ -303,8 +303,8 @@ static int message_put(struct store_writer *w, const struct store_op_message *op
 }
 
 /* Reads the row at hand into m, with the lease it is about to get. */
-static int message_read(struct store_writer *w, const struct store_query *q, size_t i, struct store_op_message *m, int64_t *ret_pos,
-			struct err *e)
+static int message_read(struct store_writer *w, const struct store_query *q, size_t i, struct store_op_message *m,
+			int64_t *ret_pos, struct err *e)
 {
 	struct store_reader rd = { .d = &w->db, .s = stmt(w, W_MESSAGE_VISIBLE), .what = "message", .e = e };
 
@@ -404,7 +404,7 @@ int store_writer_commit(struct store_writer *w, struct err *e)
 
 void store_writer_rollback(struct store_writer *w)
 {
-	/* Some errors have rolled back already. A rollback that fails leaves the transaction to the next begin's error. */
+	/* Some errors have rolled back already. A rollback that fails leaves the next begin to tell of it. */
 	if (!sqlite3_get_autocommit(w->db.db))
 		(void)sqlite3_exec(w->db.db, "ROLLBACK", NULL, NULL, NULL);
 }

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Functions' logs, on real files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "lib/test.h"
+#include "model/limits.h"
+#include "ops/funclog.h"
+
+#define ID_A "11111111-1111-4111-8111-111111111111"
+#define ID_B "22222222-2222-4222-8222-222222222222"
+#define START(id) "START RequestId: " id " Version: $LATEST\n"
+#define END(id) "END RequestId: " id "\nREPORT RequestId: " id "\tDuration: 1.00 ms\tMemory Size: 128 MB\t\n"
+#define SUMMARY "Duration: 1.00 ms\tMemory Size: 128 MB\t"
+
+static char dir[64];
+static struct funclog *the_log;
+static struct port_log *port;
+static int warnings;
+static char last_warning[512];
+
+static void count_warnings(enum log_level level, const struct log_ctx *ctx, const char *msg)
+{
+	warnings += level == LOG_WARN;
+	snprintf(last_warning, sizeof(last_warning), "%s", msg);
+}
+
+static int rm(const char *path, const struct stat *st, int type, struct FTW *f)
+{
+	return remove(path);
+}
+
+static void clear(void)
+{
+	the_log = funclog_free(the_log);
+	if (dir[0])
+		nftw(dir, rm, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void fresh(int64_t max_bytes)
+{
+	struct err e = {};
+
+	clear();
+	snprintf(dir, sizeof(dir), "/tmp/fated-funclog-XXXXXX");
+	CHECK(mkdtemp(dir));
+	warnings = 0;
+	if (funclog_new(dir, max_bytes, &the_log, &e) < 0)
+		FAIL("%s", err_msg(&e));
+	port = funclog_port(the_log);
+}
+
+static void start(uint64_t id, const char *function, const char *request_id)
+{
+	port->ops->start(port, id, function, request_id, 1);
+}
+
+static void put(uint64_t id, const char *text)
+{
+	port->ops->output(port, id, text, strlen(text));
+}
+
+static void end(uint64_t id)
+{
+	port->ops->end(port, id, SUMMARY);
+}
+
+/* The whole file, "" when it is not there. The caller's until the next call but three. */
+static const struct buf *content(const char *name)
+{
+	static struct buf ring[4];
+	static int at;
+	struct buf *b = &ring[at++ % 4];
+	char path[160], chunk[4096];
+	size_t n;
+	FILE *f;
+
+	buf_clear(b);
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "re");
+	while (f && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_add(b, chunk, n);
+	if (f)
+		fclose(f);
+	return b;
+}
+
+static const char *text(const char *name)
+{
+	return buf_str(content(name));
+}
+
+static void lambda_lines_around_the_output(void)
+{
+	struct stat st;
+	char path[160];
+
+	fresh(1 << 20);
+	start(7, "resize", ID_A);
+	put(7, "one\ntwo\n");
+	end(7);
+	CHECK_STR(text("resize.log"), START(ID_A) "one\ntwo\n" END(ID_A));
+	snprintf(path, sizeof(path), "%s/resize.log", dir);
+	CHECK(stat(path, &st) == 0);
+	CHECK_INT(st.st_mode & 07777, 0640);
+	CHECK_INT(funclog_lost(the_log), 0);
+}
+
+static void a_silent_run_has_its_three_lines(void)
+{
+	fresh(1 << 20);
+	start(7, "quiet", ID_A);
+	end(7);
+	CHECK_STR(text("quiet.log"), START(ID_A) END(ID_A));
+}
+
+static void lines_are_there_while_it_runs(void)
+{
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	put(7, "wor");
+	CHECK_STR(text("f.log"), START(ID_A));
+	put(7, "king\nmo");
+	CHECK_STR(text("f.log"), START(ID_A) "working\n");
+	put(7, "re\n");
+	CHECK_STR(text("f.log"), START(ID_A) "working\nmore\n");
+}
+
+static void an_unfinished_last_line_gets_its_newline(void)
+{
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	put(7, "a\nno end");
+	end(7);
+	CHECK_STR(text("f.log"), START(ID_A) "a\nno end\n" END(ID_A));
+}
+
+static void environments_do_not_mix_within_a_line(void)
+{
+	fresh(1 << 20);
+	start(1, "f", ID_A);
+	start(2, "f", ID_B);
+	put(1, "left ");
+	put(2, "right ");
+	put(1, "hand");
+	put(2, "foot\n");
+	put(1, "\n");
+	end(2);
+	end(1);
+	CHECK_STR(text("f.log"), START(ID_A) START(ID_B) "right foot\nleft hand\n" END(ID_B) END(ID_A));
+}
+
+static void functions_have_files_of_their_own(void)
+{
+	fresh(1 << 20);
+	start(1, "f", ID_A);
+	start(2, "g", ID_B);
+	put(1, "to f\n");
+	put(2, "to g\n");
+	end(1);
+	end(2);
+	CHECK_STR(text("f.log"), START(ID_A) "to f\n" END(ID_A));
+	CHECK_STR(text("g.log"), START(ID_B) "to g\n" END(ID_B));
+}
+
+static void bytes_pass_as_they_are(void)
+{
+	static const char raw[] = "a\0b\x1b[31m\xff\r\n\t\x7f\n";
+	const struct buf *b;
+	size_t before = strlen(START(ID_A));
+
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	port->ops->output(port, 7, raw, sizeof(raw) - 1);
+	b = content("f.log");
+	CHECK_INT(b->len, before + sizeof(raw) - 1);
+	CHECK(memcmp(b->data + before, raw, sizeof(raw) - 1) == 0);
+}
+
+/* `total` bytes and a newline, given `step` at a time, must come out in lines of LIM_STDERR_LINE. */
+static void long_line(size_t total, size_t step)
+{
+	CLEAN(buf_done) struct buf in = {}, want = {};
+
+	for (size_t i = 0; i < total; i++)
+		buf_addc(&in, (char)('a' + i % 23));
+	buf_adds(&want, START(ID_A));
+	for (size_t i = 0; i < total; i += LIM_STDERR_LINE) {
+		buf_add(&want, in.data + i, MIN((size_t)LIM_STDERR_LINE, total - i));
+		buf_addc(&want, '\n');
+	}
+	buf_adds(&want, "next\n" END(ID_A));
+	buf_adds(&in, "\nnext\n");
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	for (size_t i = 0; i < in.len; i += step)
+		port->ops->output(port, 7, in.data + i, MIN(step, in.len - i));
+	end(7);
+	if (strcmp(text("f.log"), buf_str(&want)) != 0)
+		FAIL("%zu bytes by %zu: %zu bytes in the log, want %zu", total, step, content("f.log")->len, want.len);
+}
+
+static void a_long_line_becomes_several(void)
+{
+	static const size_t totals[] = { 1, LIM_STDERR_LINE - 1, LIM_STDERR_LINE, LIM_STDERR_LINE + 1, 3 * LIM_STDERR_LINE,
+					 3 * LIM_STDERR_LINE + 5 };
+	static const size_t steps[] = { 997, LIM_STDERR_LINE, LIM_STDERR_LINE + 1, 1 << 20 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(totals); i++)
+		for (size_t k = 0; k < ARRAY_SIZE(steps); k++)
+			long_line(totals[i], steps[k]);
+}
+
+static void a_full_file_makes_room_once(void)
+{
+	CLEAN(buf_done) struct buf b = {}, all = {};
+
+	fresh(2000);
+	start(7, "f", ID_A);
+	for (int i = 0; i < 100; i++) {
+		char line[100];
+
+		snprintf(line, sizeof(line), "line %03d %080d\n", i, 0);
+		put(7, line);
+		CHECK(content("f.log")->len <= 2000);
+		CHECK(content("f.log.1")->len <= 2000);
+	}
+	CHECK(content("f.log.2")->len == 0);
+	/* The two files together are the end of what was written, without a gap. */
+	buf_adds(&all, text("f.log.1"));
+	buf_adds(&all, text("f.log"));
+	CHECK(strncmp(buf_str(&all), "line 0", 6) == 0);
+	for (int i = atoi(buf_str(&all) + 5); i < 100; i++) {
+		char line[100];
+
+		snprintf(line, sizeof(line), "line %03d %080d\n", i, 0);
+		buf_adds(&b, line);
+	}
+	CHECK_STR(buf_str(&all), buf_str(&b));
+	CHECK_INT(funclog_lost(the_log), 0);
+}
+
+static void a_removed_file_is_made_anew(void)
+{
+	char path[160];
+
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	put(7, "one\n");
+	snprintf(path, sizeof(path), "%s/f.log", dir);
+	CHECK(unlink(path) == 0);
+	put(7, "two\n");
+	CHECK_STR(text("f.log"), "two\n");
+}
+
+static void a_summary_is_one_line_and_ends_in_one_tab(void)
+{
+	fresh(1 << 20);
+	start(1, "f", ID_A);
+	port->ops->end(port, 1, "Duration: 1.00 ms\tStatus: error\tError Type: x\nEND RequestId: forged\r\n");
+	CHECK_STR(text("f.log"), START(ID_A) "END RequestId: " ID_A "\nREPORT RequestId: " ID_A
+		  "\tDuration: 1.00 ms\tStatus: error\tError Type: x END RequestId: forged \t\n");
+}
+
+static void output_of_nobody_goes_nowhere(void)
+{
+	fresh(1 << 20);
+	put(99, "hello\n");
+	end(99);
+	start(7, "f", ID_A);
+	end(7);
+	put(7, "late\n");
+	CHECK_STR(text("f.log"), START(ID_A) END(ID_A));
+}
+
+static void a_failing_write_is_counted_and_said_once(void)
+{
+	char path[160];
+
+	fresh(1 << 20);
+	snprintf(path, sizeof(path), "%s/f.log", dir);
+	CHECK(mkdir(path, 0700) == 0);
+	start(7, "f", ID_A);
+	for (int i = 0; i < 5; i++)
+		put(7, "lost\n");
+	CHECK_INT(funclog_lost(the_log), 5);
+	CHECK_INT(warnings, 1);
+	CHECK(strstr(last_warning, "f.log: Is a directory"));
+	CHECK(rmdir(path) == 0);
+	put(7, "kept\n");
+	CHECK_STR(text("f.log"), "kept\n");
+	CHECK_INT(funclog_lost(the_log), 5);
+}
+
+static void what_is_no_regular_file_is_not_written_to(void)
+{
+	char path[160], outside[160];
+
+	fresh(1 << 20);
+	snprintf(path, sizeof(path), "%s/pipe.log", dir);
+	CHECK(mkfifo(path, 0600) == 0);
+	start(1, "pipe", ID_A);
+	put(1, "must not wait for a reader\n");
+	CHECK_INT(funclog_lost(the_log), 1);
+
+	snprintf(outside, sizeof(outside), "%s/elsewhere", dir);
+	snprintf(path, sizeof(path), "%s/link.log", dir);
+	CHECK(symlink(outside, path) == 0);
+	start(2, "link", ID_B);
+	put(2, "must not follow\n");
+	CHECK_INT(funclog_lost(the_log), 2);
+	CHECK(access(outside, F_OK) < 0);
+}
+
+static void half_a_line_is_cut_back(void)
+{
+	struct rlimit old, small;
+
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	put(7, "whole\n");
+	CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
+	small = old;
+	small.rlim_cur = content("f.log")->len + 4;
+	CHECK(setrlimit(RLIMIT_FSIZE, &small) == 0);
+	put(7, "does not fit\n");
+	CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
+	CHECK_STR(text("f.log"), START(ID_A) "whole\n");
+	CHECK_INT(funclog_lost(the_log), 1);
+	put(7, "fits\n");
+	CHECK_STR(text("f.log"), START(ID_A) "whole\nfits\n");
+}
+
+static void the_bound_holds_when_the_old_file_cannot_go(void)
+{
+	char path[160];
+	size_t before;
+
+	fresh(200);
+	snprintf(path, sizeof(path), "%s/f.log.1", dir);
+	CHECK(mkdir(path, 0700) == 0);
+	start(7, "f", ID_A);
+	put(7, "fits\n");
+	before = content("f.log")->len;
+	for (int i = 0; i < 100; i++)
+		put(7, "0123456789 0123456789 0123456789 0123456789\n");
+	CHECK(content("f.log")->len <= 200 && content("f.log")->len >= before);
+	CHECK(funclog_lost(the_log) > 90);
+}
+
+static void what_is_open_is_written_at_the_end(void)
+{
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	put(7, "unfin");
+	the_log = funclog_free(the_log);
+	CHECK_STR(text("f.log"), START(ID_A) "unfin\n");
+	CHECK(!funclog_free(NULL));
+}
+
+static void a_missing_directory_is_an_error(void)
+{
+	struct funclog *l = NULL;
+	struct err e = {};
+
+	CHECK_INT(funclog_new("/nonexistent/fated", 1000, &l, &e), -ENOENT);
+	CHECK(strstr(err_msg(&e), "/nonexistent/fated"));
+	CHECK(!l);
+}
+
+static void put_file(const char *name, const char *data)
+{
+	char path[160];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "we");
+	CHECK(f && fputs(data, f) >= 0 && fclose(f) == 0);
+}
+
+static void check_tail(size_t bytes, const char *want)
+{
+	CLEAN(buf_done) struct buf b = {};
+	struct err e = {};
+
+	if (funclog_read_tail(dir, "f", bytes, &b, &e) < 0)
+		FAIL("%zu bytes: %s", bytes, err_msg(&e));
+	if (strcmp(buf_str(&b), want) != 0)
+		FAIL("%zu bytes give \"%s\", want \"%s\"", bytes, buf_str(&b), want);
+}
+
+static void the_tail_begins_with_a_line(void)
+{
+	fresh(1 << 20);
+	put_file("f.log", "one\ntwo\nthree\n");
+	check_tail(1000, "one\ntwo\nthree\n");
+	check_tail(14, "one\ntwo\nthree\n");
+	check_tail(13, "two\nthree\n");
+	check_tail(10, "two\nthree\n");	/* the cut is between two lines: nothing is thrown away */
+	check_tail(9, "three\n");
+	check_tail(6, "three\n");
+	check_tail(5, "");
+	check_tail(1, "");
+	check_tail(0, "");
+}
+
+static void the_tail_goes_back_into_the_old_file(void)
+{
+	fresh(1 << 20);
+	put_file("f.log.1", "old 1\nold 2\n");
+	put_file("f.log", "new 1\n");
+	check_tail(1000, "old 1\nold 2\nnew 1\n");
+	check_tail(18, "old 1\nold 2\nnew 1\n");
+	check_tail(17, "old 2\nnew 1\n");
+	check_tail(12, "old 2\nnew 1\n");
+	check_tail(11, "new 1\n");
+	check_tail(6, "new 1\n");
+	check_tail(5, "");
+	put_file("f.log", "");
+	check_tail(6, "old 2\n");
+}
+
+static void the_tail_of_the_old_file_alone(void)
+{
+	fresh(1 << 20);
+	put_file("f.log.1", "old 1\n");
+	check_tail(100, "old 1\n");
+}
+
+static void the_tail_appends_and_keeps_every_byte(void)
+{
+	CLEAN(buf_done) struct buf b = {};
+
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	port->ops->output(port, 7, "a\0b\n", 4);
+	buf_adds(&b, "before|");
+	CHECK_INT(funclog_read_tail(dir, "f", 4, &b, NULL), 0);
+	CHECK_INT(b.len, 11);
+	CHECK(memcmp(b.data, "before|a\0b\n", 11) == 0);
+}
+
+static void no_log_is_told_apart_from_a_bad_one(void)
+{
+	CLEAN(buf_done) struct buf b = {};
+	char path[160];
+	struct err e = {};
+
+	fresh(1 << 20);
+	CHECK_INT(funclog_read_tail(dir, "f", 100, &b, &e), -ENOENT);
+	CHECK(strstr(err_msg(&e), "f.log:"));
+	snprintf(path, sizeof(path), "%s/f.log", dir);
+	CHECK(mkfifo(path, 0600) == 0);
+	CHECK_INT(funclog_read_tail(dir, "f", 100, &b, &e), -ENOTSUP);
+	CHECK(unlink(path) == 0);
+	put_file("f.log", "new\n");
+	snprintf(path, sizeof(path), "%s/f.log.1", dir);
+	CHECK(mkdir(path, 0700) == 0);
+	CHECK_INT(funclog_read_tail(dir, "f", 100, &b, &e), -ENOTSUP);
+	CHECK_INT(b.len, 0);
+}
+
+int main(void)
+{
+	log_set_sink(count_warnings);
+	signal(SIGXFSZ, SIG_IGN);
+	RUN(lambda_lines_around_the_output);
+	RUN(a_silent_run_has_its_three_lines);
+	RUN(lines_are_there_while_it_runs);
+	RUN(an_unfinished_last_line_gets_its_newline);
+	RUN(environments_do_not_mix_within_a_line);
+	RUN(functions_have_files_of_their_own);
+	RUN(bytes_pass_as_they_are);
+	RUN(a_long_line_becomes_several);
+	RUN(a_full_file_makes_room_once);
+	RUN(a_removed_file_is_made_anew);
+	RUN(a_summary_is_one_line_and_ends_in_one_tab);
+	RUN(output_of_nobody_goes_nowhere);
+	RUN(a_failing_write_is_counted_and_said_once);
+	RUN(what_is_no_regular_file_is_not_written_to);
+	RUN(half_a_line_is_cut_back);
+	RUN(the_bound_holds_when_the_old_file_cannot_go);
+	RUN(what_is_open_is_written_at_the_end);
+	RUN(a_missing_directory_is_an_error);
+	RUN(the_tail_begins_with_a_line);
+	RUN(the_tail_goes_back_into_the_old_file);
+	RUN(the_tail_of_the_old_file_alone);
+	RUN(the_tail_appends_and_keeps_every_byte);
+	RUN(no_log_is_told_apart_from_a_bad_one);
+	clear();
+	TEST_END();
+}
