@@ -179,20 +179,28 @@ static __always_inline void fate_read_sender(struct fate_sender *s, int sig, str
 	bpf_get_current_comm(s->comm, sizeof(s->comm));
 }
 
+/* Where the sender of that signal is kept. The barrier keeps the compiler from checking one register and using a copy
+ * of it, which verifiers up to 6.1 do not see through. */
+static __always_inline struct fate_sender *fate_sender_of(const struct fate_env_key *key, __u32 sig)
+{
+	struct fate_senders *senders = bpf_map_lookup_elem(&fate_senders, key);
+	__u64 slot = sig < FATE_SENDER_SLOTS ? sig : 0;
+
+	if (!senders)
+		return NULL;
+	asm volatile("" : "+r"(slot));
+	return slot < FATE_SENDER_SLOTS ? &senders->by_sig[slot] : NULL;
+}
+
 /* The first SIGKILL is the one that kills; of the others the latest is as good a guess as any earlier one, and better
  * when the earlier was handled. */
 static __always_inline void fate_keep_sender(const struct fate_env_key *key, const struct fate_sender *s)
 {
-	struct fate_senders *senders = bpf_map_lookup_elem(&fate_senders, key);
-	__u32 slot = s->sig;
+	struct fate_sender *kept = fate_sender_of(key, s->sig);
 
-	if (!senders)
+	if (!kept || (s->sig == SIGKILL && kept->flags))
 		return;
-	if (slot >= FATE_SENDER_SLOTS)
-		slot = 0;
-	if (slot == SIGKILL && senders->by_sig[SIGKILL].flags)
-		return;
-	senders->by_sig[slot] = *s;
+	*kept = *s;
 }
 
 /*
@@ -320,13 +328,13 @@ static __always_inline bool fate_first_to_see(struct task_struct *task)
 static __always_inline void fate_leader_exited(struct fate_where *w, __s32 exit_code, __u64 now)
 {
 	struct fate_env *env = w->env;
-	__u32 sig = exit_code & 0x7f, slot = sig < FATE_SENDER_SLOTS ? sig : 0, add = FATE_ENV_LEADER_EXITED;
+	__u32 sig = exit_code & 0x7f, add = FATE_ENV_LEADER_EXITED;
 
 	if (sig) {
-		struct fate_senders *senders = bpf_map_lookup_elem(&fate_senders, &w->key);
+		const struct fate_sender *kept = fate_sender_of(&w->key, sig);
 
-		if (senders && senders->by_sig[slot].sig == (__s32)sig)
-			env->sender = senders->by_sig[slot];
+		if (kept && kept->sig == (__s32)sig)
+			env->sender = *kept;
 	}
 	env->exit_code = exit_code;
 	env->exit_ns = now;

@@ -53,7 +53,8 @@ define tree '"tree","2"' '"Timeout":0.04'
 define parked '"tree","0"' '"Timeout":900,"ReservedConcurrentExecutions":1'
 
 "$build/fated" "--StateDirectory=$dir/state" "--RunDirectory=$dir/run" "--LogDirectory=$dir/log" --LogLevel=warn \
-	"--FunctionsDirectory=$dir/functions.d" "--BpfDirectory=$dir/bpf" "--CgroupRoot=$group/daemon" 2>"$dir/fated.log" &
+	"--FunctionsDirectory=$dir/functions.d" "--BpfDirectory=$dir/bpf" "--CgroupRoot=$group/daemon" \
+	--MaxQueuedEvents=1000000 2>"$dir/fated.log" &
 daemon=$!
 for ((i = 0; ; i++)); do
 	[ -S "$dir/run/fated.sock" ] && "$build/fatectl" --socket "$dir/run/fated.sock" version >/dev/null 2>&1 && break

@@ -130,6 +130,20 @@ static void fix_done(void)
 	memset(&fix, 0, sizeof(fix));
 }
 
+/* After a failed test: whatever it started. Called after every one. */
+static void clean_up(void)
+{
+	char cmd[512];
+
+	if (!fix.dir[0])
+		return;
+	snprintf(cmd, sizeof(cmd), "for d in %s/*/; do echo 1 >$d/cgroup.kill; done 2>/dev/null", fix.root);
+	(void)!system(cmd);
+	while (waitpid(-1, NULL, WNOHANG) > 0)
+		;
+	fix_done();
+}
+
 /* Runs the loop until cond; a statement expression would hide the failing line. */
 #define UNTIL(cond) do { \
 	int64_t _end = clock_mono_ns() + FIX_WAIT_S * NS_PER_S; \
@@ -177,7 +191,7 @@ static struct fate_env leaf_env(const struct leaf *l)
 	return b.env;
 }
 
-static void leaf_forget(const struct leaf *l)
+__attribute__((unused)) static void leaf_forget(const struct leaf *l)
 {
 	observe_port(fix.o)->ops->forget(observe_port(fix.o), l->id);
 }
@@ -258,7 +272,7 @@ static int reap(struct proc *p)
 	return status;
 }
 
-static void hold(void)
+__attribute__((unused)) static void hold(void)
 {
 	char c;
 

@@ -723,18 +723,7 @@ static void watch_refuses_beyond_its_places(void)
 	fix_done();
 }
 
-#define RUN_CLEAN(fn) do { RUN(fn); if (fix.dir[0]) clean_up(); } while (0)
-/* After a failure: whatever the test started. */
-static void clean_up(void)
-{
-	char cmd[512];
-
-	snprintf(cmd, sizeof(cmd), "for d in %s/*/; do echo 1 >$d/cgroup.kill; done", fix.root);
-	(void)!system(cmd);
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-	fix_done();
-}
+#define RUN_CLEAN(fn) do { RUN(fn); clean_up(); } while (0)
 
 static void all(void)
 {

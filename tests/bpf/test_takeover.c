@@ -370,18 +370,7 @@ static void bpftool_reads_the_entries(void)
 	fix_done();
 }
 
-#define RUN_CLEAN(fn) do { RUN(fn); if (fix.dir[0]) clean_up(); } while (0)
-static void clean_up(void)
-{
-	char cmd[512];
-
-	snprintf(cmd, sizeof(cmd), "for d in %s/*/; do echo 1 >$d/cgroup.kill; done", fix.root);
-	(void)!system(cmd);
-	while (waitpid(-1, NULL, WNOHANG) > 0)
-		;
-	fix_done();
-}
-
+#define RUN_CLEAN(fn) do { RUN(fn); clean_up(); } while (0)
 int main(int argc, char **argv)
 {
 	if (argc == 4 && strcmp(argv[1], "work") == 0)

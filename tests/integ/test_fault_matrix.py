@@ -4,8 +4,8 @@
 
 Every way runs on an idle machine and again with every processor busy, as an asynchronous event whose record goes to a
 queue, some also as a synchronous call. Nothing is compared loosely: a record and its member "fate" must have exactly the
-members expected of that death, and only times are checked by form. $MATRIX_VM=1 adds the ways that need a memory
-controller.
+members expected of that death, and only times are checked by form. Closes with a table of what was seen
+($MATRIX_TABLE=no: without). $MATRIX_VM=1 adds the ways that need a memory controller.
 """
 import json, os, re, shutil, subprocess, sys
 import fated
@@ -357,6 +357,8 @@ class Matrix:
         until(lambda: not self.d.leaves(), lambda: f'leaf removed: {self.d.leaves()}')
 
     def table(self):
+        if os.environ.get('MATRIX_TABLE') == 'no':
+            return
         print(f'\n  {"way, " + self.load:<32} {"verdict":<17} {"end":<14} {"core":<5} {"sender":<36} {"procs":>5} {"witness":<7} {"ms":>9}')
         for way, f in self.rows:
             end = f.get('signalName') or (f'exit {f["exitStatus"]}' if 'exitStatus' in f else f'{f["execStep"]} {f["execErrno"]}')

@@ -127,7 +127,7 @@ class Fated:
         os.chmod(self.work, 0o1777)
         self.socket = os.path.join(self.dir, 'run/fated.sock')
         self.stderr = os.path.join(self.dir, 'fated.stderr')
-        base = os.environ.get('FATED_TEST_CGROUP') or cgroup2_mount()
+        base = os.environ.get('TEST_CGROUP') or cgroup2_mount()
         self.group = os.path.join(base, os.path.basename(self.dir))
         self.process = None
         self.conn = None

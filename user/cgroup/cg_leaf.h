@@ -11,7 +11,7 @@
 #include "cgroup/cg_limits.h"
 #include "cgroup/cg_tree.h"
 
-#define CG_LEAF_NAME_MAX 64
+#define CG_LEAF_NAME_MAX 256	/* NAME_MAX: what is found at start may have been named by others */
 
 struct cg_leaf {
 	struct cg_tree *tree;		/* borrowed */

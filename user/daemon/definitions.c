@@ -124,6 +124,8 @@ static int read_file(struct load *l, const char *file, struct buf *text, struct 
 		return err_errno(e, -errno, "cannot be read");
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -EINVAL, "is not a regular file");
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return err_set(e, -EPERM, "belongs to user %u, and says what root runs: chown root", (unsigned int)st.st_uid);
 	if (st.st_mode & S_IWOTH)
 		return err_set(e, -EPERM, "may be written by everyone, and says what to run: chmod o-w");
 	do {

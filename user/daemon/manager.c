@@ -130,6 +130,7 @@ static void reload(struct manager *m, cJSON *into)
 			 res.problems[i].reason);
 	registry_swap(intake_registry(m->engine), res.functions, res.n);
 	engine_functions_changed(m->engine);
+	launch_forget_users(m->launch);
 	m->n_functions = res.n;
 	m->n_problems = res.n_problems;
 	summary = definitions_summary(&res);

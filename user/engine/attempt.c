@@ -206,6 +206,11 @@ void attempt_launch(struct engine *e, struct inv *inv)
 	void *twin;
 	int r;
 
+	/* Its number became durable after the daemon had been told to stop: nothing starts that nobody would supervise. */
+	if (e->draining && !inv->sync) {
+		err_set(&err, -ECANCELED, "the supervisor is stopping");
+		return launch_failed(e, env, &err);
+	}
 	arn_format_function(arn, sizeof(arn), e->cfg.region, inv->row.function, inv->row.qualifier);
 	snprintf(spec.name, sizeof(spec.name), "%c%" PRIu64 "-%d-%08x", inv->sync ? 's' : 'e',
 		 inv->sync ? e->next_handle++ : (uint64_t)inv->row.seq, inv->row.starts,
@@ -258,6 +263,9 @@ static void feed(struct engine *e, struct env *env, const struct fact *f)
 			env->ev.leftovers = l->ops->count(l, env->proc);
 		else if (f->kind == FACT_TIMER && in_grace)
 			env->ev.grace_survivors = l->ops->count(l, env->proc);
+		/* A kill that no deadline explains must not look like somebody else's to a daemon that finds it unsettled. */
+		if (env->ev.too_large && e->ports.observe)
+			e->ports.observe->ops->mark_reaped(e->ports.observe, env->cgroup_id);
 		(void)l->ops->kill(l, env->proc, NULL);	/* env_step asks again while the leaf is not empty */
 	}
 	if (fx & ENV_FX_CHECK_EMPTY) {

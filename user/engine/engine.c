@@ -152,14 +152,21 @@ void engine_drain(struct engine *e)
 	e->draining = true;
 }
 
+static void stop_one(struct engine *e, struct env *env)
+{
+	if (e->ports.observe)
+		e->ports.observe->ops->mark_reaped(e->ports.observe, env->cgroup_id);
+	(void)e->ports.launch->ops->kill(e->ports.launch, env->proc, NULL);
+}
+
 void engine_stop(struct engine *e)
 {
-	e->draining = true;
+	e->draining = e->stopping = true;
 	map_for_each(&e->envs, i, v) {
 		struct env *env = v;
 
 		if (env_interrupt(&env->row, &env->ev, now_mono(e)) & ENV_FX_KILL)
-			(void)e->ports.launch->ops->kill(e->ports.launch, env->proc, NULL);
+			stop_one(e, env);
 		sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
 	}
 }
@@ -191,6 +198,8 @@ static void batch_free(struct turn_batch *t)
 
 struct engine *engine_free(struct engine *e)
 {
+	struct strmap open;
+
 	if (!e)
 		return NULL;
 	/* The store was closed before us: nobody will call back about `flying`, which is ours to free. */
@@ -207,12 +216,11 @@ struct engine *engine_free(struct engine *e)
 		blob_unref(env->ev.error_report);
 		free(env);
 	}
-	while (e->by_request.len)
-		for (size_t i = 0; i < e->by_request.cap; i++)
-			if (e->by_request.slots[i].value) {
-				inv_free(e, e->by_request.slots[i].value);
-				break;
-			}
+	open = e->by_request;		/* taken out first: inv_free would look each one up, and the map move under the walk */
+	e->by_request = (struct strmap){};
+	for (size_t i = 0; i < open.cap; i++)
+		inv_free(e, open.slots[i].value);
+	strmap_done(&open);
 	for (size_t i = 0; i < e->n_inbox; i++) {
 		if (e->inbox[i].kind == MSG_INVOKE)
 			inv_free(e, e->inbox[i].invoke.inv);

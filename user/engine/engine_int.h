@@ -122,7 +122,7 @@ struct engine {
 	int64_t next_seq;
 	uint64_t next_handle;
 	int running;			/* environments, both kinds */
-	bool draining;
+	bool draining, stopping;
 	struct engine_stats stats;
 };
 

@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/mem.h"
 #include "engine/engine_int.h"
 
@@ -69,9 +71,39 @@ static void evidence_from(const struct recovery *r, const struct left *left, str
 	ev->bpf = left->after.seen ? left->after : left->before;
 	/* By us, or by a restart before us that died before it could say so. */
 	ev->killed_by_us = left->before.reaped || !(left->before.env.flags & FATE_ENV_LEADER_EXITED);
+	/* It exited without ever executing the program: a step of the launch failed, and which one is lost. */
+	if ((ev->bpf.env.flags & FATE_ENV_LEADER_EXITED) && !ev->bpf.env.exec_ns && ev->bpf.env.exit_code == 127 << 8) {
+		ev->exec_failed = true;
+		snprintf(ev->exec_step, sizeof(ev->exec_step), "unknown");
+		snprintf(ev->launch_error, sizeof(ev->launch_error),
+			 "the program could not be executed; the supervisor was restarted before the reason was stored");
+	}
 	ev->started_ns = (int64_t)ev->bpf.env.fork_ns;
 	ev->ended_ns = (int64_t)ev->bpf.env.exit_ns;
 	ev->empty_ns = (int64_t)ev->bpf.env.empty_ns;
+}
+
+/*
+ * The last attempt's answer was not stored, its verdict was: a record that has to be made without another attempt
+ * (the event grew too old while nobody was there) says that the function failed, and leaves the answer out.
+ */
+static enum outcome_kind last_verdict(const char *fates)
+{
+	struct buf all = {};
+	cJSON *list, *last;
+	const char *word;
+	enum outcome_kind kind = OUTCOME_INVALID;
+
+	buf_addf(&all, "[%s]", fates);
+	list = cJSON_ParseWithLength(all.data, all.len);
+	last = cJSON_GetArrayItem(list, cJSON_GetArraySize(list) - 1);
+	word = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(last, "verdict"));
+	for (int k = OUTCOME_INVALID + 1; word && k < OUTCOME_MAX; k++)
+		if (strcmp(outcome_name((enum outcome_kind)k), word) == 0)
+			kind = (enum outcome_kind)k;
+	cJSON_Delete(list);
+	buf_done(&all);
+	return kind;
 }
 
 static int on_event(void *arg, const struct inv_row *row, struct blob *payload, const char *fates, int64_t last_started_at_ms)
@@ -84,6 +116,8 @@ static int on_event(void *arg, const struct inv_row *row, struct blob *payload, 
 	inv->payload = blob_ref(payload);
 	inv->started_at_ms = last_started_at_ms;
 	buf_adds(&inv->fates, fates);
+	if (row->state == INV_WAITING && fates[0])
+		inv->last.kind = last_verdict(fates);
 	inv_track(e, inv, -1);
 	map_put(&r->by_seq, (uint64_t)row->seq, inv);
 	switch (row->state) {

@@ -187,6 +187,7 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 		put_target(e, inv, ROLE_ON_FAILURE, &f->on_failure, body, NULL);
 		put_dead_letter(e, inv, f, &in);
 	}
+	inv->payload = blob_unref(inv->payload);	/* the record has it: what waits for a target does not hold it twice */
 	if (!inv->outbox_open)
 		ended(e, inv);
 	batch_event_set(e, inv, inv->row.epoch);

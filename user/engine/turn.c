@@ -152,7 +152,8 @@ static void refuse(struct engine *e, struct inv *inv, int status, const char *ty
 
 static void on_async(struct engine *e, struct inv *inv)
 {
-	int64_t open = e->stats.queued + e->stats.running + e->stats.waiting + e->stats.routing;
+	/* ROUTING events are done but for a target that does not answer: they must not close the door for everybody. */
+	int64_t open = e->stats.queued + e->stats.running + e->stats.waiting;
 	char message[320];
 
 	if (e->stats.in_doubt) {

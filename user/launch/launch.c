@@ -39,7 +39,7 @@
 #include "sys/sys_calls.h"
 #include "sys/sys_spawn.h"
 
-#define SPAWN_WORKERS_DEFAULT 16
+#define SPAWN_WORKERS_DEFAULT 64
 #define PIPE_BYTES 65536u		/* what Linux gives a pipe */
 #define READ_CHUNK 65536u
 #define REAP_MAX_NS (10 * NS_PER_S)
@@ -55,6 +55,8 @@ struct launch {
 	struct sys_spawner *spawner;
 	struct cg_events *events;
 	struct strmap users;
+	struct strmap *retired;	/* users as they were before a reload */
+	size_t n_retired;
 	int reserved[LAUNCH_ERROR_FD + 1];	/* keep our descriptors above those the child's are put on */
 };
 
@@ -71,7 +73,7 @@ struct env_proc {
 	sd_event_source *source[PIPES], *child;
 	struct buf out, report;
 	int watch;				/* of the leaf's emptiness; -1 = none */
-	bool started, waited, too_large;
+	bool started, too_large;
 };
 
 static struct launch *as_launch(struct port_launch *p)
@@ -94,23 +96,25 @@ static void close_pipe(struct env_proc *p, int i)
 	sys_closep(&p->fd[i]);
 }
 
-/* Keeps one byte more than the limit: that is how the judge sees that there was more. */
-static void keep(struct buf *b, const char *data, size_t len, size_t limit)
+/* Keeps one byte more than the limit: that is how the judge sees that there was more. False: no memory for it. */
+static bool keep(struct buf *b, const char *data, size_t len, size_t limit)
 {
 	size_t room = b->len < limit + 1 ? limit + 1 - b->len : 0;
 
 	if (len > room)
 		len = room;
-	if (len && buf_reserve(b, len) == 0)
-		buf_add(b, data, len);
+	if (len && buf_reserve(b, len) < 0)
+		return false;
+	buf_add(b, data, len);
+	return true;
 }
 
 static void took(struct env_proc *p, int i, const char *data, size_t len)
 {
 	switch (i) {
 	case PIPE_OUT:
-		keep(&p->out, data, len, LIM_RESPONSE);
-		if (p->out.len > LIM_RESPONSE && !p->too_large) {
+		/* A response we cannot carry is too large, whoever set the limit; a cut one must not pass for the answer. */
+		if ((!keep(&p->out, data, len, LIM_RESPONSE) || p->out.len > LIM_RESPONSE) && !p->too_large) {
 			p->too_large = true;
 			tell(p, FACT_TOO_LARGE, 0);
 		}
@@ -119,7 +123,7 @@ static void took(struct env_proc *p, int i, const char *data, size_t len)
 		p->l->sink.output(p->l->sink.self, p->leaf.id, data, len);
 		break;
 	case PIPE_REPORT:
-		keep(&p->report, data, len, LIM_ERROR_REPORT - 1);
+		(void)keep(&p->report, data, len, LIM_ERROR_REPORT - 1);
 		break;
 	}
 }
@@ -164,7 +168,6 @@ static int on_child(sd_event_source *s, int fd, uint32_t revents, void *arg)
 
 	r = sys.wait_pidfd(p->spawn.pidfd, &status);
 	p->child = sd_event_source_disable_unref(p->child);
-	p->waited = true;
 	if (r < 0) {
 		log_error("waitid on the pidfd of %s: %s", p->func->name, strerror(-r));
 		return 0;		/* the kernel half is the one witness then */
@@ -244,25 +247,38 @@ static int stdin_memfd(const struct blob *event, int *ret, struct err *e)
 	return 0;
 }
 
+/* Never blocks: where the kernel keeps pipes short (fs.pipe-user-pages-soft, in a user namespace), the write does not
+ * take all, and the memory file is used. */
+static int stdin_pipe(const char *data, size_t len, int *ret)
+{
+	int fds[2], r = sys.pipe2(fds, 0);
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	n = sys.fcntl(fds[1], F_SETFL, O_NONBLOCK);
+	if (n >= 0)
+		n = sys.write(fds[1], data, len);
+	sys_closep(&fds[1]);
+	if (n == (ssize_t)len) {
+		*ret = fds[0];
+		return 0;
+	}
+	sys_closep(&fds[0]);
+	return n >= 0 || n == -EAGAIN ? -EFBIG : (int)n;
+}
+
 static int stdin_make(const struct blob *event, int *ret, struct err *e)
 {
 	static const char nothing[] = "{}";
-	size_t len = event && event->len ? event->len : sizeof(nothing) - 1;
-	int fds[2], r;
+	bool given = event && event->len;
+	int r = -EFBIG;
 
-	if (len > PIPE_BYTES)
+	if (!given || event->len <= PIPE_BYTES)
+		r = stdin_pipe(given ? event->data : nothing, given ? event->len : sizeof(nothing) - 1, ret);
+	if (r == -EFBIG && given)
 		return stdin_memfd(event, ret, e);
-	r = sys.pipe2(fds, 0);
-	if (r < 0)
-		return err_errno(e, r, "pipe");
-	r = write_all(fds[1], event && event->len ? event->data : nothing, len);
-	sys_closep(&fds[1]);
-	if (r < 0) {
-		sys_closep(&fds[0]);
-		return err_errno(e, r, "pipe for the event");
-	}
-	*ret = fds[0];
-	return 0;
+	return r < 0 ? err_errno(e, r, "pipe for the event") : 0;
 }
 
 static int pipes_make(struct env_proc *p, struct err *e)
@@ -342,6 +358,18 @@ static int sources_add(struct env_proc *p)
 	return r;
 }
 
+/* There is a child whose end we should never hear of: its attempt would never be over. SIGKILL ends it at once, so the
+ * wait is short, and then it is true that no process exists. */
+static void undo_start(struct env_proc *p)
+{
+	int status;
+
+	if (cg_leaf_kill(&p->leaf, NULL) < 0)
+		(void)kill(p->spawn.pid, SIGKILL);	/* our own child, not waited for yet: the pid is its */
+	(void)sys.wait_pidfd(p->spawn.pidfd, &status);
+	p->child = sd_event_source_disable_unref(p->child);
+}
+
 static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 {
 	int r;
@@ -356,13 +384,14 @@ static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 		sys_closep(&p->child_fds[i]);
 	if (r < 0)
 		return r;
-	p->started = true;
 	r = sd_event_add_io(p->l->loop, &p->child, p->spawn.pidfd, EPOLLIN, on_child, p);
 	if (r >= 0)
 		r = sd_event_source_set_priority(p->child, LAUNCH_PRIORITY_CHILD);
-	/* The process exists: from here a failure must not look as if it did not. Only lack of memory can do this. */
-	if (r < 0)
-		log_error("no event source for the pidfd of %s: %s; its end is seen by the kernel half alone", p->func->name, strerror(-r));
+	if (r < 0) {
+		undo_start(p);
+		return err_errno(e, r, "event source of the child");
+	}
+	p->started = true;
 	return 0;
 }
 
@@ -439,32 +468,28 @@ static void l_release(struct port_launch *port, struct env_proc *p)
 
 /* ---- what an earlier run left ------------------------------------------------------------------------------ */
 
-/* Kills and waits. Emptiness is read from cgroup.events, whose change poll() reports as POLLPRI. */
-static int empty_leaf(struct launch *l, struct cg_leaf *leaf, int64_t until_ns, struct err *e)
+/* Emptiness is read from cgroup.events, whose change poll() reports as POLLPRI. Read, then wait: the change may lie
+ * behind us. */
+static int wait_empty(struct launch *l, struct cg_leaf *leaf, int64_t until_ns, struct err *e)
 {
-	CLEAN(closep) int fd = -EBADF;
-	char *path, text[256];
-	int r;
+	CLEAN(sys_closep) int fd = sys.openat(leaf->fd, "cgroup.events", O_RDONLY, 0);
+	char text[256];
 
-	r = cg_leaf_kill(leaf, e);
-	if (r < 0)
-		return r;
-	path = xasprintf("%s/%s/cgroup.events", l->tree->env, leaf->name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	free(path);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : err_errno(e, -errno, "cgroup.events of %s", leaf->name);
+		return fd == -ENOENT ? 0 : err_errno(e, fd, "cgroup.events of %s", leaf->name);
 	for (;;) {
 		struct pollfd pfd = { .fd = fd, .events = POLLPRI };
 		int64_t left = until_ns - clock_mono_ns();
+		ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
 
-		if (pread(fd, text, sizeof(text), 0) < 0 && errno == ENODEV)
-			return 0;
-		if (cg_leaf_populated(leaf) == 0)
+		if (n < 0)
+			return errno == ENODEV ? 0 : err_errno(e, -errno, "cgroup.events of %s", leaf->name);
+		text[n] = '\0';
+		if (strstr(text, "populated 0"))
 			return 0;
 		if (left <= 0)
 			return err_set(e, -EBUSY, "processes in %s/%s do not die", l->tree->env, leaf->name);
-		(void)poll(&pfd, 1, (int)MIN(left / NS_PER_MS + 1, (int64_t)100));
+		(void)poll(&pfd, 1, (int)(left / NS_PER_MS + 1));
 	}
 }
 
@@ -475,12 +500,12 @@ static int reap_one(struct launch *l, const char *name, int64_t until_ns, void (
 	uint64_t id;
 	int r = cg_leaf_open(l->tree, name, &leaf, e);
 
-	if (r == -ENOENT)
-		return 0;
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? 0 : r;
 	id = leaf.id;
-	r = empty_leaf(l, &leaf, until_ns, e);
+	r = cg_leaf_kill(&leaf, e);
+	if (r == 0)
+		r = wait_empty(l, &leaf, until_ns, e);
 	if (r == 0)
 		r = cg_leaf_remove(&leaf, e);
 	if (r == 0)
@@ -488,21 +513,52 @@ static int reap_one(struct launch *l, const char *name, int64_t until_ns, void (
 	return r;
 }
 
+/* The names first: the directory changes under our hands. */
+static int leaves_list(struct launch *l, char ***ret, size_t *ret_n, struct err *e)
+{
+	DIR *d = opendir(l->tree->env);
+	struct dirent *de;
+	size_t cap = 0;
+
+	if (!d)
+		return err_errno(e, -errno, "%s", l->tree->env);
+	while ((de = readdir(d))) {
+		if (de->d_type != DT_DIR || de->d_name[0] == '.')
+			continue;
+		if (*ret_n == cap) {
+			cap = cap ? cap * 2 : 64;
+			*ret = xrealloc(*ret, cap * sizeof(**ret));
+		}
+		(*ret)[(*ret_n)++] = xstrdup(de->d_name);
+	}
+	closedir(d);
+	return 0;
+}
+
+/* All are killed before one is waited for, and one that stays does not keep the others: the wait is one for all. */
 static int l_reap(struct port_launch *port, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e)
 {
 	struct launch *l = as_launch(port);
 	int64_t until = clock_mono_ns() + REAP_MAX_NS;
-	DIR *d = opendir(l->tree->env);
-	struct dirent *de;
-	int r = 0;
+	char **names = NULL;
+	size_t n = 0;
+	int result = leaves_list(l, &names, &n, e);
 
-	if (!d)
-		return err_errno(e, -errno, "%s", l->tree->env);
-	while (r == 0 && (de = readdir(d)))
-		if (de->d_type == DT_DIR && de->d_name[0] != '.')
-			r = reap_one(l, de->d_name, until, gone, arg, e);
-	closedir(d);
-	return r;
+	for (size_t i = 0; i < n; i++) {
+		CLEAN(cg_leaf_done) struct cg_leaf leaf = CG_LEAF_NONE;
+
+		if (cg_leaf_open(l->tree, names[i], &leaf, NULL) == 0)
+			(void)cg_leaf_kill(&leaf, NULL);
+	}
+	for (size_t i = 0; i < n; i++) {
+		int r = reap_one(l, names[i], until, gone, arg, e);
+
+		if (r < 0)
+			result = r;
+		free(names[i]);
+	}
+	free(names);
+	return result;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */
@@ -541,9 +597,13 @@ static int reserve_fds(struct launch *l, struct err *e)
 int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config *cfg, const struct fact_sink *sink,
 	       struct launch **ret, struct err *e)
 {
-	struct launch *l = XNEW(struct launch);
+	struct sigaction sa;
+	struct launch *l;
 	int r;
 
+	if (sigaction(SIGCHLD, NULL, &sa) == 0 && (sa.sa_handler == SIG_IGN || (sa.sa_flags & SA_NOCLDWAIT)))
+		return err_set(e, -EINVAL, "SIGCHLD is ignored: no child could be waited for");
+	l = XNEW(struct launch);
 	l->port.ops = &ops;
 	l->loop = sd_event_ref(loop);
 	l->tree = tree;
@@ -569,6 +629,16 @@ struct port_launch *launch_port(struct launch *l)
 	return &l->port;
 }
 
+void launch_forget_users(struct launch *l)
+{
+	struct strmap old = l->users;
+
+	/* Plans of environments that are being started point into them: kept until the end, a few hundred bytes each. */
+	l->users = (struct strmap){};
+	l->retired = xrealloc(l->retired, (l->n_retired + 1) * sizeof(*l->retired));
+	l->retired[l->n_retired++] = old;
+}
+
 struct launch *launch_free(struct launch *l)
 {
 	if (!l)
@@ -576,6 +646,9 @@ struct launch *launch_free(struct launch *l)
 	sys_spawner_free(l->spawner);
 	cg_events_free(l->events);
 	launch_user_cache_done(&l->users);
+	for (size_t i = 0; i < l->n_retired; i++)
+		launch_user_cache_done(&l->retired[i]);
+	free(l->retired);
 	for (size_t i = 0; i < ARRAY_SIZE(l->reserved); i++)
 		closep(&l->reserved[i]);
 	sd_event_unref(l->loop);

@@ -13,13 +13,16 @@
 #define LAUNCH_PRIORITY_CGROUP (SD_EVENT_PRIORITY_IMPORTANT + 20)
 
 struct launch_config {
-	unsigned int spawn_workers_max;	/* programs that may hang before their exec; 0 = 16 */
+	unsigned int spawn_workers_max;	/* programs that may hang before their exec at one time; 0 = 64 */
 };
 
 struct launch;
-/* sink is copied. tree is borrowed for life. */
+/* sink is copied. tree is borrowed for life. Call it when the signal dispositions are as they will stay: those ignored
+ * now are what is reset in the children. -EINVAL when SIGCHLD is ignored. */
 int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config *cfg, const struct fact_sink *sink,
 	       struct launch **ret, struct err *e);
 struct port_launch *launch_port(struct launch *l);
+/* Users and groups may have changed: they are looked up again. */
+void launch_forget_users(struct launch *l);
 /* All environments must have been released. NULL in; returns NULL. */
 struct launch *launch_free(struct launch *l);

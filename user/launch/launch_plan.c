@@ -34,12 +34,13 @@ void launch_host_read(struct launch_host *ret)
 	char text[32];
 
 	*ret = (struct launch_host){ .nice = getpriority(PRIO_PROCESS, 0) };
-	for (int sig = 1; sig < 64; sig++) {
+	for (int sig = 1; sig <= 64; sig++) {
 		struct sigaction sa;
 
 		if (sigaction(sig, NULL, &sa) == 0 && sa.sa_handler == SIG_IGN)
-			ret->ignored |= 1ULL << sig;
+			ret->ignored |= 1ULL << (sig - 1);
 	}
+	ret->ignored |= 1ULL << (SIGPIPE - 1);	/* libraries ignore it now and then */
 	if (sys_read_file(AT_FDCWD, "/proc/self/oom_score_adj", text, sizeof(text)) > 0)
 		ret->oom_score_adjusted = strtol(text, NULL, 10) != 0;
 	if (sys_read_file(AT_FDCWD, "/proc/sys/fs/suid_dumpable", text, sizeof(text)) > 0)
@@ -111,8 +112,8 @@ static void build_fds(struct launch_plan *p, const int fds[4])
 
 static void build_reset(struct launch_plan *p, const struct launch_host *h)
 {
-	for (int sig = 1; sig < 64; sig++)
-		if (h->ignored & 1ULL << sig)
+	for (int sig = 1; sig <= 64; sig++)
+		if (h->ignored & 1ULL << (sig - 1))
 			step(p, "rt_sigaction", SYS_rt_sigaction, sig, SYS_PTR(&sig_default), 0, KERNEL_SIGSET_BYTES);
 	if (h->oom_score_adjusted) {	/* the lowest free descriptor is known: all above the report's are closed */
 		step(p, "oom_score_adj", SYS_openat, AT_FDCWD, SYS_PTR("/proc/self/oom_score_adj"), O_WRONLY, 0);

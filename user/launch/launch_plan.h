@@ -14,7 +14,7 @@
 
 /* What the daemon has and a function must not inherit; read once at start. */
 struct launch_host {
-	uint64_t ignored;	/* signals that are SIG_IGN: CLONE_CLEAR_SIGHAND leaves those */
+	uint64_t ignored;	/* bit n-1: signal n is SIG_IGN, which CLONE_CLEAR_SIGHAND leaves */
 	int nice;
 	bool oom_score_adjusted;
 	bool suid_dumpable;	/* fs.suid_dumpable=1: see sys/sys_spawn.h */

@@ -20,6 +20,8 @@
 
 static int status_code(const struct record_input *in)
 {
+	if (in->row->condition == COND_ZERO_CONCURRENCY)
+		return 0;
 	if (!in->last)
 		return in->throttled ? 429 : 0;
 	return in->last->kind == OUTCOME_NO_FUNCTION ? 404 : in->last->kind == OUTCOME_HOST ? 500 : 200;

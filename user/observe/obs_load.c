@@ -41,27 +41,55 @@
 
 #define GONE_ENTRIES 1024	/* processes that end at the same instant, and OOM victims not dead yet: ample */
 
-static char last_complaint[256];	/* libbpf's last warning: the only place where it says which program or map */
+/* libbpf's first warning, and the verifier's last words when it was the verifier who refused: the only places where
+ * it is said which program or map, and why. */
+static char last_complaint[384];
+
+/* The line of a verifier log that tells: the last one before the statistics. Cuts the log. */
+static const char *verdict_of(char *log)
+{
+	char *end = strstr(log, "\nprocessed "), *stats = strstr(log, "\nverification time ");
+	const char *line;
+
+	if (stats && (!end || stats < end))
+		end = stats;
+	if (!end)
+		return NULL;
+	*end = '\0';
+	line = strrchr(log, '\n');
+	return line ? line + 1 : log;
+}
 
 static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char line[512];
+	CLEAN(freep) char *text = NULL;
+	size_t len = strlen(last_complaint);
+	const char *verdict = NULL;
 
 	if (level == LIBBPF_DEBUG)
 		return 0;
-	vsnprintf(line, sizeof(line), fmt, ap);
-	line[strcspn(line, "\n")] = '\0';
-	log_debug("%s", line);
-	/* A verifier log is one such "line" that begins the next; what follows it only repeats that the load failed. */
-	if (level == LIBBPF_WARN && !last_complaint[0])
-		snprintf(last_complaint, sizeof(last_complaint), "%.*s", (int)sizeof(last_complaint) - 1, line);
+	if (vasprintf(&text, fmt, ap) < 0) {
+		text = NULL;
+		return 0;
+	}
+	if (text[0] && text[strlen(text) - 1] == '\n')
+		text[strlen(text) - 1] = '\0';
+	log_debug("%s", text);
+	if (level != LIBBPF_WARN)
+		return 0;
+	if (strstr(text, "BEGIN PROG LOAD LOG"))
+		verdict = verdict_of(text);
+	if (verdict)
+		snprintf(last_complaint + len, sizeof(last_complaint) - len, ": %s", verdict);
+	else if (!len)	/* what follows it only repeats that the load failed */
+		snprintf(last_complaint, sizeof(last_complaint), "%s", text);
 	return 0;
 }
 
 static int refused(struct err *e, int r, const char *what)
 {
-	if (r == -EPERM || r == -EACCES)
-		return err_set(e, -EPERM, "%s: not permitted (%s); it takes CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN: run fated as root",
+	if (r == -EPERM)	/* the verifier's refusals are EACCES and EINVAL */
+		return err_set(e, r, "%s: not permitted (%s); it takes CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN: run fated as root",
 			       what, last_complaint);
 	return err_set(e, r, "%s: %s (%s)", what, strerror(-r), last_complaint);
 }

@@ -164,21 +164,14 @@ struct sys_calls sys = {
 ssize_t sys_read_file(int dirfd, const char *path, char *ret, size_t size)
 {
 	CLEAN(sys_closep) int fd = sys.openat(dirfd, path, O_RDONLY, 0);
-	size_t len = 0;
 	ssize_t n;
 
 	if (fd < 0)
 		return fd;
-	while (len < size - 1) {
-		n = sys.read(fd, ret + len, size - 1 - len);
-		if (n < 0)
-			return n;
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	ret[len] = '\0';
-	return (ssize_t)len;
+	n = sys.read(fd, ret, size - 1);
+	if (n >= 0)
+		ret[n] = '\0';
+	return n;
 }
 
 int sys_write_file(int dirfd, const char *path, const char *text)

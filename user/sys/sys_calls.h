@@ -43,8 +43,8 @@ static inline void sys_closep(int *fd)
 	*fd = -9;	/* -EBADF */
 }
 
-/* The whole of a small file, relative to dirfd (AT_FDCWD, absolute paths as usual), cut at size - 1 and terminated.
- * Returns its length. */
+/* A small file of kernfs or procfs, relative to dirfd (AT_FDCWD, absolute paths as usual): such a file comes whole in
+ * one read. Cut at size - 1 and terminated. Returns its length. */
 ssize_t sys_read_file(int dirfd, const char *path, char *ret, size_t size);
 /* One write() of text to an existing file. */
 int sys_write_file(int dirfd, const char *path, const char *text);

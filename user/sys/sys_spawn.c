@@ -4,7 +4,7 @@
  *
  * What binds the child: it runs on its worker's spare stack, in the daemon's memory, beside the daemon's other
  * threads. It makes raw system calls and nothing else: no libc (errno is the worker's), no malloc, no log, no lock.
- * The only memory it writes is its stack, the job's state word and, on failure, the report. It never returns.
+ * The only memory it writes is its stack, its worker's state word and, on failure, the report. It never returns.
  *
  * Considered and rejected:
  * - fork-like clone3: 0.7 ms for 20 MB of heap, and page faults of the whole daemon afterwards.
@@ -32,6 +32,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -39,6 +40,8 @@
 
 #define CHILD_STACK (64u << 10)
 #define WORKER_STACK (128u << 10)
+#define WORKERS_FEW 4u
+#define WORKER_PATIENCE_NS 10000000L
 
 /* Bare: instrumented code would touch the sanitizers' per-thread state, which is the worker's. */
 #define BARE __attribute__((noinline, no_sanitize("address", "undefined"), no_stack_protector))
@@ -112,16 +115,28 @@ BARE long sys_clone3_onto(struct clone_args *args, size_t size, void (*fn)(void 
 #error "sys_spawn: write raw_call and sys_clone3_onto for this machine"
 #endif
 
+struct worker {
+	struct sys_spawner *owner;
+	struct worker *next_idle, *next;
+	struct sys_spawn *job;		/* NULL after a post: end */
+	uint32_t state;			/* of the job's child; the caller waits on it */
+	int error;			/* STATE_FAILED: negative errno */
+	char *child_stack;
+	sem_t go;
+	pthread_t thread;
+};
+
 /* Runs in the child; see the rules at the top. */
 BARE static void child_main(void *arg)
 {
-	struct sys_spawn *s = arg;
+	struct worker *w = arg;
+	struct sys_spawn *s = w->job;
 	size_t i;
 	long r;
 
 	if (!s->copy) {
-		__atomic_store_n(&s->state, STATE_CHILD, __ATOMIC_RELEASE);
-		(void)raw_call(SYS_futex, SYS_PTR(&s->state), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, 0, 0);
+		__atomic_store_n(&w->state, STATE_CHILD, __ATOMIC_RELEASE);
+		(void)raw_call(SYS_futex, SYS_PTR(&w->state), FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, 0, 0);
 	}
 	for (i = 0; i < s->n_steps; i++) {
 		const struct sys_step *st = &s->steps[i];
@@ -137,34 +152,30 @@ BARE static void child_main(void *arg)
 		(void)raw_call(SYS_exit_group, 127, 0, 0, 0, 0);
 }
 
-struct worker {
-	struct sys_spawner *owner;
-	struct worker *next_idle, *next;
-	struct sys_spawn *job;		/* NULL after a post: end */
-	char *child_stack;
-	sem_t go;
-	pthread_t thread;
-};
-
 struct sys_spawner {
 	pthread_mutex_t lock;		/* idle list */
+	pthread_cond_t back;		/* a worker is idle again */
 	struct worker *idle, *all;
 	unsigned int n, max;
 };
 
-static void announce(struct sys_spawn *s, uint32_t state)
+static void announce(struct worker *w, uint32_t state)
 {
-	__atomic_store_n(&s->state, state, __ATOMIC_RELEASE);
-	(void)syscall(SYS_futex, &s->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+	__atomic_store_n(&w->state, state, __ATOMIC_RELEASE);
+	(void)syscall(SYS_futex, &w->state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
 
-/* Returns when the child has executed or ended, not before. After that the job may be gone: it is not touched. */
-static void run_job(struct worker *w, struct sys_spawn *s)
+/*
+ * Returns when the child has executed or ended, not before. The job may be gone by then, so the word between child,
+ * worker and caller is the worker's own. A child that was killed before its first instruction (cgroup.kill, the OOM
+ * killer) never said that it exists: then the worker does, because it did.
+ */
+static void run_job(struct worker *w)
 {
-	bool copy = s->copy;
+	struct sys_spawn *s = w->job;
 	struct clone_args args = {
 		.flags = CLONE_INTO_CGROUP | CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND |
-			 (copy ? 0 : CLONE_VM | CLONE_VFORK),
+			 (s->copy ? 0 : CLONE_VM | CLONE_VFORK),
 		.pidfd = (uintptr_t)&s->pidfd,
 		.parent_tid = (uintptr_t)&s->pid,
 		.exit_signal = SIGCHLD,
@@ -172,14 +183,13 @@ static void run_job(struct worker *w, struct sys_spawn *s)
 		.stack_size = CHILD_STACK,
 		.cgroup = (uint64_t)s->cgroup_fd,
 	};
-	long r;
+	long r = sys.clone3(&args, sizeof(args), child_main, w);
 
-	r = sys.clone3(&args, sizeof(args), child_main, s);
 	if (r < 0) {
-		s->error = (int)r;
-		announce(s, STATE_FAILED);
-	} else if (copy) {
-		announce(s, STATE_CHILD);
+		w->error = (int)r;
+		announce(w, STATE_FAILED);
+	} else if (__atomic_load_n(&w->state, __ATOMIC_ACQUIRE) == STATE_NEW) {
+		announce(w, STATE_CHILD);
 	}
 }
 
@@ -188,17 +198,15 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 
 	for (;;) {
-		struct sys_spawn *s;
-
 		while (sem_wait(&w->go) < 0)
 			;
-		s = w->job;
-		if (!s)
+		if (!w->job)
 			return NULL;
-		run_job(w, s);
+		run_job(w);
 		pthread_mutex_lock(&w->owner->lock);
 		w->next_idle = w->owner->idle;
 		w->owner->idle = w;
+		pthread_cond_signal(&w->owner->back);
 		pthread_mutex_unlock(&w->owner->lock);
 	}
 }
@@ -242,10 +250,15 @@ static int worker_new(struct sys_spawner *sp, struct worker **ret)
 int sys_spawner_new(unsigned int workers_max, struct sys_spawner **ret, struct err *e)
 {
 	struct sys_spawner *sp = XNEW(struct sys_spawner);
+	pthread_condattr_t attr;
 	int r;
 
 	assert(workers_max > 0);
 	pthread_mutex_init(&sp->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&sp->back, &attr);
+	pthread_condattr_destroy(&attr);
 	sp->max = workers_max;
 	r = worker_new(sp, &sp->idle);
 	if (r < 0) {
@@ -272,30 +285,45 @@ struct sys_spawner *sys_spawner_free(struct sys_spawner *sp)
 		sem_destroy(&w->go);
 		free(w);
 	}
+	pthread_cond_destroy(&sp->back);
 	pthread_mutex_destroy(&sp->lock);
 	free(sp);
 	return NULL;
 }
 
-static int take_worker(struct sys_spawner *sp, struct worker **ret)
+/*
+ * A burst is not a hang: launches come faster than programs get to their exec, so with a few workers out the caller
+ * waits for one to come back, which takes a fraction of a millisecond and keeps the launches at the pace the machine
+ * can follow. Only when none comes back for WORKER_PATIENCE_NS are they held up, and one more is made.
+ */
+static struct worker *take_idle(struct sys_spawner *sp)
 {
 	struct worker *w;
+	struct timespec until;
+	int r = 0;
 
 	pthread_mutex_lock(&sp->lock);
+	if (!sp->idle && sp->n >= MIN(sp->max, WORKERS_FEW)) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += WORKER_PATIENCE_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		while (!sp->idle && r == 0)
+			r = pthread_cond_timedwait(&sp->back, &sp->lock, &until);
+	}
 	w = sp->idle;
 	if (w)
 		sp->idle = w->next_idle;
 	pthread_mutex_unlock(&sp->lock);
-	if (!w && sp->n >= sp->max)
-		return -EAGAIN;
-	if (!w) {
-		int r = worker_new(sp, &w);
+	return w;
+}
 
-		if (r < 0)
-			return r;
-	}
-	*ret = w;
-	return 0;
+static int take_worker(struct sys_spawner *sp, struct worker **ret)
+{
+	*ret = take_idle(sp);
+	if (*ret)
+		return 0;
+	return sp->n < sp->max ? worker_new(sp, ret) : -EAGAIN;
 }
 
 static int prepare_report(struct sys_spawn *s)
@@ -315,11 +343,11 @@ static int prepare_report(struct sys_spawn *s)
 int sys_spawner_start(struct sys_spawner *sp, struct sys_spawn *s, struct err *e)
 {
 	struct worker *w = NULL;
+	uint32_t state;
 	int r;
 
 	assert(s->n_steps > 0 && s->cgroup_fd >= 0);
 	s->pidfd = -EBADF;
-	s->state = STATE_NEW;
 	r = prepare_report(s);
 	if (r < 0)
 		return err_errno(e, r, "report of the child");
@@ -330,13 +358,14 @@ int sys_spawner_start(struct sys_spawner *sp, struct sys_spawn *s, struct err *e
 				    : err_errno(e, r, "spawn worker");
 	}
 	w->job = s;
+	w->state = STATE_NEW;
 	sem_post(&w->go);
-	while (__atomic_load_n(&s->state, __ATOMIC_ACQUIRE) == STATE_NEW)
-		(void)syscall(SYS_futex, &s->state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, STATE_NEW, NULL, NULL, 0);
-	if (s->state == STATE_FAILED) {
+	while ((state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE)) == STATE_NEW)
+		(void)syscall(SYS_futex, &w->state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, STATE_NEW, NULL, NULL, 0);
+	if (state == STATE_FAILED) {
 		sys_spawn_done(s);
 		s->pidfd = -EBADF;
-		return err_errno(e, s->error, "clone3 into the leaf");
+		return err_errno(e, w->error, "clone3 into the leaf");
 	}
 	return 0;
 }

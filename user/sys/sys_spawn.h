@@ -39,12 +39,11 @@ struct sys_spawn {
 	/* Private: */
 	struct sys_report *report;
 	struct sys_report own_report;
-	uint32_t state;
-	int error;
 };
 
 struct sys_spawner;
-/* Makes the first worker. Threads are added while all are held up, up to `workers_max`, and end with the spawner. */
+/* Makes the first worker. A few more come as they are needed; beyond these one is added whenever all are held up, up to
+ * `workers_max`. They end with the spawner. */
 int sys_spawner_new(unsigned int workers_max, struct sys_spawner **ret, struct err *e);
 /* NULL is fine. No child may be between clone and exec any more. */
 struct sys_spawner *sys_spawner_free(struct sys_spawner *s);
@@ -52,7 +51,7 @@ struct sys_spawner *sys_spawner_free(struct sys_spawner *s);
 /*
  * 0: the child exists (it may have ended already); s->pidfd is the caller's. The job and all its steps point to must
  * stay until the child has executed or ended. Negative: there is no child and there never was.
- * No fallback outside the cgroup: membership is identity (I6).
+ * No fallback outside the cgroup: membership is identity (I6). One thread at a time may call it.
  */
 int sys_spawner_start(struct sys_spawner *sp, struct sys_spawn *s, struct err *e);
 /* The failed step, or NULL when all were done (or the child was killed before). After the child's end only. */
