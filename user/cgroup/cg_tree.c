@@ -136,6 +136,8 @@ static int move_into_supervisor(struct cg_tree *t, int root_fd, struct err *e)
 		if (n == (ssize_t)sizeof(procs) - 1)
 			procs[strrchr(procs, '\n') ? strrchr(procs, '\n') - procs : 0] = '\0';	/* a cut pid */
 		if (fd < 0) {
+			/* One that an earlier daemon left empty is made anew: see launch/launch_probe.c. */
+			(void)sys.unlinkat(root_fd, SUPERVISOR, AT_REMOVEDIR);
 			r = sys.mkdirat(root_fd, SUPERVISOR, 0755);
 			if (r < 0 && r != -EEXIST)
 				return err_errno(e, r, "make cgroup %s/" SUPERVISOR, t->root);
@@ -321,6 +323,54 @@ undo:
 	return r;
 }
 
+/* 0: a group of this name that nobody is in, made just now. One of an earlier run is replaced: its history goes too. */
+static int make_fresh(const char *path)
+{
+	int r = sys.unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
+
+	return r < 0 && r != -ENOENT ? r : sys.mkdirat(AT_FDCWD, path, 0755);
+}
+
+int cg_tree_step_aside(struct cg_tree *t, struct err *e)
+{
+	CLEAN(freep) struct cg_place *p = XNEW(struct cg_place);
+	CLEAN(freep) char *procs = NULL;
+	CLEAN(freep) char *to = NULL;
+	int r;
+
+	if (t->aside)
+		return err_set(e, -EALREADY, "already moved into %s", t->aside);
+	r = find_place(p, e);
+	if (r < 0)
+		return r;
+	to = xasprintf("%s/" SUPERVISOR, t->root);
+	r = make_fresh(to);
+	if (r < 0) {		/* somebody is in it, most likely ourselves */
+		free(to);
+		to = xasprintf("%s/" SUPERVISOR "-%d", t->root, (int)getpid());
+		r = make_fresh(to);
+	}
+	if (r < 0)
+		return err_errno(e, r, "make cgroup %s", to);
+	procs = xasprintf("%s/cgroup.procs", to);
+	r = sys_write_file(AT_FDCWD, procs, "0");
+	if (r < 0) {
+		(void)sys.unlinkat(AT_FDCWD, to, AT_REMOVEDIR);
+		return err_errno(e, r, "move into cgroup %s", to);
+	}
+	t->home = xstrdup(p->self);
+	t->aside = TAKE(to);
+	return 0;
+}
+
+static void go_home(struct cg_tree *t)
+{
+	CLEAN(freep) char *procs = xasprintf("%s/cgroup.procs", t->home);
+
+	if (sys_write_file(AT_FDCWD, procs, "0") == 0)
+		(void)sys.unlinkat(AT_FDCWD, t->aside, AT_REMOVEDIR);
+}
+
 void cg_tree_status(const struct cg_tree *t, cJSON *obj)
 {
 	cJSON *cs;
@@ -345,12 +395,16 @@ struct cg_tree *cg_tree_free(struct cg_tree *t, bool remove)
 		return NULL;
 	sys_closep(&t->env_fd);
 	sys_closep(&t->lock_fd);
+	if (remove && t->aside)
+		go_home(t);
 	if (remove && t->made_env)
 		(void)sys.unlinkat(AT_FDCWD, t->env, AT_REMOVEDIR);
 	if (remove && t->made_root)
 		(void)sys.unlinkat(AT_FDCWD, t->root, AT_REMOVEDIR);
 	free(t->root);
 	free(t->env);
+	free(t->home);
+	free(t->aside);
 	free(t);
 	return NULL;
 }

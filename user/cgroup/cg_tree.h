@@ -25,13 +25,18 @@ struct cg_tree {
 	int env_level;		/* its depth as this cgroup name space shows it: what the kernel calls level, outside containers */
 	unsigned int controllers;	/* set of enum cg_controller the leaves have */
 	bool made_root, made_env, delegated, moved_self, hybrid;
+	char *home;		/* where we were before cg_tree_step_aside(); NULL */
+	char *aside;		/* where we are since */
 	char why[160];		/* why controllers are missing; "" */
 };
 
 /* Makes what is missing and enables the controllers there are. A missing controller is not an error. */
 int cg_tree_new(const struct cg_tree_config *cfg, struct cg_tree **ret, struct err *e);
+/* Moves this process into a fresh group below the root, which has never been killed. Once. */
+int cg_tree_step_aside(struct cg_tree *t, struct err *e);
 /* Adds members path, level, delegated, hierarchy, controllers {name: {enabled, reason}} to obj. */
 void cg_tree_status(const struct cg_tree *t, cJSON *obj);
-/* NULL is fine. remove: the directories we made go too, when empty (a leaf that is left keeps them). */
+/* NULL is fine. remove: the directories we made go too, when empty (a leaf that is left keeps them), and a process that
+ * stepped aside goes home. */
 struct cg_tree *cg_tree_free(struct cg_tree *t, bool remove);
 

@@ -34,6 +34,7 @@
 #include "cgroup/cg_events.h"
 #include "cgroup/cg_leaf.h"
 #include "launch/launch_plan.h"
+#include "launch/launch_probe.h"
 #include "launch/launch_user.h"
 #include "model/limits.h"
 #include "sys/sys_calls.h"
@@ -406,7 +407,7 @@ static void l_term(struct port_launch *port, struct env_proc *p)
 static int l_kill(struct port_launch *port, struct env_proc *p, struct err *e)
 {
 	/* A function that runs as root can move itself out of its leaf; its leader cannot get away from its pidfd. */
-	if (p->started && !p->waited)
+	if (p->child)
 		(void)syscall(SYS_pidfd_send_signal, p->spawn.pidfd, SIGKILL, NULL, 0);
 	return cg_leaf_kill(&p->leaf, e);
 }
@@ -614,6 +615,8 @@ int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config 
 	r = reserve_fds(l, e);
 	if (r == 0)
 		r = sys_spawner_new(cfg->spawn_workers_max ? cfg->spawn_workers_max : SPAWN_WORKERS_DEFAULT, &l->spawner, e);
+	if (r >= 0)
+		r = launch_probe(tree, l->spawner, e);
 	if (r >= 0)
 		r = cg_events_new(loop, LAUNCH_PRIORITY_CGROUP, on_empty, l, &l->events, e);
 	if (r < 0) {
