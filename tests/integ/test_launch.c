@@ -551,10 +551,9 @@ static void sigterm_reaches_all_and_may_be_ignored(void)
 	buf_clear(&r->output);
 	run = rig_start(r, SH("echo here >&2; kill -STOP $$; echo never >&2"), NULL);
 	until_output(r, "here");
-	r->port->ops->term(r->port, run.p);
-	while (facts_of(r, run.id, FACT_WAIT) == 0) {
-		r->port->ops->term(r->port, run.p);
-		rig_spin(r, clock_mono_ns());
+	for (int64_t began = clock_mono_ns(); facts_of(r, run.id, FACT_WAIT) == 0;) {
+		r->port->ops->term(r->port, run.p);	/* again: it may have stopped just after the first */
+		rig_spin(r, began);
 	}
 	rig_wait(r, &run);
 	CHECK_INT(run.status, SIGTERM);

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,8 @@
 
 #define CGROUP2_MAGIC 0x63677270
 #define SUPERVISOR "supervisor"
+#define LOCK_TRIES 25
+#define LOCK_PAUSE_MS 10
 
 static int read_proc(const char *path, struct buf *ret, struct err *e)
 {
@@ -267,13 +270,18 @@ static int set_up(struct cg_tree *t, const struct cg_place *p, struct err *e)
  * goes with the descriptor, so a daemon that was killed holds nothing. */
 static int lock_tree(struct cg_tree *t, struct err *e)
 {
-	int fd = sys.openat(AT_FDCWD, t->env, O_RDONLY | O_DIRECTORY, 0);
+	int fd = sys.openat(AT_FDCWD, t->env, O_RDONLY | O_DIRECTORY, 0), r = 0;
 
 	if (fd < 0)
 		return err_errno(e, fd, "%s", t->env);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		int r = -errno;
-
+	/* A child cloned just before that daemon was killed has a copy until it closes all (launch/launch_plan.c): soon. */
+	for (int tries = 0; tries < LOCK_TRIES; tries++) {
+		r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+		if (r != -EWOULDBLOCK)
+			break;
+		(void)poll(NULL, 0, LOCK_PAUSE_MS);
+	}
+	if (r < 0) {
 		(void)sys.close(fd);
 		return r == -EWOULDBLOCK ? err_set(e, -EBUSY, "another fated uses %s; give this one a CgroupRoot of its own", t->root)
 					 : err_errno(e, r, "lock %s", t->env);
