@@ -15,7 +15,7 @@
 #include <linux/types.h>
 #endif
 
-#define FATE_LAYOUT_VERSION 1
+#define FATE_LAYOUT_VERSION 2
 
 #define FATE_COMM_LEN 16
 #define FATE_NAME_LEN 64	/* function name, cut */
@@ -28,7 +28,7 @@ enum fate_ev_kind {
 	FATE_EV_SIGNAL = 3,	/* a signal whose default is to end the process was sent to one */
 	FATE_EV_OOM = 4,	/* the OOM killer chose a process of the environment */
 	FATE_EV_DEADLINE = 5,	/* the environment's deadline passed while its leader lived */
-	FATE_EV_FORK = 6,	/* counted in the entry; emitted for the leader only */
+	FATE_EV_FORK = 6,	/* a process came into a watched environment; a record is emitted for the leader only */
 	FATE_EV_KIND_MAX
 };
 
@@ -71,7 +71,14 @@ struct fate_ev_exit {
 	char comm[FATE_COMM_LEN];
 };
 struct fate_ev_signal { struct fate_ev_hdr h; struct fate_sender sender; };
-struct fate_ev_oom { struct fate_ev_hdr h; __u32 scope; __u32 pad; __u64 limit_cgroup_id; char comm[FATE_COMM_LEN]; };
+struct fate_ev_oom {
+	struct fate_ev_hdr h;
+	__u32 scope;		/* enum fate_oom_scope */
+	__u32 pad;
+	__u64 limit_cgroup_id;
+	__u64 limit_bytes;
+	char comm[FATE_COMM_LEN];
+};
 struct fate_ev_deadline { struct fate_ev_hdr h; };
 struct fate_ev_fork { struct fate_ev_hdr h; };
 
@@ -90,9 +97,14 @@ enum fate_oom_scope {
  *   fate_env    hash, struct fate_env_key → struct fate_env. The truth; the daemon creates and deletes entries,
  *               the kernel half fills them. Outlives the daemon (pinned).
  *   fate_ring   ring buffer of the records above.
- *   fate_drop   per-CPU array by kind → __u64: records that could not be reserved.
+ *   fate_count  per-CPU array by kind → struct fate_count: events seen, and records that could not be reserved.
  *   fate_meta   array of one struct fate_meta: layout version, boot identity.
  */
+struct fate_count {
+	__u64 seen;	/* events of the kind in watched environments: what starts (FORK) and exits (EXIT) are added up from */
+	__u64 dropped;	/* of them, those whose record found no room in the ring */
+};
+
 struct fate_watch {
 	__u64 start_ns;		/* key's second half: when the daemon began to watch */
 	__u64 reaped_ns;	/* a restarted daemon was about to kill what ran here; 0 = no. Written by user space alone */
@@ -107,6 +119,33 @@ struct fate_env_key {
 #define FATE_ENV_LEADER_EXITED 1u
 #define FATE_ENV_DEADLINE_HIT 2u	/* the deadline passed before the leader's exit */
 #define FATE_ENV_EMPTY 4u		/* the last process left after the leader had exited */
+
+/* What the environment's threads used, added up as each of them ends (whoever reaps it). known says which members the
+ * kernel keeps at all. */
+#define FATE_ACCT_WAIT 1u	/* wait_ns */
+#define FATE_ACCT_IO 2u		/* read_bytes … written_storage */
+#define FATE_ACCT_RSS 4u	/* peak_rss of at least one process */
+struct fate_acct {
+	__u64 cpu_ns;		/* on a processor; may lack a thread's last moments, up to a timer tick: the leaf's cpu.stat is exact */
+	__u64 wait_ns;		/* ready to run, and no processor free */
+	__u64 life_ns;		/* from its start to its end */
+	__u64 minor_faults, major_faults;
+	__u64 voluntary_switches, involuntary_switches;
+	__u64 read_bytes, written_bytes;	/* through read() and write() and their like */
+	__u64 read_storage, written_storage;	/* that had to come from, or are to go to, a block device */
+	__u64 peak_rss;		/* bytes: the largest resident set of any one process */
+	__u32 threads;		/* ended */
+	__u32 known;		/* FATE_ACCT_* */
+};
+
+/* What the environment's living threads were using when somebody last walked the tasks (reading DIR/fate_live does). */
+struct fate_live {
+	__u64 session;		/* the walk's; 0 = there was none */
+	__u64 at_ns;
+	__u64 cpu_ns;		/* of the living; acct.cpu_ns has the others */
+	__u64 rss_bytes;
+	__u32 procs, threads;
+};
 
 struct fate_env {
 	__u64 timer[2];			/* struct bpf_timer; first, and opaque to user space (reads as 0) */
@@ -133,6 +172,10 @@ struct fate_env {
 	__u64 oom_limit_cgroup_id;	/* the group whose limit it was; 0 = host or unknown */
 	char oom_victim_comm[FATE_COMM_LEN];
 	struct fate_sender sender;	/* of the signal that ended the leader; flags 0 = not by a signal, or unseen */
+	__u64 oom_limit_bytes;		/* that group's memory.max; 0 = none or unknown */
+	__u64 rss_floor;		/* bytes the leader's peak seems to have from before its exec (from the daemon's image); see peak_rss */
+	struct fate_acct acct;
+	struct fate_live live;
 };
 
 struct fate_meta {
@@ -145,7 +188,9 @@ struct fate_meta {
 _Static_assert(sizeof(struct fate_ev_hdr) == 40, "wire layout");
 _Static_assert(sizeof(struct fate_sender) == 56, "wire layout");
 _Static_assert(sizeof(struct fate_env_key) == 16, "wire layout");
-_Static_assert(sizeof(struct fate_env) == 304, "wire layout");
+_Static_assert(sizeof(struct fate_acct) == 104, "wire layout");
+_Static_assert(sizeof(struct fate_live) == 40, "wire layout");
+_Static_assert(sizeof(struct fate_env) == 464, "wire layout");
 #endif
 
 #endif

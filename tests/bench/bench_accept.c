@@ -194,7 +194,7 @@ static void engine_open(struct in_process *p, const struct bench *b)
 	f->command = xcalloc(2, sizeof(char *));
 	f->command[0] = xstrdup("/nowhere");
 	f->timeout_ms = 900000;
-	registry_swap(intake_registry(p->engine), &f, 1);
+	registry_swap(intake_registry(p->engine), &(struct registry_set){ .functions = &f, .n_functions = 1 });
 	if (engine_start(p->engine, &e) < 0)
 		bench_die("%s", err_msg(&e));
 }

@@ -343,6 +343,11 @@ static void l_collect(struct port_launch *l, struct env_proc *ep, struct fact_cg
 		*report = blob_new("{\"errorType\":\"E\",\"errorMessage\":\"m\"}", 37);
 }
 
+static int l_group_path(struct port_launch *l, uint64_t cgroup_id, char *ret, size_t size)
+{
+	return -ENOENT;
+}
+
 static void l_release(struct port_launch *l, struct env_proc *ep)
 {
 	struct proc *p = as_proc(ep);
@@ -369,7 +374,7 @@ static int l_reap(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup
 }
 
 static const struct port_launch_ops launch_ops = {
-	PORT_LAUNCH_VERSION, l_prepare, l_start, l_term, l_kill, l_populated, l_count, l_collect, l_release, l_reap,
+	PORT_LAUNCH_VERSION, l_prepare, l_start, l_term, l_kill, l_populated, l_count, l_collect, l_group_path, l_release, l_reap,
 };
 static struct port_launch the_launch = { &launch_ops };
 
@@ -421,6 +426,14 @@ static void o_mark_reaped(struct port_observe *o, uint64_t id)
 		p->entry.reaped = true;
 }
 
+static int o_walk(struct port_observe *o, struct observe_books *ret, struct err *e)
+{
+	*ret = (struct observe_books){ .starts = books_starts, .exits = books_exits, .settled = !chance(20) };
+	for (size_t i = 0; i < n_procs; i++)
+		ret->alive += procs[i].watched && (unsigned int)procs[i].leader_alive + procs[i].child_alive;
+	return 0;
+}
+
 static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg, struct err *e)
 {
 	for (size_t i = 0; i < n_procs; i++)
@@ -429,7 +442,7 @@ static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgro
 	return 1;
 }
 
-static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_mark_reaped, o_scan };
+static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_mark_reaped, o_walk, o_scan };
 static struct port_observe the_observe = { &observe_ops };
 
 /* ---- port_deliver ------------------------------------------------------------------------------------------ */
@@ -695,7 +708,7 @@ static void daemon_start(void)
 	the_engine = engine_new(&ports, &cfg);
 	the_facts = intake_facts(the_engine);
 	the_deliveries = intake_deliveries(the_engine);
-	registry_swap(intake_registry(the_engine), funcs, n_funcs);
+	registry_swap(intake_registry(the_engine), &(struct registry_set){ .functions = funcs, .n_functions = n_funcs });
 	if (engine_start(the_engine, &e) < 0)
 		fail("start: %s", err_msg(&e));
 }

@@ -195,7 +195,7 @@ void api_records(struct api_call *c)
 	int condition = 0;
 
 	if (!api_arg_function(c, "function", q.function) ||
-	    !arg_name(c, "condition", condition_name, COND_ZERO_CONCURRENCY + 1, &condition) || !arg_page(c, &q))
+	    !arg_name(c, "condition", condition_name, COND_MAX, &condition) || !arg_page(c, &q))
 		return;
 	q.condition = (enum inv_condition)condition;
 	api_query(c, &q, on_records);

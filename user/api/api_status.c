@@ -25,7 +25,7 @@ static void conditions(struct buf *b, const int64_t *counts)
 {
 	api_json_key(b, "byCondition");
 	buf_addc(b, '{');
-	for (int i = COND_SUCCESS; i <= COND_ZERO_CONCURRENCY; i++)
+	for (int i = COND_SUCCESS; i < COND_MAX; i++)
 		api_json_int(b, inv_condition_name((enum inv_condition)i), counts[i]);
 	buf_addc(b, '}');
 }

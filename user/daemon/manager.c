@@ -128,7 +128,7 @@ static void reload(struct manager *m, cJSON *into)
 	for (size_t i = 0; i < res.n_problems; i++)
 		log_warn("definitions: %s%s%s: %s", res.problems[i].file, res.problems[i].path[0] ? ": " : "", res.problems[i].path,
 			 res.problems[i].reason);
-	registry_swap(intake_registry(m->engine), res.functions, res.n);
+	registry_swap(intake_registry(m->engine), &(struct registry_set){ .functions = res.functions, .n_functions = res.n });
 	engine_functions_changed(m->engine);
 	launch_forget_users(m->launch);
 	m->n_functions = res.n;

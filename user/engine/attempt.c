@@ -16,6 +16,9 @@
 #include "base/mem.h"
 #include "engine/engine_int.h"
 #include "model/judge.h"
+#include "model/policy.h"
+
+#define STDERR_LINES_MAX 20
 
 void attempt_new(struct engine *e, struct inv *inv, struct func *f)
 {
@@ -24,42 +27,86 @@ void attempt_new(struct engine *e, struct inv *inv, struct func *f)
 	assert(!inv->env);
 	env->func = func_ref(f);
 	env->inv = inv;
+	memcpy(env->request_id, inv->row.request_id, sizeof(env->request_id));
+	env->attempt = inv->row.starts;
+	env->sync = inv->sync;
+	env->timeout_ms = policy_timeout_ms(&inv->row, f);
+	env->memory_mb = policy_memory_mb(&inv->row, f);
 	env->row.kill_grace_ms = f->kill_grace_ms;
+	env->row.leftovers = f->leftovers;
+	env->ev.queued_ns = inv->queued_ns;
+	env->ev.claimed_ns = now_mono(e);
 	inv->env = env;
-	inv->fn = dispatch_fn(e, inv->row.function);
-	inv->fn->running++;
+	env->fn = dispatch_fn(e, inv->row.function);
+	env->fn->running++;
 	e->running++;
 	e->stats.running_sync += inv->sync;
 	e->stats.attempts_started++;
 }
 
+/* ---- stderr's last lines ------------------------------------------------------------------------------------ */
+
+void attempt_output(struct engine *e, uint64_t cgroup_id, const char *data, size_t len)
+{
+	struct env *env = map_get(&e->envs, cgroup_id);
+
+	if (!env)
+		return;
+	if (len > ENGINE_STDERR_TAIL) {
+		data += len - ENGINE_STDERR_TAIL;
+		len = ENGINE_STDERR_TAIL;
+	}
+	if (env->tail.len + len > 2 * ENGINE_STDERR_TAIL) {
+		size_t keep = MIN(env->tail.len, (size_t)ENGINE_STDERR_TAIL);
+
+		memmove(env->tail.data, env->tail.data + env->tail.len - keep, keep);
+		env->tail.len = keep;
+	}
+	buf_add(&env->tail, data, len);
+}
+
+/* Whole lines from the end, as far as they fit; of a line that does not fit, its end. */
+static struct blob *stderr_tail(const struct buf *b)
+{
+	size_t from = b->len > ENGINE_STDERR_TAIL ? b->len - ENGINE_STDERR_TAIL : 0, at = b->len;
+	const char *nl = from ? memchr(b->data + from - 1, '\n', b->len - from) : NULL;
+	int lines = 0;
+
+	if (nl)
+		from = (size_t)(nl - b->data) + 1;
+	while (at > from) {
+		if (b->data[at - 1] == '\n' && at < b->len && ++lines == STDERR_LINES_MAX)
+			break;
+		at--;
+	}
+	return b->len > at ? blob_new(b->data + at, b->len - at) : NULL;
+}
+
 /* Lambda's words after "REPORT RequestId: <id>\t". */
-static void report(struct engine *e, const struct env *env, const struct outcome *o)
+static void report(struct env *env, const struct outcome *o)
 {
 	const struct evidence *ev = &env->ev;
+	struct buf *b = &env->summary;
 	int64_t from = ev->bpf.seen && ev->bpf.env.fork_ns ? (int64_t)ev->bpf.env.fork_ns : ev->started_ns;
 	double ms = (double)MAX(ev->ended_ns - from, (int64_t)0) / 1e6;
 	const char *type;
-	struct buf b = {};
 	size_t n;
 
 	if (o->kind == OUTCOME_TIMEOUT)
-		ms = env->func->timeout_ms;
-	buf_addf(&b, "Duration: %.2f ms\tBilled Duration: %" PRId64 " ms\tMemory Size: %d MB\t", ms,
-		 (int64_t)ms + (ms > (double)(int64_t)ms), env->func->memory_mb);
+		ms = env->timeout_ms;
+	buf_addf(b, "Duration: %.2f ms\tBilled Duration: %" PRId64 " ms\tMemory Size: %d MB\t", ms,
+		 (int64_t)ms + (ms > (double)(int64_t)ms), env->memory_mb);
 	if (ev->cgroup.memory_peak)
-		buf_addf(&b, "Max Memory Used: %" PRIu64 " MB\t", (ev->cgroup.memory_peak + (1 << 20) - 1) >> 20);
+		buf_addf(b, "Max Memory Used: %" PRIu64 " MB\t", (ev->cgroup.memory_peak + (1 << 20) - 1) >> 20);
 	if (o->kind == OUTCOME_TIMEOUT) {
-		buf_adds(&b, "Status: timeout");
+		buf_adds(b, "Status: timeout");
 	} else if (o->kind != OUTCOME_SUCCESS) {
-		buf_adds(&b, "Status: error\tError Type: ");
+		buf_adds(b, "Status: error\tError Type: ");
 		if (o->payload && json_member(o->payload->data, o->payload->len, "errorType", &type, &n) && json_is_string(type, n))
-			json_add_decoded(&b, type, n);
+			json_add_decoded(b, type, n);
 		else
-			buf_adds(&b, outcome_name(o->kind));
+			buf_adds(b, outcome_name(o->kind));
 	}
-	e->ports.log->ops->end(e->ports.log, env->cgroup_id, buf_str(&b));
-	buf_done(&b);
 }
 
 static void count(struct engine *e, const struct outcome *o)
@@ -112,13 +159,14 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 }
 
 /* Evidence → outcome → what follows. ev NULL: the function is gone, there was nothing to start. */
-void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, int timeout_ms, uint64_t cgroup_id)
+void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t cgroup_id)
 {
 	static const struct evidence nothing;
-	struct judge_context ctx = { .request_id = inv->row.request_id, .timeout_ms = timeout_ms };
+	struct judge_context ctx = { .request_id = inv->row.request_id, .timeout_ms = terms.timeout_ms };
 	struct fate_input in = {
 		.attempt = inv->row.starts, .started_at_ms = inv->started_at_ms, .ev = ev ? ev : &nothing,
-		.outcome = &inv->last, .timeout_ms = timeout_ms,
+		.outcome = &inv->last, .timeout_ms = terms.timeout_ms, .memory_mb = terms.memory_mb,
+		.observed = e->ports.observe != NULL,
 	};
 	struct buf fate = {};
 
@@ -139,42 +187,91 @@ void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev
 	buf_done(&fate);
 }
 
-/* The environment is GONE. Frees it; a synchronous invocation ends with it. */
-static void finish(struct engine *e, struct env *env)
+/* Paths of the groups that evidence names, while they can still be asked for. */
+void attempt_name_groups(struct engine *e, struct evidence *ev)
 {
-	struct inv *inv = env->inv;
-	struct fn *fn = inv->fn;
-	bool sync = inv->sync;
+	struct port_launch *l = e->ports.launch;
+	const struct fate_env *b = &ev->bpf.env;
 
-	assert(env->row.state == ENV_GONE);
-	if (env->proc && env->ev.started_ns)
-		e->ports.launch->ops->collect(e->ports.launch, env->proc, &env->ev.cgroup, &env->ev.out, &env->ev.error_report);
+	if (!ev->bpf.seen)
+		return;
+	if (b->sender.cgroup_id && !(b->sender.flags & FATE_SENDER_KERNEL) && b->flags & FATE_ENV_LEADER_EXITED && !ev->sender_group[0] &&
+	    l->ops->group_path(l, b->sender.cgroup_id, ev->sender_group, sizeof(ev->sender_group)) < 0)
+		ev->sender_group[0] = '\0';
+	if (b->oom_limit_cgroup_id && !ev->oom_group[0] &&
+	    l->ops->group_path(l, b->oom_limit_cgroup_id, ev->oom_group, sizeof(ev->oom_group)) < 0)
+		ev->oom_group[0] = '\0';
+}
+
+/* Everything that can be known now. May be called again when more can be. */
+static void gather(struct engine *e, struct env *env)
+{
+	struct evidence *ev = &env->ev;
+
+	blob_unref(TAKE(ev->out));
+	blob_unref(TAKE(ev->error_report));
+	blob_unref(TAKE(ev->stderr_tail));
+	if (env->proc && ev->started_ns)
+		e->ports.launch->ops->collect(e->ports.launch, env->proc, &ev->cgroup, &ev->out, &ev->error_report);
 	if (e->ports.observe && env->cgroup_id)
-		e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &env->ev.bpf);
-	if (env->ev.bpf.seen && env->ev.bpf.env.exit_ns)
-		env->ev.ended_ns = (int64_t)env->ev.bpf.env.exit_ns;
-	snprintf(env->ev.exec_path, sizeof(env->ev.exec_path), "%s", env->func->command[0]);
+		e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &ev->bpf);
+	if (ev->bpf.seen && ev->bpf.env.exit_ns)
+		ev->ended_ns = (int64_t)ev->bpf.env.exit_ns;
+	attempt_name_groups(e, ev);
+	ev->stderr_tail = stderr_tail(&env->tail);
+	snprintf(ev->exec_path, sizeof(ev->exec_path), "%s", env->func->command[0]);
+}
+
+/* The attempt ends here; its environment may live on, with processes in it (ENV_LEFT). */
+static void settle(struct engine *e, struct env *env)
+{
+	struct inv *inv = TAKE(env->inv);
+	bool left = env->row.state == ENV_LEFT;
 
 	inv->env = NULL;
-	attempt_settle(e, inv, &env->ev, env->func->timeout_ms, env->cgroup_id);
+	gather(e, env);
+	attempt_settle(e, inv, &env->ev, (struct attempt_terms){ env->timeout_ms, env->memory_mb }, left ? 0 : env->cgroup_id);
 	if (e->ports.log && env->ev.started_ns)
-		report(e, env, &inv->last);
+		report(env, &inv->last);
+	e->stats.running_sync -= env->sync;
+	e->stats.left_running += left;
+	if (env->sync)
+		inv_free(e, inv);
+}
 
+/* The entry of an attempt that was settled before its environment was gone. The store must know of the outcome first. */
+static void forget_later(struct engine *e, uint64_t cgroup_id)
+{
+	if (e->flying || e->filling->store.n)
+		batch_after(e, AFTER_FORGET, NULL, NULL, cgroup_id);
+	else
+		e->ports.observe->ops->forget(e->ports.observe, cgroup_id);
+}
+
+/* The environment is GONE. Frees it. */
+static void finish(struct engine *e, struct env *env)
+{
+	struct fn *fn = env->fn;
+	bool left = !env->inv;
+
+	assert(env->row.state == ENV_GONE);
+	if (left)
+		e->stats.left_running--;
+	else
+		settle(e, env);
+	if (e->ports.log && env->ev.started_ns)
+		e->ports.log->ops->end(e->ports.log, env->cgroup_id, buf_str(&env->summary));
 	sched_cancel(&e->mono, &env->timer);
 	if (env->cgroup_id)
 		map_del(&e->envs, env->cgroup_id);
-	if (sync && e->ports.observe && env->cgroup_id)
+	if (e->ports.observe && env->cgroup_id && env->sync)
 		e->ports.observe->ops->forget(e->ports.observe, env->cgroup_id);
+	else if (e->ports.observe && env->cgroup_id && left)
+		forget_later(e, env->cgroup_id);
 	if (env->proc)
 		e->ports.launch->ops->release(e->ports.launch, env->proc);
-	blob_unref(env->ev.out);
-	blob_unref(env->ev.error_report);
-	func_unref(env->func);
-	free(env);
-	e->stats.running_sync -= sync;
+	env_free(env);
 	dispatch_released(e, fn);
-	if (sync)
-		inv_free(e, inv);
 }
 
 static void launch_failed(struct engine *e, struct env *env, const struct err *err)
@@ -195,17 +292,24 @@ void attempt_launch(struct engine *e, struct inv *inv)
 	struct func *f = env->func;
 	char arn[LIM_ARN_MAX + 1];
 	struct launch_spec spec = {
+		.timeout_ms = env->timeout_ms, .memory_mb = env->memory_mb,
+		.previous = inv->last.kind == OUTCOME_INVALID ? NULL : outcome_name(inv->last.kind),
 		.func = f, .request_id = inv->row.request_id, .region = e->cfg.region, .function_arn = arn, .version = "$LATEST",
-		.deadline_wall_ms = now_wall(e) + f->timeout_ms, .attempt = inv->row.starts, .payload = inv->payload,
+		.deadline_wall_ms = now_wall(e) + env->timeout_ms, .attempt = inv->row.starts, .payload = inv->payload,
 	};
 	struct observe_spec watch = {
 		.function = inv->row.function, .request_id = inv->row.request_id, .attempt = inv->row.starts,
-		.timeout_ns = f->timeout_ms * NS_PER_MS,
+		.timeout_ns = env->timeout_ms * NS_PER_MS,
 	};
 	struct err err = {};
 	void *twin;
 	int r;
 
+	if (inv->cancelled) {
+		env->ev.cancelled = true;
+		env_never_started(&env->row);
+		return finish(e, env);
+	}
 	/* Its number became durable after the daemon had been told to stop: nothing starts that nobody would supervise. */
 	if (e->draining && !inv->sync) {
 		err_set(&err, -ECANCELED, "the supervisor is stopping");
@@ -238,13 +342,49 @@ void attempt_launch(struct engine *e, struct inv *inv)
 
 static void take_verdict(struct engine *e, struct env *env)
 {
-	struct judge_context ctx = { .request_id = env->inv->row.request_id, .timeout_ms = env->func->timeout_ms };
+	struct judge_context ctx = { .request_id = env->request_id, .timeout_ms = env->timeout_ms };
 	struct outcome o;
 
 	judge(&env->ev, &ctx, &o);
 	env->verdict = o.kind;
 	outcome_done(&o);
-	env->ev.verdict_ns = now_mono(e);
+}
+
+/* Processes are left though the leader has ended. What it said decides, too: a reported error is no success. */
+static int leftovers(struct engine *e, struct env *env)
+{
+	env->ev.leftovers = e->ports.launch->ops->count(e->ports.launch, env->proc);
+	if (env->row.leftovers != FUNC_LEFTOVERS_KILL && env->verdict == OUTCOME_SUCCESS) {
+		gather(e, env);
+		take_verdict(e, env);
+	}
+	return env_left(&env->row, &env->ev, env->verdict == OUTCOME_SUCCESS, now_mono(e));
+}
+
+static void kill_tree(struct engine *e, struct env *env)
+{
+	/* A kill that no deadline explains must not look like somebody else's to a daemon that finds it unsettled. */
+	if ((env->ev.too_large || env->ev.cancelled) && e->ports.observe)
+		e->ports.observe->ops->mark_reaped(e->ports.observe, env->cgroup_id);
+	(void)e->ports.launch->ops->kill(e->ports.launch, env->proc, NULL);	/* env_step asks again while the leaf is not empty */
+}
+
+bool attempt_cancel(struct engine *e, struct inv *inv)
+{
+	struct env *env = inv->env;
+
+	assert(inv->row.state == INV_RUNNING);
+	if (!env)
+		return false;
+	if (!env->cgroup_id) {		/* its number is being made durable */
+		inv->cancelled = true;
+		return true;
+	}
+	if (!(env_cancel(&env->row, &env->ev, now_mono(e)) & ENV_FX_KILL))
+		return false;
+	kill_tree(e, env);
+	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
+	return true;
 }
 
 /* Feeds one fact and performs what follows. The environment may be gone afterwards. */
@@ -254,19 +394,18 @@ static void feed(struct engine *e, struct env *env, const struct fact *f)
 	bool in_grace = env->row.kill_at_ns != 0;
 	int fx = env_step(&env->row, &env->ev, f, now_mono(e));
 
-	if (fx & ENV_FX_VERDICT)
+	if (fx & ENV_FX_VERDICT) {
 		take_verdict(e, env);
+		env->ev.verdict_ns = now_mono(e);
+	}
+	if (fx & ENV_FX_LEFT)
+		fx = leftovers(e, env);
 	if (fx & ENV_FX_TERM)
 		l->ops->term(l, env->proc);
 	if (fx & ENV_FX_KILL) {
-		if (f->kind == FACT_POPULATED)
-			env->ev.leftovers = l->ops->count(l, env->proc);
-		else if (f->kind == FACT_TIMER && in_grace)
+		if (f->kind == FACT_TIMER && in_grace)
 			env->ev.grace_survivors = l->ops->count(l, env->proc);
-		/* A kill that no deadline explains must not look like somebody else's to a daemon that finds it unsettled. */
-		if (env->ev.too_large && e->ports.observe)
-			e->ports.observe->ops->mark_reaped(e->ports.observe, env->cgroup_id);
-		(void)l->ops->kill(l, env->proc, NULL);	/* env_step asks again while the leaf is not empty */
+		kill_tree(e, env);
 	}
 	if (fx & ENV_FX_CHECK_EMPTY) {
 		int r = l->ops->populated(l, env->proc);
@@ -277,10 +416,12 @@ static void feed(struct engine *e, struct env *env, const struct fact *f)
 		feed(e, env, &answer);
 		return;
 	}
-	if (fx & ENV_FX_OVER) {
+	if (fx & ENV_FX_OVER && env->row.state == ENV_GONE) {
 		finish(e, env);
 		return;
 	}
+	if (fx & ENV_FX_OVER)
+		settle(e, env);
 	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
 }
 

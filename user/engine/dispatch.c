@@ -40,6 +40,7 @@ void dispatch_enqueue(struct engine *e, struct inv *inv)
 	struct func *f = registry_get(e->registry, inv->row.function);
 
 	assert(inv->row.state == INV_QUEUED && list_empty(&inv->ready));
+	inv->queued_ns = now_mono(e);
 	list_add_tail(&fn->ready, &inv->ready);
 	if (list_empty(&fn->turn))
 		list_add_tail(&e->fns_ready, &fn->turn);
@@ -91,7 +92,7 @@ static void start_next(struct engine *e, struct inv *inv, struct func *f)
 		attempt_new(e, inv, f);
 		batch_after(e, AFTER_LAUNCH, inv, NULL, 0);
 	} else {
-		attempt_settle(e, inv, NULL, 0, 0);
+		attempt_settle(e, inv, NULL, (struct attempt_terms){}, 0);
 	}
 }
 
@@ -111,13 +112,10 @@ static void take_turn(struct engine *e, struct fn *fn)
 		return;		/* dispatch_released brings it back */
 	list_add_tail(&e->fns_ready, &fn->turn);
 	if (f && f->reserved_concurrency == 0) {
-		int fx;
+		int fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_ZERO_CONCURRENCY }, now_wall(e));
 
-		fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_ZERO_CONCURRENCY }, now_wall(e));
 		assert(fx == INV_FX_ROUTE);
-		inv_track(e, inv, INV_QUEUED);
-		dispatch_forget(e, inv);
-		route_event(e, inv, false);
+		route_ended(e, inv, INV_QUEUED, false);
 		return;
 	}
 	start_next(e, inv, f);
@@ -155,6 +153,7 @@ bool dispatch_sync(struct engine *e, struct inv *inv, struct intake_reply *refus
 		return false;
 	}
 	inv->row.accepted_at_ms = inv->started_at_ms = now_wall(e);
+	inv->queued_ns = now_mono(e);
 	fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_DISPATCH }, inv->started_at_ms);
 	assert(fx == INV_FX_START);
 	e->stats.sync_invocations++;

@@ -78,6 +78,17 @@ void inv_waiters_reply(struct engine *e, struct inv *inv, const struct intake_re
 	}
 }
 
+void env_free(struct env *env)
+{
+	func_unref(env->func);
+	blob_unref(env->ev.out);
+	blob_unref(env->ev.error_report);
+	blob_unref(env->ev.stderr_tail);
+	buf_done(&env->tail);
+	buf_done(&env->summary);
+	free(env);
+}
+
 void inv_free(struct engine *e, struct inv *inv)
 {
 	if (!inv)
@@ -95,10 +106,8 @@ void inv_free(struct engine *e, struct inv *inv)
 	}
 	if (strmap_get(&e->by_request, inv->row.request_id) == inv)
 		strmap_del(&e->by_request, inv->row.request_id);
-	if (inv->env && !inv->env->cgroup_id) {	/* claimed, and never launched: the daemon ends first */
-		func_unref(inv->env->func);
-		free(inv->env);
-	}
+	if (inv->env && !inv->env->cgroup_id)	/* claimed, and never launched: the daemon ends first */
+		env_free(inv->env);
 	blob_unref(inv->payload);
 	outcome_done(&inv->last);
 	buf_done(&inv->fates);
@@ -139,12 +148,80 @@ void engine_environments(const struct engine *e, void (*each)(void *arg, const s
 	map_for_each(&e->envs, i, v) {
 		const struct env *env = v;
 		struct engine_env_info info = {
-			.cgroup_id = env->cgroup_id, .function = env->inv->row.function, .request_id = env->inv->row.request_id,
-			.state = env_state_name(env->row.state), .attempt = env->inv->row.starts, .sync = env->inv->sync,
-			.started_ns = env->ev.started_ns, .deadline_ns = env->ev.started_ns + env->func->timeout_ms * 1000000LL,
+			.cgroup_id = env->cgroup_id, .function = env->func->name, .request_id = env->request_id,
+			.state = env_state_name(env->row.state), .attempt = env->attempt, .sync = env->sync,
+			.started_ns = env->ev.started_ns, .deadline_ns = env->ev.started_ns + env->timeout_ms * 1000000LL,
 		};
+		struct fact_bpf b = {};
+
+		if (e->ports.observe)
+			e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &b);
+		if (b.seen) {
+			info.seen = true;
+			info.cpu_ns = b.env.acct.cpu_ns + b.env.live.cpu_ns;
+			info.rss_bytes = b.env.live.rss_bytes;
+			info.processes = b.env.procs_forked - b.env.procs_exited;
+			info.threads = b.env.live.threads;
+		}
 		each(arg, &info);
 	}
+}
+
+/* ---- the law of conservation -------------------------------------------------------------------------------- */
+
+static void audit_events(struct engine *e, struct engine_law *law)
+{
+	law->accepted = e->open_at_start + e->stats.accepted;
+	law->settled = e->stats.succeeded;
+	law->dead_lettered = e->stats.failed;
+	for (size_t i = 0; i < e->by_request.cap; i++) {
+		const struct inv *inv = e->by_request.slots[i].value;
+
+		if (!inv)
+			continue;
+		law->queued += inv->row.state == INV_QUEUED || inv->row.state == INV_WAITING;
+		law->running += inv->row.state == INV_RUNNING;
+	}
+	law->events_hold = law->accepted == law->queued + law->running + law->settled + law->dead_lettered;
+}
+
+/* Between a process's end and the hook that counts it lie a few instructions: only what is seen twice is a drift. */
+static void audit_processes(struct engine *e, struct engine_law *law)
+{
+	struct observe_books books = {};
+	int64_t drift;
+
+	law->drift = e->law.drift;
+	law->processes_hold = !law->drift;
+	law->observed = e->ports.observe->ops->walk(e->ports.observe, &books, NULL) == 0;
+	if (!law->observed)
+		return;
+	law->starts = (int64_t)books.starts;
+	law->exits = (int64_t)books.exits;
+	law->alive = (int64_t)books.alive;
+	if (!books.settled)
+		return;
+	drift = law->starts - law->exits - law->alive - e->drift_at_start;
+	if (drift == e->drift_seen) {
+		law->drift = drift;
+		law->processes_hold = !drift;
+	}
+	e->drift_seen = drift;
+}
+
+void engine_audit(struct engine *e)
+{
+	struct engine_law law = { .processes_hold = true };
+
+	audit_events(e, &law);
+	if (e->ports.observe)
+		audit_processes(e, &law);
+	e->law = law;
+}
+
+void engine_law(const struct engine *e, struct engine_law *ret)
+{
+	*ret = e->law;
 }
 
 void engine_drain(struct engine *e)
@@ -154,7 +231,7 @@ void engine_drain(struct engine *e)
 
 static void stop_one(struct engine *e, struct env *env)
 {
-	if (e->ports.observe)
+	if (e->ports.observe && env->inv)
 		e->ports.observe->ops->mark_reaped(e->ports.observe, env->cgroup_id);
 	(void)e->ports.launch->ops->kill(e->ports.launch, env->proc, NULL);
 }
@@ -206,15 +283,13 @@ struct engine *engine_free(struct engine *e)
 	map_for_each(&e->envs, i, v) {
 		struct env *env = v;	/* its process may live on: that is for the next start to reap */
 
-		env->inv->env = NULL;
-		if (env->inv->sync)
+		if (env->inv)
+			env->inv->env = NULL;
+		if (env->inv && env->sync)
 			inv_free(e, env->inv);
 		if (e->ports.launch && env->proc)
 			e->ports.launch->ops->release(e->ports.launch, env->proc);
-		func_unref(env->func);
-		blob_unref(env->ev.out);
-		blob_unref(env->ev.error_report);
-		free(env);
+		env_free(env);
 	}
 	open = e->by_request;		/* taken out first: inv_free would look each one up, and the map move under the walk */
 	e->by_request = (struct strmap){};
@@ -222,10 +297,14 @@ struct engine *engine_free(struct engine *e)
 		inv_free(e, open.slots[i].value);
 	strmap_done(&open);
 	for (size_t i = 0; i < e->n_inbox; i++) {
-		if (e->inbox[i].kind == MSG_INVOKE)
-			inv_free(e, e->inbox[i].invoke.inv);
-		else if (e->inbox[i].kind == MSG_WAIT)
-			free(e->inbox[i].wait.w);
+		struct msg *m = &e->inbox[i];
+
+		if (m->kind == MSG_INVOKE) {
+			inv_free(e, m->invoke.inv);
+			free(m->invoke.redrive);
+		} else if (m->kind == MSG_WAIT || m->kind == MSG_CANCEL || m->kind == MSG_RETRY) {
+			free(m->wait.w);
+		}
 	}
 	free(e->inbox);
 	free(e->spare_inbox);

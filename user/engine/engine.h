@@ -58,7 +58,7 @@ struct engine_stats {
 	int64_t queued, running, waiting, routing;	/* open asynchronous events now */
 	int64_t running_sync;
 	int64_t succeeded, failed;			/* ended since start, by condition below */
-	int64_t by_condition[COND_ZERO_CONCURRENCY + 1];
+	int64_t by_condition[COND_MAX];
 	int64_t by_outcome[OUTCOME_MAX];		/* attempts judged since start */
 	int64_t attempts_started, environments;
 	int64_t witness[4], witnesses_disagree;
@@ -66,11 +66,32 @@ struct engine_stats {
 	int64_t deliveries_acked, deliveries_retried, deliveries_failed;
 	int64_t recovered_running;			/* found running at start */
 	int64_t stale;					/* settles refused by the fence */
+	int64_t left_running;				/* environments whose processes go on after the answer (Leftovers "warn") */
 	bool in_doubt;					/* I8 */
 	char doubt_why[256];
 	bool draining;
 };
 void engine_stats(const struct engine *e, struct engine_stats *ret);
+
+/*
+ * The law of conservation. What was accepted is queued, runs, or has ended; what the kernel half saw start has exited or is
+ * alive. Both sides of each line come from different books: open events are counted anew, living processes by a walk over
+ * all tasks. A drift is a defect of ours, or processes that left their cgroup (a function that runs as root can).
+ */
+struct engine_law {
+	int64_t accepted;		/* since start, and what was open then */
+	int64_t queued, running;	/* queued and waiting; running */
+	int64_t settled, dead_lettered;	/* ended with success; for good without */
+	bool events_hold;
+	bool observed;			/* the rest is filled: there is a kernel half */
+	int64_t starts, exits, alive;	/* processes; starts and exits since the kernel's maps were made */
+	int64_t drift;			/* starts - exits - alive, less what it was at start; of the last conclusive audit */
+	bool processes_hold;
+};
+/* Compares the books; walks all tasks, see port_observe. */
+void engine_audit(struct engine *e);
+/* As the last audit found it. */
+void engine_law(const struct engine *e, struct engine_law *ret);
 
 /* One running environment, for status. Borrowed strings. */
 struct engine_env_info {
@@ -79,5 +100,8 @@ struct engine_env_info {
 	int attempt;
 	bool sync;
 	int64_t started_ns, deadline_ns;
+	bool seen;			/* by the kernel half: the rest is filled, as of the last audit */
+	uint64_t cpu_ns, rss_bytes;
+	unsigned int processes, threads;
 };
 void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg);

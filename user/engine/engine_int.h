@@ -23,13 +23,14 @@ struct inv {
 	struct outcome last;		/* kind OUTCOME_INVALID: no attempt has ended in this process */
 	struct list ready;		/* in its function's queue while QUEUED */
 	struct sched_node due;		/* wall clock: due time, or expiry */
-	struct fn *fn;
 	struct env *env;		/* while RUNNING */
 	struct list waiters;
 	uint64_t handle;		/* of the caller who waits for `reply`; 0 = nobody */
 	intake_reply_fn reply;
 	void *arg;
 	int64_t started_at_ms;		/* of the running attempt */
+	int64_t queued_ns;		/* monotonic: since when it could be started; 0 = since before this daemon */
+	bool cancelled;			/* RUNNING, not launched yet: it is not to be */
 	int outbox_open;		/* rows not yet acknowledged */
 	bool sync;
 };
@@ -42,11 +43,19 @@ struct fn {
 	int running;
 };
 
+#define ENGINE_STDERR_TAIL 2048u	/* bytes of stderr that go into the record */
+
 struct env {
 	struct env_row row;
 	struct evidence ev;
 	struct func *func;
-	struct inv *inv;
+	struct inv *inv;		/* NULL once settled: ENV_LEFT */
+	struct fn *fn;
+	char request_id[ID_UUID_LEN + 1];
+	int attempt, timeout_ms, memory_mb;
+	bool sync;
+	struct buf tail;		/* of stderr; at most twice what is kept */
+	struct buf summary;		/* the log's last line, once settled */
 	struct env_proc *proc;
 	uint64_t cgroup_id;
 	struct sched_node timer;	/* monotonic */
@@ -77,7 +86,10 @@ struct turn_batch {
 	size_t n_after, cap_after;
 };
 
-enum msg_kind { MSG_INVOKE, MSG_WAIT, MSG_FACT, MSG_DELIVERED };
+/* The message that goes in the transaction of the event made of it. */
+struct redrive { char queue[LIM_ARN_MAX + 1]; char receipt[ID_UUID_LEN + 1]; };
+
+enum msg_kind { MSG_INVOKE, MSG_WAIT, MSG_CANCEL, MSG_RETRY, MSG_FACT, MSG_DELIVERED };
 struct msg {
 	enum msg_kind kind;
 	union {
@@ -85,8 +97,9 @@ struct msg {
 			enum intake_type type;
 			bool overflow;	/* the inbox was full: to be refused */
 			struct inv *inv;
+			struct redrive *redrive;	/* owned; NULL = not from a queue */
 		} invoke;
-		struct { struct waiter *w; char request_id[ID_UUID_LEN + 1]; } wait;
+		struct { struct waiter *w; char request_id[ID_UUID_LEN + 1]; } wait;	/* MSG_CANCEL, MSG_RETRY, too */
 		struct fact fact;
 		struct { int64_t seq; enum outbox_role role; enum delivered how; char why[256]; } delivered;
 	};
@@ -123,6 +136,9 @@ struct engine {
 	uint64_t next_handle;
 	int running;			/* environments, both kinds */
 	bool draining, stopping;
+	int64_t open_at_start;		/* events that had not ended yet */
+	struct engine_law law;
+	int64_t drift_at_start, drift_seen;	/* starts - exits - alive: then, and in the last conclusive walk */
 	struct engine_stats stats;
 };
 
@@ -130,6 +146,7 @@ struct engine {
 struct inv *inv_new(void);
 void inv_waiters_reply(struct engine *e, struct inv *inv, const struct intake_reply *r);
 void inv_free(struct engine *e, struct inv *inv);
+void env_free(struct env *env);
 void inv_track(struct engine *e, struct inv *inv, int was_state);	/* -1: new; keeps counters and by_request */
 int64_t now_wall(struct engine *e);
 int64_t now_mono(struct engine *e);
@@ -154,7 +171,12 @@ bool dispatch_sync(struct engine *e, struct inv *inv, struct intake_reply *refus
 void attempt_new(struct engine *e, struct inv *inv, struct func *f);	/* claims a place; launch follows */
 void attempt_launch(struct engine *e, struct inv *inv);
 void attempt_fact(struct engine *e, const struct fact *f);
-void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, int timeout_ms, uint64_t cgroup_id);
+/* What was asked of the attempt, for its record; 0 = not known. */
+struct attempt_terms { int timeout_ms, memory_mb; };
+void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t cgroup_id);
+bool attempt_cancel(struct engine *e, struct inv *inv);	/* RUNNING; false: it is ending by itself */
+void attempt_output(struct engine *e, uint64_t cgroup_id, const char *data, size_t len);
+void attempt_name_groups(struct engine *e, struct evidence *ev);
 void attempt_timers(struct engine *e);
 
 /* route.c */
@@ -162,6 +184,7 @@ void route_event(struct engine *e, struct inv *inv, bool throttled);	/* ROUTING:
 void route_delivered(struct engine *e, int64_t seq, enum outbox_role role, enum delivered how, const char *why);
 void route_due(struct engine *e, struct delivery *d);
 void route_pump(struct engine *e);
+void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool throttled);	/* never (again) to be run: out of its queue, routed */
 void route_over(struct engine *e, struct inv *inv);		/* ROUTING with nothing owed any more: DONE, in a batch of its own */
 struct delivery *route_adopt(struct engine *e, const struct store_op_outbox *row);
 void delivery_free(struct delivery *d);

@@ -23,8 +23,8 @@ static struct msg *post(struct engine *e, enum msg_kind kind)
 	return m;
 }
 
-uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn_function *fn, struct blob *payload,
-		       intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+static struct msg *post_invoke(struct engine *e, enum intake_type type, const struct arn_function *fn, struct blob *payload,
+			       intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
 {
 	struct inv *inv = inv_new();
 	struct msg *m;
@@ -49,13 +49,30 @@ uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn
 	if (m->invoke.overflow)
 		inv->payload = blob_unref(inv->payload);	/* a refusal does not hold megabytes */
 	e->invokes_in_inbox++;
-	return inv->handle;
+	return m;
 }
 
-uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn_function *fn, struct blob *payload,
+		       intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+{
+	return post_invoke(e, type, fn, payload, reply, arg, ret_request_id)->invoke.inv->handle;
+}
+
+uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct blob *payload, const char *queue, const char *receipt,
+			intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+{
+	struct msg *m = post_invoke(e, INTAKE_ASYNC, fn, payload, reply, arg, ret_request_id);
+
+	m->invoke.redrive = XNEW(struct redrive);
+	snprintf(m->invoke.redrive->queue, sizeof(m->invoke.redrive->queue), "%s", queue);
+	snprintf(m->invoke.redrive->receipt, sizeof(m->invoke.redrive->receipt), "%s", receipt);
+	return m->invoke.inv->handle;
+}
+
+static uint64_t post_about(struct engine *e, enum msg_kind kind, const char *request_id, intake_reply_fn reply, void *arg)
 {
 	struct waiter *w = XNEW(struct waiter);
-	struct msg *m = post(e, MSG_WAIT);
+	struct msg *m = post(e, kind);
 
 	list_init(&w->link);
 	w->handle = e->next_handle++;
@@ -65,6 +82,21 @@ uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn r
 	m->wait.w = w;
 	snprintf(m->wait.request_id, sizeof(m->wait.request_id), "%s", request_id);
 	return w->handle;
+}
+
+uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	return post_about(e, MSG_WAIT, request_id, reply, arg);
+}
+
+uint64_t intake_cancel(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	return post_about(e, MSG_CANCEL, request_id, reply, arg);
+}
+
+uint64_t intake_retry(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	return post_about(e, MSG_RETRY, request_id, reply, arg);
 }
 
 void intake_abandon(struct engine *e, uint64_t handle)
@@ -91,6 +123,7 @@ static void pass_output(void *self, uint64_t cgroup_id, const char *data, size_t
 {
 	struct engine *e = self;
 
+	attempt_output(e, cgroup_id, data, len);
 	if (e->ports.log)
 		e->ports.log->ops->output(e->ports.log, cgroup_id, data, len);
 }

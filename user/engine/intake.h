@@ -44,6 +44,16 @@ void intake_abandon(struct engine *e, uint64_t handle);
  * and never was seen by this process: look in the store. */
 uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg);
 
+/* Ends an open event at once: a waiting or queued one with condition Cancelled, a running one by killing its tree first.
+ * reply: 202 when the end is under way (its record follows), 404 when no such event is open, 409 when it is ending
+ * anyway, 503 in doubt. Asynchronous events only. */
+uint64_t intake_cancel(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg);
+/* A waiting event is due now. reply: 200; 404 not open; 409 it does not wait; 503. */
+uint64_t intake_retry(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg);
+/* As an asynchronous intake_invoke, and in the same transaction the leased message goes from its queue. */
+uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct blob *payload, const char *queue, const char *receipt,
+			intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1]);
+
 /* The sinks to give to launcher, observer and sender. */
 struct fact_sink intake_facts(struct engine *e);
 struct deliver_sink intake_deliveries(struct engine *e);

@@ -17,7 +17,7 @@
 #include "model/fact.h"
 #include "model/func.h"
 
-#define PORT_LAUNCH_VERSION 1
+#define PORT_LAUNCH_VERSION 2
 
 /* Where witnesses report; the engine implements it (engine/intake.h). Called on the loop's thread only. */
 struct fact_sink {
@@ -36,6 +36,8 @@ struct launch_spec {
 	const char *version;		/* "$LATEST" */
 	int64_t deadline_wall_ms;
 	int attempt;
+	int timeout_ms, memory_mb;	/* of this attempt: policy may have raised the definition's */
+	const char *previous;		/* verdict of the attempt before, NULL = none or unknown */
 	struct blob *payload;		/* the event, for stdin; may be NULL */
 };
 
@@ -56,9 +58,12 @@ struct port_launch_ops {
 	int (*populated)(struct port_launch *l, struct env_proc *p);
 	/* Processes alive in the leaf and below, leader included, zombies not. */
 	unsigned int (*count)(struct port_launch *l, struct env_proc *p);
-	/* Fills ret; *ret_out, *ret_report get references or NULL. Drains what is in the pipes; may be called once. */
+	/* Fills ret; *ret_out, *ret_report get references or NULL. Drains what is in the pipes. May be called again:
+	 * then everything that came so far is given once more. */
 	void (*collect)(struct port_launch *l, struct env_proc *p, struct fact_cgroup *ret, struct blob **ret_out,
 			struct blob **ret_report);
+	/* The path of a cgroup below the cgroup2 mount ("/system.slice/cron.service"). -ENOENT: it is gone, or never was. */
+	int (*group_path)(struct port_launch *l, uint64_t cgroup_id, char *ret, size_t size);
 	/* NULL is fine. The leaf must be empty (or never started). */
 	void (*release)(struct port_launch *l, struct env_proc *p);
 	/* At start: kills whatever an earlier run left in the subtree, waits until empty (bounded), removes the leaves.

@@ -18,7 +18,7 @@
 #include "base/err.h"
 #include "model/inv.h"
 
-#define PORT_STORE_VERSION 1
+#define PORT_STORE_VERSION 2
 
 enum store_op_kind {
 	STORE_OP_INVALID = 0,
@@ -31,6 +31,7 @@ enum store_op_kind {
 	STORE_OP_OUTBOX_SET,	/* outbox: seq, role, tries, due_at_ms, last_error */
 	STORE_OP_OUTBOX_DEL,	/* outbox: seq, role: the target acknowledged (I4) */
 	STORE_OP_MESSAGE_PUT,	/* message: queue, id, body, attributes, sent_at_ms; id must be new (else -EEXIST) */
+	STORE_OP_MESSAGE_DEL,	/* message: queue, receipt: a leased one goes; none of that receipt is fine, too */
 };
 
 enum outbox_role { ROLE_ON_SUCCESS = 1, ROLE_ON_FAILURE = 2, ROLE_DEAD_LETTER = 3 };
@@ -51,6 +52,7 @@ struct store_op_record {
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	enum inv_condition condition;
 	int64_t at_ms;
+	int64_t pos;			/* of results: 1, 2, …: order of the events' ends. The store gives it */
 	struct blob *body;		/* the whole record, JSON */
 };
 struct store_op_outbox {
@@ -115,7 +117,11 @@ enum store_query_kind {
 	STORE_Q_OUTBOX,		/* waiting deliveries, by due time; limit */
 	STORE_Q_COUNTS,		/* counts of everything, for status */
 	STORE_Q_RECEIVE,	/* queue, limit, visibility_ms, now_ms, random: leases the oldest visible messages, durably */
-	STORE_Q_DELETE		/* queue, receipt: deletes a leased message, durably; result.affected */
+	STORE_Q_DELETE,		/* queue, receipt: deletes a leased message, durably; result.affected */
+	STORE_Q_PEEK,		/* queue, limit, now_ms: the oldest messages, leased or not, without leasing them */
+	STORE_Q_PURGE,		/* queue, now_ms: deletes all its messages, leased ones too, durably; result.affected */
+	STORE_Q_TAIL		/* records in order of their ends: filters function, condition, after_pos (-1 = none, only result.last_pos);
+				 * limit; bodies included; result.last_pos is the newest record's pos, 0 = there is none */
 };
 struct store_result;
 struct store_query {
@@ -124,6 +130,7 @@ struct store_query {
 	int state;
 	enum inv_condition condition;
 	int64_t before_seq;
+	int64_t after_pos;
 	int limit;				/* 1 to 1000 */
 	char request_id[ID_UUID_LEN + 1];
 	char queue[LIM_ARN_MAX + 1];
@@ -134,7 +141,7 @@ struct store_query {
 	void (*done)(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e);
 };
 struct store_queue_info { char name[LIM_ARN_MAX + 1]; int64_t visible, in_flight, oldest_sent_at_ms; };
-struct store_counts { int64_t events[INV_MAX]; int64_t attempts, records, outbox, messages; int64_t by_condition[COND_ZERO_CONCURRENCY + 1]; };
+struct store_counts { int64_t events[INV_MAX]; int64_t attempts, records, outbox, messages; int64_t by_condition[COND_MAX]; };
 /* Borrowed by the call-back; arrays not asked for are empty. */
 struct store_result {
 	struct inv_row *events; size_t n_events;
@@ -146,6 +153,7 @@ struct store_result {
 	struct store_queue_info *queues; size_t n_queues;
 	struct store_counts counts;
 	int64_t affected;
+	int64_t last_pos;
 };
 void store_result_done(struct store_result *r);
 

@@ -21,6 +21,7 @@
 
 #include "base/mem.h"
 #include "engine/engine_int.h"
+#include "model/policy.h"
 
 struct left { uint64_t cgroup_id; struct fact_bpf before, after; };
 struct recovery {
@@ -143,14 +144,15 @@ static void judge_running(struct recovery *r, struct inv *inv)
 	struct engine *e = r->e;
 	struct left *left = find_left(r, &inv->row);
 	struct func *f = registry_get(e->registry, inv->row.function);
-	int timeout_ms = f ? f->timeout_ms : 0;
+	struct attempt_terms terms = { f ? policy_timeout_ms(&inv->row, f) : 0, f ? policy_memory_mb(&inv->row, f) : 0 };
 	struct evidence ev;
 
 	evidence_from(r, left, &ev);
+	attempt_name_groups(e, &ev);
 	if (left && left->before.env.timeout_ns)
-		timeout_ms = (int)(left->before.env.timeout_ns / 1000000);
+		terms.timeout_ms = (int)(left->before.env.timeout_ns / 1000000);
 	e->stats.recovered_running++;
-	attempt_settle(e, inv, &ev, timeout_ms, 0);
+	attempt_settle(e, inv, &ev, terms, 0);
 }
 
 static void take_up(struct recovery *r)
@@ -192,6 +194,17 @@ static int on_outbox(void *arg, const struct store_op_outbox *row)
 	return 0;
 }
 
+/* What was reaped has ended, so any difference is of before us (the counters outlive daemons): where drift is counted from. */
+static void start_books(struct engine *e)
+{
+	struct observe_books books = {};
+
+	for (int i = 0; i < 10 && !books.settled; i++)
+		if (!e->ports.observe || e->ports.observe->ops->walk(e->ports.observe, &books, NULL) < 0)
+			return;
+	e->drift_at_start = (int64_t)(books.starts - books.exits - books.alive);
+}
+
 int engine_start(struct engine *e, struct err *err)
 {
 	struct recovery r = { .e = e };
@@ -226,7 +239,9 @@ int engine_start(struct engine *e, struct err *err)
 		goto out;
 	}
 	e->next_seq = next_seq;
+	e->open_at_start = e->stats.queued + e->stats.running + e->stats.waiting;
 	take_up(&r);
+	start_books(e);
 	res = 0;
 out:
 	map_done(&r.by_seq);

@@ -2,8 +2,8 @@
 /*
  * Where an ended event goes. The record, and what is owed for it, are part of the outcome's own batch (I3).
  *
- * Targets in our own store (a local function, a local queue) are put there in that very batch: no outbox row, no
- * second delivery, nothing to lose. Targets outside get an outbox row each, at most one per role (I7), which goes
+ * Targets in our own store (a local function or queue, and what a local topic or bus fans out to) are put there in that
+ * very batch: no outbox row, no second delivery, nothing to lose. Targets outside get an outbox row each, at most one per role (I7), which goes
  * only when the target has acknowledged (I4).
  */
 #include <assert.h>
@@ -81,6 +81,93 @@ static void put_outbox(struct engine *e, struct inv *inv, enum outbox_role role,
 	batch_after(e, AFTER_SEND, NULL, d, 0);
 }
 
+/* What cannot be delivered because its target is not defined: kept with the reason, as a delivery that failed for good. */
+static void put_undelivered(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body)
+{
+	struct store_op *op = batch_op(e, STORE_OP_OUTBOX_PUT);
+
+	op->outbox.seq = inv->row.seq;
+	op->outbox.role = role;
+	snprintf(op->outbox.target, sizeof(op->outbox.target), "%s", t->text);
+	snprintf(op->outbox.key, sizeof(op->outbox.key), "%s:%s", inv->row.request_id, outbox_role_name(role));
+	op->outbox.due_at_ms = INT64_MAX;
+	snprintf(op->outbox.last_error, sizeof(op->outbox.last_error), "%s %.200s is not defined", target_kind_name(t->kind), t->name);
+	op->outbox.body = blob_ref(body);
+	e->stats.deliveries_failed++;
+}
+
+static bool put_topic(struct engine *e, const char *name, struct blob *body)
+{
+	struct topic *topic = registry_topic(e->registry, name);
+	char id[ID_UUID_LEN + 1];
+	struct topic_message m = {
+		.topic = topic, .region = e->cfg.region, .message_id = id, .at_ms = now_wall(e), .message = body->data, .message_len = body->len,
+	};
+
+	if (!topic)
+		return false;
+	new_uuid(e, id);
+	for (size_t i = 0; i < topic->n_subs; i++) {
+		CLEAN(blob_unrefp) struct blob *text = NULL;
+		struct buf b = {};
+
+		m.sub = &topic->subs[i];
+		topic_message_build(&b, &m);
+		text = blob_new(b.data, b.len);
+		buf_done(&b);
+		if (m.sub->kind == TOPIC_SUB_QUEUE)
+			put_message(e, m.sub->name, text, NULL);
+		else
+			put_function(e, m.sub->name, text);
+	}
+	return true;
+}
+
+/* False: the rule's target is not defined. */
+static bool put_rule_target(struct engine *e, const struct target *t, struct blob *event)
+{
+	if (t->kind == TARGET_TOPIC)
+		return put_topic(e, t->name, event);
+	if (t->kind == TARGET_FUNCTION || (t->kind == TARGET_NAME && registry_get(e->registry, t->name)))
+		put_function(e, t->name, event);
+	else
+		put_message(e, t->name, event, NULL);
+	return true;
+}
+
+/* False: bus, or a target of a rule that matched, is not defined. */
+static bool put_bus(struct engine *e, const struct inv *inv, const struct target *t, struct blob *body)
+{
+	struct bus *bus = registry_bus(e->registry, t->name);
+	const char *type = bus_record_detail_type(inv->row.condition == COND_SUCCESS);
+	char id[ID_UUID_LEN + 1], bus_arn[LIM_ARN_MAX + 1], function_arn[LIM_ARN_MAX + 1];
+	const char *const resources[] = { bus_arn, function_arn };
+	struct bus_event ev = {
+		.id = id, .source = "lambda", .detail_type = type, .region = e->cfg.region, .at_ms = now_wall(e), .resources = resources,
+		.n_resources = ARRAY_SIZE(resources), .detail = body->data, .detail_len = body->len,
+	};
+	CLEAN(blob_unrefp) struct blob *text = NULL;
+	struct buf b = {};
+	bool ok = true;
+
+	if (!bus)
+		return false;
+	new_uuid(e, id);
+	arn_format_target(bus_arn, sizeof(bus_arn), e->cfg.region, TARGET_BUS, bus->name);
+	arn_format_function(function_arn, sizeof(function_arn), e->cfg.region, inv->row.function,
+			    inv->row.qualifier[0] ? inv->row.qualifier : "$LATEST");
+	bus_event_build(&b, &ev);
+	text = blob_new(b.data, b.len);
+	buf_done(&b);
+	for (size_t i = 0; i < bus->n_rules; i++) {
+		const struct bus_rule *r = &bus->rules[i];
+
+		for (size_t k = 0; bus_rule_matches(r, ev.source, type) && k < r->n_targets; k++)
+			ok &= put_rule_target(e, &r->targets[k], text);
+	}
+	return ok;
+}
+
 static void put_target(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
 		       struct blob *attributes)
 {
@@ -99,6 +186,14 @@ static void put_target(struct engine *e, struct inv *inv, enum outbox_role role,
 			put_function(e, t->name, body);
 		else
 			put_message(e, t->name, body, attributes);
+		return;
+	case TARGET_TOPIC:
+		if (!put_topic(e, t->name, body))
+			put_undelivered(e, inv, role, t, body);
+		return;
+	case TARGET_BUS:
+		if (!put_bus(e, inv, t, body))
+			put_undelivered(e, inv, role, t, body);
 		return;
 	case TARGET_FILE:
 	case TARGET_JOURNAL:
@@ -194,6 +289,13 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 	batch_after(e, AFTER_SETTLED, inv, NULL, 0);
 	if (inv->row.state == INV_DONE)
 		batch_after(e, AFTER_ENDED, inv, NULL, 0);
+}
+
+void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool throttled)
+{
+	inv_track(e, inv, (int)was);
+	dispatch_forget(e, inv);
+	route_event(e, inv, throttled);
 }
 
 void route_due(struct engine *e, struct delivery *d)

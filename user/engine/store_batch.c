@@ -49,6 +49,7 @@ static void op_done(struct store_op *op)
 		blob_unref(op->outbox.attributes);
 		break;
 	case STORE_OP_MESSAGE_PUT:
+	case STORE_OP_MESSAGE_DEL:
 		blob_unref(op->message.body);
 		blob_unref(op->message.attributes);
 		break;

@@ -150,7 +150,7 @@ static void refuse(struct engine *e, struct inv *inv, int status, const char *ty
 	inv_free(e, inv);
 }
 
-static void on_async(struct engine *e, struct inv *inv)
+static void on_async(struct engine *e, struct inv *inv, const struct redrive *from)
 {
 	/* ROUTING events are done but for a target that does not answer: they must not close the door for everybody. */
 	int64_t open = e->stats.queued + e->stats.running + e->stats.waiting;
@@ -164,6 +164,12 @@ static void on_async(struct engine *e, struct inv *inv)
 	} else {
 		dispatch_accept(e, inv);
 		batch_after(e, AFTER_ACCEPTED, inv, NULL, 0);
+		if (from) {
+			struct store_op *op = batch_op(e, STORE_OP_MESSAGE_DEL);
+
+			snprintf(op->message.queue, sizeof(op->message.queue), "%s", from->queue);
+			snprintf(op->message.receipt, sizeof(op->message.receipt), "%s", from->receipt);
+		}
 	}
 }
 
@@ -187,7 +193,7 @@ static void on_invoke(struct engine *e, const struct msg *m)
 		inv_reply(e, inv, &(struct intake_reply){ .status = 204, .request_id = inv->row.request_id });
 		inv_free(e, inv);
 	} else if (m->invoke.type == INTAKE_ASYNC) {
-		on_async(e, inv);
+		on_async(e, inv, m->invoke.redrive);
 	} else {
 		struct intake_reply refusal = {};
 
@@ -212,11 +218,73 @@ static void on_wait(struct engine *e, const struct msg *m)
 	free(w);
 }
 
+/* Answers whoever asked about an event; he may have gone. */
+static void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message)
+{
+	static const struct { int status; const char *type; } types[] = {
+		{ 404, "ResourceNotFoundException" }, { 409, "ResourceConflictException" }, { 503, "ServiceException" },
+	};
+	struct intake_reply r = { .status = status, .error_message = message, .request_id = request_id };
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (types[i].status == status)
+			r.error_type = types[i].type;
+	map_del(&e->waits, w->handle);
+	if (w->reply)
+		w->reply(w->arg, &r);
+	free(w);
+}
+
+static void on_cancel(struct engine *e, const char *request_id, struct waiter *w)
+{
+	struct inv *inv = strmap_get(&e->by_request, request_id);
+	enum inv_state was;
+
+	if (!inv)
+		return answer_about(e, w, request_id, 404, "No such event is open");
+	if (e->stats.in_doubt)
+		return answer_about(e, w, request_id, 503, "The event store is in doubt");
+	was = inv->row.state;
+	if (was == INV_RUNNING ? !attempt_cancel(e, inv) : was != INV_QUEUED && was != INV_WAITING)
+		return answer_about(e, w, request_id, 409, "The event is ending already");
+	if (was != INV_RUNNING) {
+		int fx = inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_CANCEL }, now_wall(e));
+
+		assert(fx == INV_FX_ROUTE);
+		route_ended(e, inv, was, false);
+	}
+	answer_about(e, w, request_id, 202, NULL);
+}
+
+static void on_retry(struct engine *e, const char *request_id, struct waiter *w)
+{
+	struct inv *inv = strmap_get(&e->by_request, request_id);
+
+	if (!inv)
+		return answer_about(e, w, request_id, 404, "No such event is open");
+	if (e->stats.in_doubt)
+		return answer_about(e, w, request_id, 503, "The event store is in doubt");
+	if (inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_NOW }, now_wall(e)) != INV_FX_REQUEUE)
+		return answer_about(e, w, request_id, 409, "The event does not wait for a retry");
+	/* As when its time comes (due_events): WAITING in the store until it is started, so a crash costs the haste alone. */
+	inv_track(e, inv, INV_WAITING);
+	sched_cancel(&e->wall, &inv->due);
+	dispatch_enqueue(e, inv);
+	answer_about(e, w, request_id, 200, NULL);
+}
+
 static void handle(struct engine *e, const struct msg *m)
 {
 	switch (m->kind) {
 	case MSG_INVOKE:
 		on_invoke(e, m);
+		free(m->invoke.redrive);
+		break;
+	case MSG_CANCEL:
+		on_cancel(e, m->wait.request_id, m->wait.w);
+		break;
+	case MSG_RETRY:
+		on_retry(e, m->wait.request_id, m->wait.w);
 		break;
 	case MSG_WAIT:
 		on_wait(e, m);
@@ -282,13 +350,10 @@ static void due_events(struct engine *e)
 				sched_set(&e->wall, n, now + 1000);
 			continue;
 		}
-		inv_track(e, inv, was);
 		if (fx & INV_FX_ROUTE) {
-			bool throttled = at_limit(e, inv);
-
-			dispatch_forget(e, inv);
-			route_event(e, inv, throttled);
+			route_ended(e, inv, (enum inv_state)was, at_limit(e, inv));
 		} else {
+			inv_track(e, inv, was);
 			/* WAITING with its time come is QUEUED to whoever reads the row: nothing to write. */
 			dispatch_enqueue(e, inv);
 		}

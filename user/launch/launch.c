@@ -453,6 +453,11 @@ static void l_collect(struct port_launch *port, struct env_proc *p, struct fact_
 	*ret_report = as_blob(&p->report, LIM_ERROR_REPORT);
 }
 
+static int l_group_path(struct port_launch *port, uint64_t cgroup_id, char *ret, size_t size)
+{
+	return -ENOENT;
+}
+
 static void l_release(struct port_launch *port, struct env_proc *p)
 {
 	struct err e = {};
@@ -573,6 +578,7 @@ static const struct port_launch_ops ops = {
 	.populated = l_populated,
 	.count = l_count,
 	.collect = l_collect,
+	.group_path = l_group_path,
 	.release = l_release,
 	.reap = l_reap,
 };

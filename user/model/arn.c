@@ -388,9 +388,27 @@ const char *target_kind_name(enum target_kind k)
 	static const char *const names[] = {
 		[TARGET_NONE] = "none",	    [TARGET_FUNCTION] = "function", [TARGET_QUEUE] = "queue",	[TARGET_NAME] = "name",
 		[TARGET_FILE] = "file",	    [TARGET_JOURNAL] = "journal",   [TARGET_REMOTE] = "remote",
+		[TARGET_TOPIC] = "topic",   [TARGET_BUS] = "bus",
 	};
 
 	return (size_t)k < ARRAY_SIZE(names) ? names[k] : "invalid";
+}
+
+void arn_format_target(char *out, size_t size, const char *region, enum target_kind kind, const char *name)
+{
+	switch (kind) {
+	case TARGET_QUEUE:
+		snprintf(out, size, "arn:aws:sqs:%s:" FATE_LOCAL_ACCOUNT ":%s", region, name);
+		return;
+	case TARGET_TOPIC:
+		snprintf(out, size, "arn:aws:sns:%s:" FATE_LOCAL_ACCOUNT ":%s", region, name);
+		return;
+	case TARGET_BUS:
+		snprintf(out, size, "arn:aws:events:%s:" FATE_LOCAL_ACCOUNT ":event-bus/%s", region, name);
+		return;
+	default:
+		snprintf(out, size, "%s", name);
+	}
 }
 
 void arn_format_function(char *out, size_t size, const char *region, const char *name, const char *qualifier)

@@ -25,17 +25,21 @@ enum target_kind {
 	TARGET_NAME,		/* a bare name: a function when one of that name is defined, else a queue */
 	TARGET_FILE,		/* file:/absolute/path : one JSON line per record */
 	TARGET_JOURNAL,		/* journal: */
+	TARGET_TOPIC,		/* local topic */
+	TARGET_BUS,		/* local event bus */
 	TARGET_REMOTE		/* well-formed, not of this host: not supported yet */
 };
 struct target {
 	enum target_kind kind;
-	char name[LIM_ARN_MAX + 1];	/* function, queue or bare name; path of a file */
+	char name[LIM_ARN_MAX + 1];	/* function, queue, topic, bus or bare name; path of a file */
 	char text[LIM_ARN_MAX + 1];	/* as configured */
 };
-/* Forms: arn:aws:lambda:R:000000000000:function:N[:Q], arn:aws:sqs:R:000000000000:N, file:/path, journal:,
- * function:N, queue:N, bare N. Topics and buses of this host are refused with "not supported yet". */
+/* Forms: arn:aws:lambda:R:000000000000:function:N[:Q], arn:aws:sqs:R:000000000000:N, arn:aws:sns:R:000000000000:N,
+ * arn:aws:events:R:000000000000:event-bus/N, file:/path, journal:, function:N, queue:N, topic:N, bus:N, bare N. */
 int target_parse(const char *text, struct target *ret, struct err *e);
 const char *target_kind_name(enum target_kind k);
 
 /* arn:aws:lambda:REGION:000000000000:function:NAME[:QUALIFIER]; qualifier NULL or "" → unqualified. */
+/* arn:aws:sns:REGION:000000000000:NAME, arn:aws:sqs:…, arn:aws:events:…:event-bus/NAME, for those kinds of target. */
+void arn_format_target(char *out, size_t size, const char *region, enum target_kind kind, const char *name);
 void arn_format_function(char *out, size_t size, const char *region, const char *name, const char *qualifier);

@@ -4,12 +4,14 @@
  *
  *   STARTING ─started→ BUSY ─┬─ leader's end ───────────────► STOPPING ─ leader reaped and leaf empty → GONE
  *      │                     └─ deadline, response too large ►    │
- *      └─ never started ──────────────────────────────────────────┴──────────────────────────────────► GONE
+ *      └─ never started ──────────────────────────────────────────┼──────────────────────────────────► GONE
+ *                                          (Leftovers "warn") LEFT ◄┘ leaf empty, or killed after all ──► GONE
  *   (IDLE belongs to warm environments, which serve one event after another.)
  *
- * What ends an attempt in exec mode: the leader's end. What the leader left running is counted and killed; the
- * attempt is over only when the leaf is empty, so two attempts of one event never overlap and a timeout is never
- * reported of a tree that still runs. A deadline starts with SIGTERM when a grace is configured; cgroup.kill follows,
+ * What ends an attempt in exec mode: the leader's end. What the leader left running is counted; after a success the
+ * function's policy says what becomes of it, after anything else it is killed. The attempt is over only when the leaf is
+ * empty, so two attempts of one event never overlap and a timeout is never reported of a tree that still runs. (With
+ * "warn" a success does not wait: there is no other attempt that could meet what goes on in LEFT.) A deadline starts with SIGTERM when a grace is configured; cgroup.kill follows,
  * and is repeated every second while something is left (a fork between two kills cannot be, but a process stuck in
  * the kernel can).
  *
@@ -28,13 +30,15 @@
 
 static const char *const state_names[ENV_MAX] = {
 	[ENV_STARTING] = "starting", [ENV_IDLE] = "idle", [ENV_BUSY] = "busy", [ENV_STOPPING] = "stopping", [ENV_GONE] = "gone",
+	[ENV_LEFT] = "left",
 };
 
 static const uint32_t edges[ENV_MAX] = {
 	[ENV_STARTING] = BIT(ENV_BUSY) | BIT(ENV_STOPPING) | BIT(ENV_GONE),
 	[ENV_IDLE]     = BIT(ENV_BUSY) | BIT(ENV_STOPPING),
 	[ENV_BUSY]     = BIT(ENV_IDLE) | BIT(ENV_STOPPING),
-	[ENV_STOPPING] = BIT(ENV_GONE),
+	[ENV_STOPPING] = BIT(ENV_GONE) | BIT(ENV_LEFT),
+	[ENV_LEFT]     = BIT(ENV_GONE) | BIT(ENV_STOPPING),
 };
 
 const char *env_state_name(enum env_state s)
@@ -52,7 +56,7 @@ static void set_state(struct env_row *row, enum env_state to)
 	if (to == ENV_STOPPING)
 		row->deadline_ns = 0;
 	if (to == ENV_GONE)
-		row->kill_at_ns = row->rekill_at_ns = 0;
+		row->kill_at_ns = row->rekill_at_ns = row->left_until_ns = 0;
 }
 
 void env_started(struct env_row *row, int64_t deadline_ns)
@@ -69,7 +73,7 @@ void env_never_started(struct env_row *row)
 static int do_kill(struct env_row *row, struct evidence *ev, int64_t now_ns)
 {
 	set_state(row, ENV_STOPPING);
-	row->kill_at_ns = 0;
+	row->kill_at_ns = row->left_until_ns = 0;
 	row->rekill_at_ns = now_ns + REKILL_NS;
 	row->kill_sent = true;
 	if (!ev->verdict_known)
@@ -79,10 +83,35 @@ static int do_kill(struct env_row *row, struct evidence *ev, int64_t now_ns)
 
 int env_interrupt(struct env_row *row, struct evidence *ev, int64_t now_ns)
 {
-	if (row->state == ENV_GONE || ev->verdict_known)
+	if (row->state == ENV_GONE || row->empty || (ev->verdict_known && row->kill_sent))
 		return 0;
-	ev->stopped_by_us = true;
+	if (!ev->verdict_known)
+		ev->stopped_by_us = true;
 	return do_kill(row, ev, now_ns);
+}
+
+int env_cancel(struct env_row *row, struct evidence *ev, int64_t now_ns)
+{
+	if (row->state == ENV_GONE || row->state == ENV_LEFT || ev->verdict_known)
+		return 0;
+	ev->cancelled = true;
+	return do_kill(row, ev, now_ns);
+}
+
+int env_left(struct env_row *row, struct evidence *ev, bool success, int64_t now_ns)
+{
+	/* In the grace after SIGTERM the leader's end ends the grace. */
+	if (!success || row->leftovers == FUNC_LEFTOVERS_KILL || row->kill_at_ns)
+		return do_kill(row, ev, now_ns);
+	if (row->leftovers == FUNC_LEFTOVERS_WAIT) {
+		if (now_ns >= row->limit_ns)
+			return do_kill(row, ev, now_ns);
+		row->left_until_ns = row->limit_ns;
+		return 0;
+	}
+	ev->left_running = true;
+	set_state(row, ENV_LEFT);
+	return ENV_FX_OVER;
 }
 
 static int on_deadline(struct env_row *row, struct evidence *ev, int64_t now_ns)
@@ -134,6 +163,7 @@ int env_step(struct env_row *row, struct evidence *ev, const struct fact *fact, 
 		ev->have_wait = true;
 		ev->wait_status = fact->wait_status;
 		fx = verdict(ev, fact->at_ns, now_ns);
+		row->limit_ns = row->deadline_ns;
 		if (row->state != ENV_STOPPING)
 			set_state(row, ENV_STOPPING);
 		if (row->empty)
@@ -145,14 +175,14 @@ int env_step(struct env_row *row, struct evidence *ev, const struct fact *fact, 
 		return fx | ENV_FX_CHECK_EMPTY;
 	case FACT_POPULATED:
 		/* Left-overs of a leader that is gone. After a kill of ours they are on their way out. */
-		if (row->empty || !row->leader_gone || row->kill_sent)
+		if (row->empty || !row->leader_gone || row->kill_sent || row->left_until_ns || row->state == ENV_LEFT)
 			return 0;
-		return do_kill(row, ev, now_ns);
+		return ENV_FX_LEFT;
 	case FACT_EMPTY:
 		if (row->empty)
 			return 0;
 		row->empty = true;
-		row->kill_at_ns = row->rekill_at_ns = 0;
+		row->kill_at_ns = row->rekill_at_ns = row->left_until_ns = 0;
 		ev->empty_ns = ev->bpf.seen && ev->bpf.env.empty_ns ? (int64_t)ev->bpf.env.empty_ns : fact->at_ns;
 		return maybe_over(row);
 	case FACT_BPF_EMPTY:
@@ -183,6 +213,8 @@ int env_step(struct env_row *row, struct evidence *ev, const struct fact *fact, 
 		}
 		if (row->kill_at_ns && now_ns >= row->kill_at_ns)
 			return do_kill(row, ev, now_ns);
+		if (row->left_until_ns && now_ns >= row->left_until_ns)
+			return do_kill(row, ev, now_ns);
 		if (row->rekill_at_ns && now_ns >= row->rekill_at_ns && !row->empty)
 			return do_kill(row, ev, now_ns) | ENV_FX_CHECK_EMPTY;
 		return 0;
@@ -200,6 +232,8 @@ int64_t env_next_timer_ns(const struct env_row *row)
 		t = MIN(t, row->deadline_ns);
 	if (row->kill_at_ns)
 		t = MIN(t, row->kill_at_ns);
+	if (row->left_until_ns)
+		t = MIN(t, row->left_until_ns);
 	if (row->rekill_at_ns && !row->empty)
 		t = MIN(t, row->rekill_at_ns);
 	return t;

@@ -28,12 +28,25 @@ struct fact_bpf {
 	struct fate_env env;	/* a copy of it (timer zeroed) */
 };
 
+/* Limits a definition asks for and the leaf could not have, for want of a controller. */
+enum fact_missing { FACT_MISSING_MEMORY = 1, FACT_MISSING_PIDS = 2, FACT_MISSING_CPU = 4 };
+
+#define FACT_PATH_MAX 256
+
 /* What the launcher knows of the leaf when all is over. */
 struct fact_cgroup {
 	bool have_memory;	/* memory controller present in the leaf */
 	uint64_t oom_kills;	/* memory.events: oom_kill */
+	uint64_t own_ooms;	/* memory.events: oom, of the leaf and groups below it: their limit made the OOM killer act */
 	uint64_t memory_peak;	/* bytes; 0 = unknown */
 	uint64_t memory_limit;	/* bytes; 0 = none */
+	/* Filled only when there were kills and own_ooms is 0: a group above whose limit made the OOM killer act meanwhile. */
+	bool above_known;	/* it could be told: then above "" means that no group above was, the host itself was */
+	char above[FACT_PATH_MAX];	/* its path below the cgroup mount */
+	uint64_t above_limit;	/* bytes */
+	bool have_cpu;		/* cpu.stat: the whole tree's, exact, whatever the controllers */
+	uint64_t cpu_user_us, cpu_system_us, cpu_usage_us;
+	unsigned int missing;	/* set of enum fact_missing */
 };
 
 struct fact {
@@ -69,6 +82,13 @@ struct evidence {
 	int64_t ended_ns;	/* leader's end as the best witness has it */
 	int64_t empty_ns;	/* last process gone */
 	int64_t verdict_ns;	/* when we knew how it ended */
+	int64_t queued_ns;	/* when it was ready to be started; 0 = unknown */
+	int64_t claimed_ns;	/* when its turn came */
+	bool cancelled;		/* killed because somebody asked for it */
+	bool left_running;	/* Leftovers "warn": the answer did not wait for the processes it counts as leftovers */
+	char sender_group[FACT_PATH_MAX];	/* path of bpf.env.sender.cgroup_id, oom_group of oom_limit_cgroup_id; "" = not known */
+	char oom_group[FACT_PATH_MAX];
+	struct blob *stderr_tail;	/* the last lines of stderr, capped; NULL = nothing */
 	struct blob *out;	/* stdout, NULL = nothing */
 	struct blob *error_report;	/* what came through FATE_ERROR_FD, NULL = nothing */
 };

@@ -35,6 +35,7 @@ struct func *func_new(void)
 	f->retry_delays_ms[0] = LIM_RETRY_DELAY_1_S * 1000LL;
 	f->retry_delays_ms[1] = LIM_RETRY_DELAY_2_S * 1000LL;
 	f->record_fate = true;
+	f->oom_group = true;
 	return f;
 }
 
@@ -73,6 +74,8 @@ struct func *func_unref(struct func *f)
 	free(f->group);
 	free(f->rlimits);
 	free(f->retry_delays_ms);
+	for (size_t i = 0; i < ARRAY_SIZE(f->retry); i++)
+		free(f->retry[i].delays_ms);
 	free(f);
 	return NULL;
 }

@@ -11,8 +11,30 @@
 
 #include "base/blob.h"
 #include "model/arn.h"
+#include "model/outcome.h"
 
 enum func_mode { FUNC_MODE_EXEC = 0 };	/* "exec"; "runtime" is refused until it exists */
+
+/* What is done about processes that are left when the leader has ended with success. After any other end they are
+ * killed: the next attempt must not meet them. */
+enum func_leftovers {
+	FUNC_LEFTOVERS_KILL = 0,	/* killed at once */
+	FUNC_LEFTOVERS_WAIT,		/* the attempt is over when they are gone; killed at the function's deadline */
+	FUNC_LEFTOVERS_WARN,		/* the answer does not wait; they go on, hold their place, and are said in record and log */
+};
+
+/* RetryPolicy.<Verdict> (*): what follows from an attempt that ended with this verdict. Not given: MaximumRetryAttempts,
+ * and for ExecFailed none. */
+struct func_retry {
+	bool given;
+	int attempts;			/* Attempts: how often an event is run again after this verdict; 0 = on-failure at once */
+	double timeout_factor;		/* TimeoutFactor: each such verdict multiplies the timeout of later attempts; ≥ 1 */
+	int timeout_max_ms;		/* TimeoutMax, seconds in the file */
+	double memory_factor;		/* MemoryFactor, likewise of MemorySize; ≥ 1 */
+	int memory_max_mb;		/* MemoryMax */
+	int64_t *delays_ms;		/* DelaysInSeconds; NULL = the function's RetryDelaysInSeconds */
+	size_t n_delays;
+};
 
 struct func_rlimit { int resource; struct rlimit value; };	/* RLIMIT_* */
 
@@ -40,6 +62,10 @@ struct func {
 	size_t n_retry_delays;			/* ≥ 1 */
 	struct target on_success, on_failure;	/* EventInvokeConfig.DestinationConfig (or DestinationConfig) */
 	struct target dead_letter;		/* DeadLetterConfig.TargetArn: a queue */
+	struct func_retry retry[OUTCOME_MAX];	/* RetryPolicy (*) */
+	enum func_leftovers leftovers;		/* Leftovers (*): "kill", "wait", "warn" */
+	bool oom_group;				/* OomGroup (*), default true: an OOM kill takes the whole tree (memory.oom.group) */
+	bool require_limits;			/* RequireLimits (*): refused on a host that cannot keep its limits */
 	bool record_fate;			/* RecordFate (*), default true: the record's extra member "fate" */
 };
 

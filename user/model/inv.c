@@ -2,8 +2,8 @@
 /*
  * The invocation's machine. Pure: rows in, effects out; the engine commits the row before it acts on the effects.
  *
- *   QUEUED ─start→ RUNNING ─judged→ JUDGED ─┬─retry→ WAITING ─due→ QUEUED
- *      └────────── give_up (also WAITING) ► └─route→ ROUTING ─routed→ DONE
+ *   QUEUED ─start→ RUNNING ─judged→ JUDGED ─┬─retry→ WAITING ─due, now→ QUEUED
+ *      └─ expire, cancel (also WAITING) ──► └─route→ ROUTING ─routed→ DONE
  *
  * JUDGED lasts within one step only: a row in the store is never JUDGED.
  */
@@ -46,8 +46,39 @@ const char *inv_condition_name(enum inv_condition c)
 	case COND_RETRIES_EXHAUSTED: return "RetriesExhausted";
 	case COND_AGE_EXCEEDED: return "EventAgeExceeded";
 	case COND_ZERO_CONCURRENCY: return "ZeroReservedConcurrency";
+	case COND_CANCELLED: return "Cancelled";
+	case COND_MAX: break;
 	}
 	return "";
+}
+
+/* A byte each in inv_row.verdicts. Stored: places are never given to another verdict. */
+static int verdict_place(enum outcome_kind k)
+{
+	switch (k) {
+	case OUTCOME_TIMEOUT: return 0;
+	case OUTCOME_OOM: return 1;
+	case OUTCOME_SIGNAL: return 2;
+	case OUTCOME_CRASH: return 3;
+	case OUTCOME_ERROR: return 4;
+	case OUTCOME_TOO_LARGE: return 5;
+	case OUTCOME_EXEC_FAILED: return 6;
+	case OUTCOME_INTERRUPTED: return 7;
+	default: return -1;
+	}
+}
+
+unsigned int inv_verdicts(const struct inv_row *row, enum outcome_kind k)
+{
+	int place = verdict_place(k);
+
+	return place < 0 ? 0 : (unsigned int)(row->verdicts >> 8 * place & 0xff);
+}
+
+void inv_verdicts_add(struct inv_row *row, enum outcome_kind k)
+{
+	if (verdict_place(k) >= 0 && inv_verdicts(row, k) < 255)
+		row->verdicts += 1ULL << 8 * verdict_place(k);
 }
 
 int64_t inv_expires_at_ms(const struct inv_row *row, const struct func *f)
@@ -84,6 +115,7 @@ static int judged(struct inv_row *row, const struct func *f, const struct inv_ev
 {
 	struct policy_decision d;
 
+	inv_verdicts_add(row, ev->outcome->kind);
 	policy_decide(row, f, ev->outcome, now_ms, ev->rnd, &d);
 	set_state(row, INV_JUDGED);
 	if (!d.consumes) {
@@ -117,6 +149,13 @@ int inv_step(struct inv_row *row, const struct func *f, const struct inv_event *
 		return route(row, COND_AGE_EXCEEDED);
 	case INV_EV_ZERO_CONCURRENCY:
 		return row->state == INV_QUEUED ? route(row, COND_ZERO_CONCURRENCY) : -EINVAL;
+	case INV_EV_CANCEL:
+		return row->state == INV_QUEUED || row->state == INV_WAITING ? route(row, COND_CANCELLED) : -EINVAL;
+	case INV_EV_NOW:
+		if (row->state != INV_WAITING)
+			return -EINVAL;
+		set_state(row, INV_QUEUED);
+		return INV_FX_REQUEUE;
 	case INV_EV_ROUTED:
 		if (row->state != INV_ROUTING)
 			return -EINVAL;

@@ -13,7 +13,8 @@ enum inv_state { INV_QUEUED = 0, INV_RUNNING, INV_JUDGED, INV_WAITING, INV_ROUTI
 const char *inv_state_name(enum inv_state s);	/* "queued", … */
 bool inv_edge_ok(enum inv_state from, enum inv_state to);
 
-enum inv_condition { COND_NONE = 0, COND_SUCCESS, COND_RETRIES_EXHAUSTED, COND_AGE_EXCEEDED, COND_ZERO_CONCURRENCY };
+enum inv_condition { COND_NONE = 0, COND_SUCCESS, COND_RETRIES_EXHAUSTED, COND_AGE_EXCEEDED, COND_ZERO_CONCURRENCY, COND_CANCELLED,
+		     COND_MAX };	/* the numbers are stored */
 const char *inv_condition_name(enum inv_condition c);	/* "Success", "RetriesExhausted", … */
 
 /* The part that is a row: everything needed to go on after a crash. */
@@ -30,9 +31,17 @@ struct inv_row {
 	int backoffs;				/* host faults in a row: exponent of the back-off */
 	uint32_t epoch;				/* fencing token: grows with every claim */
 	enum inv_condition condition;		/* once ROUTING or DONE */
+	uint64_t verdicts;			/* how often each verdict has been given: inv_verdicts() */
 };
 
-enum inv_event_kind { INV_EV_DISPATCH, INV_EV_OUTCOME, INV_EV_DUE, INV_EV_EXPIRE, INV_EV_ZERO_CONCURRENCY, INV_EV_ROUTED };
+/* How many attempts of the event have ended with that verdict. Counts stop at 255. Those that a function's policy can be
+ * about are counted (TIMEOUT, OOM, SIGNAL, CRASH, ERROR, TOO_LARGE, EXEC_FAILED, INTERRUPTED); others are 0. */
+unsigned int inv_verdicts(const struct inv_row *row, enum outcome_kind k);
+void inv_verdicts_add(struct inv_row *row, enum outcome_kind k);
+
+enum inv_event_kind { INV_EV_DISPATCH, INV_EV_OUTCOME, INV_EV_DUE, INV_EV_EXPIRE, INV_EV_ZERO_CONCURRENCY, INV_EV_ROUTED,
+		      INV_EV_CANCEL,	/* QUEUED and WAITING; a RUNNING one is cancelled by its outcome */
+		      INV_EV_NOW };	/* WAITING: due at once */
 struct inv_event {
 	enum inv_event_kind kind;
 	const struct outcome *outcome;	/* INV_EV_OUTCOME */

@@ -12,6 +12,7 @@
  *   the deadline passed before the leader's end → Timeout. "Before" is decided by the kernel half alone when it
  *                                                 spoke: a leader that ended one instant before its deadline has
  *                                                 ended by itself, whatever we did afterwards
+ *   our kill because somebody asked for it      → Cancelled
  *   stdout passed the limit                     → ResponseTooLarge (we killed it, so its status says nothing)
  *   no witness of the status                    → Interrupted
  *   exit 0, SIGPIPE, or our kill, after a
@@ -164,9 +165,35 @@ static bool deadline_came_first(const struct evidence *ev)
 	return ev->deadline_by_timer;
 }
 
-static bool oom_in_leaf(const struct evidence *ev)
+/*
+ * Whose limit an OOM kill enforced. The kernel half reads it where it is decided; where it may not (no fentry), the
+ * memory controller's own counters tell: "oom" counts in the group whose limit was hit, "oom_kill" in the victim's.
+ */
+static enum oom_scope oom_scope(const struct evidence *ev)
 {
-	return (ev->bpf.seen && ev->bpf.env.oom_kills) || ev->cgroup.oom_kills;
+	const struct fact_cgroup *c = &ev->cgroup;
+	bool by_bpf = ev->bpf.seen && ev->bpf.env.oom_kills;
+
+	if (!by_bpf && !c->oom_kills)
+		return OOM_SCOPE_NONE;
+	if (by_bpf) {
+		switch (ev->bpf.env.oom_scope) {
+		case FATE_OOM_OWN: return OOM_SCOPE_OWN;
+		case FATE_OOM_ANCESTOR: return OOM_SCOPE_ANCESTOR;
+		case FATE_OOM_HOST: return OOM_SCOPE_HOST;
+		}
+	}
+	if (c->have_memory && c->own_ooms)
+		return OOM_SCOPE_OWN;
+	if (c->have_memory && c->above_known)
+		return c->above[0] ? OOM_SCOPE_ANCESTOR : OOM_SCOPE_HOST;
+	return OOM_SCOPE_UNKNOWN;
+}
+
+static bool hosts_fault(const struct outcome *o)
+{
+	return o->kind == OUTCOME_HOST || o->kind == OUTCOME_INTERRUPTED ||
+	       (o->kind == OUTCOME_OOM && (o->oom_scope == OOM_SCOPE_ANCESTOR || o->oom_scope == OOM_SCOPE_HOST));
 }
 
 void judge(const struct evidence *ev, const struct judge_context *ctx, struct outcome *ret)
@@ -178,6 +205,7 @@ void judge(const struct evidence *ev, const struct judge_context *ctx, struct ou
 	assert(ev && ctx && ctx->request_id && ret);
 	*ret = (struct outcome){};
 	have = status_word(ev, ret, &status);
+	ret->oom_scope = oom_scope(ev);
 	if (have && WIFEXITED(status))
 		ret->exit_status = WEXITSTATUS(status);
 	if (have && WIFSIGNALED(status)) {
@@ -197,6 +225,9 @@ void judge(const struct evidence *ev, const struct judge_context *ctx, struct ou
 		snprintf(text, sizeof(text), "Task timed out after %d.%02d seconds", ctx->timeout_ms / 1000,
 			 ctx->timeout_ms % 1000 / 10);
 		ret->payload = platform_error(ctx, "Sandbox.Timedout", text);
+	} else if (ev->cancelled && (!have || ret->signo == SIGKILL)) {
+		ret->kind = OUTCOME_CANCELLED;
+		ret->payload = platform_error(ctx, "Runtime.Cancelled", "The invocation was cancelled");
 	} else if (ev->too_large || (ev->out && ev->out->len > LIM_RESPONSE)) {
 		ret->kind = OUTCOME_TOO_LARGE;
 		snprintf(text, sizeof(text), "Response payload size exceeded maximum allowed payload size (%u bytes).", LIM_RESPONSE);
@@ -205,7 +236,7 @@ void judge(const struct evidence *ev, const struct judge_context *ctx, struct ou
 		   (ev->stopped_by_us && ret->signo == SIGKILL)) {
 		ret->kind = OUTCOME_INTERRUPTED;
 		ret->payload = platform_error(ctx, "Runtime.Interrupted", "The supervisor was stopped while the function ran");
-	} else if (oom_in_leaf(ev) && status) {
+	} else if (ret->oom_scope != OOM_SCOPE_NONE && status) {
 		ret->kind = OUTCOME_OOM;
 		ret->payload = platform_error(ctx, "Runtime.OutOfMemory", "Runtime exited with error: signal: killed");
 	} else if (WIFSIGNALED(status)) {
@@ -223,4 +254,5 @@ void judge(const struct evidence *ev, const struct judge_context *ctx, struct ou
 		ret->kind = OUTCOME_SUCCESS;
 		ret->payload = response_json(ev->out, &ret->bytes_replaced);
 	}
+	ret->hosts_fault = hosts_fault(ret);
 }

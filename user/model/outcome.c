@@ -17,6 +17,7 @@ static const struct { const char *name; bool function_error; } kinds[OUTCOME_MAX
 	[OUTCOME_NO_FUNCTION] = { "NoFunction", false },
 	[OUTCOME_INTERRUPTED] = { "Interrupted", true },
 	[OUTCOME_HOST] = { "HostFault", false },
+	[OUTCOME_CANCELLED] = { "Cancelled", true },
 };
 
 const char *outcome_name(enum outcome_kind k)
@@ -27,6 +28,18 @@ const char *outcome_name(enum outcome_kind k)
 bool outcome_is_function_error(enum outcome_kind k)
 {
 	return k > OUTCOME_INVALID && k < OUTCOME_MAX && kinds[k].function_error;
+}
+
+const char *oom_scope_name(enum oom_scope s)
+{
+	switch (s) {
+	case OOM_SCOPE_OWN: return "own";
+	case OOM_SCOPE_ANCESTOR: return "ancestor";
+	case OOM_SCOPE_HOST: return "host";
+	case OOM_SCOPE_NONE:
+	case OOM_SCOPE_UNKNOWN: return NULL;
+	}
+	return NULL;
 }
 
 const char *witness_name(enum witness w)

@@ -19,11 +19,12 @@ enum outcome_kind {
 	OUTCOME_NO_FUNCTION,	/* the function was gone when the attempt was due */
 	OUTCOME_INTERRUPTED,	/* it ran, and the daemon went away before its end was known */
 	OUTCOME_HOST,		/* it never ran, for a fault of ours or the host's; consumes no attempt (I5) */
-	OUTCOME_MAX
+	OUTCOME_CANCELLED,	/* somebody asked for its end while it ran */
+	OUTCOME_MAX		/* the numbers are stored: new ones go to the end */
 };
 
 /* The word in records, status and logs: "Success", "Error", "Timeout", "OutOfMemory", "Signal", "Crash",
- * "ResponseTooLarge", "ExecFailed", "NoFunction", "Interrupted", "HostFault". */
+ * "ResponseTooLarge", "ExecFailed", "NoFunction", "Interrupted", "HostFault", "Cancelled". */
 const char *outcome_name(enum outcome_kind k);
 /* True when the function answered with functionError (status 200), so the attempt counts as the function's failure. */
 bool outcome_is_function_error(enum outcome_kind k);
@@ -31,8 +32,14 @@ bool outcome_is_function_error(enum outcome_kind k);
 enum witness { WITNESS_NONE = 0, WITNESS_WAIT = 1, WITNESS_BPF = 2, WITNESS_BOTH = 3 };
 const char *witness_name(enum witness w);	/* "none", "wait", "bpf", "both" */
 
+/* Whose memory limit an OOM kill enforced, as the best witness has it. */
+enum oom_scope { OOM_SCOPE_NONE = 0, OOM_SCOPE_OWN, OOM_SCOPE_ANCESTOR, OOM_SCOPE_HOST, OOM_SCOPE_UNKNOWN };
+const char *oom_scope_name(enum oom_scope s);	/* "own", "ancestor", "host"; NULL for the others: not to be shown */
+
 struct outcome {
 	enum outcome_kind kind;
+	bool hosts_fault;	/* not the function's doing: HOST, INTERRUPTED, an OOM kill for want of memory outside its limit */
+	enum oom_scope oom_scope;	/* whatever the kind; NONE = no OOM kill in the tree */
 	int exit_status;	/* CRASH; also ERROR and SUCCESS: the leader's status */
 	int signo;		/* SIGNAL, OOM */
 	bool core_dumped;

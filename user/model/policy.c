@@ -2,13 +2,17 @@
 /*
  * What follows from an outcome. Two clocks, kept apart (I5):
  *   - function errors are few and minutes apart: MaximumRetryAttempts, RetryDelaysInSeconds;
- *   - our own faults (nothing was started) back off from 1 s to 5 min with full jitter, consume no attempt, and
- *     end with the event's age.
+ *   - deaths that were not the function's doing (nothing was started; the supervisor or the host went away under it; the
+ *     OOM killer came for want of memory outside the function's own limit) back off from 1 s to 5 min with full jitter,
+ *     consume no attempt, and end with the event's age.
  * The age is looked at before a retry is scheduled: a retry that could not start before the limit is not waited
  * for; the event fails at once with the last answer (recorded behaviour of AWS: age 60 with a first delay of 60).
  *
- * An attempt that the daemon's own death cut short ran, with whatever effect it had: it consumes a try, so that
- * MaximumRetryAttempts 0 really means "never twice". An attempt that provably never started does not.
+ * A function's RetryPolicy says otherwise for single verdicts: such a verdict is retried as often as its own row says,
+ * counted by itself, whatever the number of other attempts. Without one, all is as Lambda has it, with two exceptions:
+ *   - a program that cannot be executed is not tried again: it would fail in the same way, minutes later;
+ *   - MaximumRetryAttempts 0 says "never twice". A run that was cut short by no fault of the function has had effects, too,
+ *     so it is not repeated then. One that never started is.
  */
 #include "model/policy.h"
 
@@ -21,13 +25,18 @@ static int retries_max(const struct func *f)
 	return f ? f->retries_max : LIM_RETRIES_DEFAULT;
 }
 
+/* The n-th delay of a list whose last entry repeats; n = 1, 2, … */
+static int64_t nth_delay(const int64_t *list, size_t n_list, int n)
+{
+	size_t i = n > 0 ? (size_t)n - 1 : 0;
+
+	return list[MIN(i, n_list - 1)];
+}
+
 static int64_t retry_delay_ms(const struct func *f, int attempts)
 {
-	size_t n = f ? f->n_retry_delays : ARRAY_SIZE(lambda.delays);
-	const int64_t *list = f ? f->retry_delays_ms : lambda.delays;
-	size_t i = attempts > 0 ? (size_t)attempts - 1 : 0;
-
-	return list[MIN(i, n - 1)];
+	return f ? nth_delay(f->retry_delays_ms, f->n_retry_delays, attempts)
+		 : nth_delay(lambda.delays, ARRAY_SIZE(lambda.delays), attempts);
 }
 
 int64_t policy_backoff_ms(int n, uint64_t rnd)
@@ -40,6 +49,54 @@ int64_t policy_backoff_ms(int n, uint64_t rnd)
 	return MAX((int64_t)(rnd % (uint64_t)(cap + 1)), (int64_t)LIM_BACKOFF_MIN_MS / 2);
 }
 
+/* base × factor^times, at most max; a max below base (the definition's own) means no raise at all. */
+static int raised(int base, double factor, unsigned int times, int max)
+{
+	double v = base;
+
+	if (factor <= 1 || max <= base)
+		return base;
+	for (; times && v < max; times--)
+		v *= factor;
+	return v < max ? (int)(v + 0.5) : max;
+}
+
+int policy_timeout_ms(const struct inv_row *row, const struct func *f)
+{
+	const struct func_retry *r = &f->retry[OUTCOME_TIMEOUT];
+
+	return r->given ? raised(f->timeout_ms, r->timeout_factor, inv_verdicts(row, OUTCOME_TIMEOUT), r->timeout_max_ms)
+			: f->timeout_ms;
+}
+
+int policy_memory_mb(const struct inv_row *row, const struct func *f)
+{
+	const struct func_retry *r = &f->retry[OUTCOME_OOM];
+
+	return r->given ? raised(f->memory_mb, r->memory_factor, inv_verdicts(row, OUTCOME_OOM), r->memory_max_mb) : f->memory_mb;
+}
+
+/* True when the event is to be run again. */
+static bool again(const struct inv_row *row, const struct func *f, const struct outcome *o, int64_t now_ms, uint64_t rnd,
+		  struct policy_decision *ret)
+{
+	const struct func_retry *r = f ? &f->retry[o->kind] : NULL;
+
+	if (o->hosts_fault && (o->kind == OUTCOME_HOST || !r || !r->given)) {
+		ret->consumes = false;
+		ret->due_at_ms = now_ms + policy_backoff_ms(row->backoffs, rnd);
+		return o->kind == OUTCOME_HOST || retries_max(f) > 0;
+	}
+	if (r && r->given) {
+		int n = (int)inv_verdicts(row, o->kind);
+
+		ret->due_at_ms = now_ms + (r->delays_ms ? nth_delay(r->delays_ms, r->n_delays, n) : retry_delay_ms(f, n));
+		return n <= r->attempts;
+	}
+	ret->due_at_ms = now_ms + retry_delay_ms(f, row->attempts);
+	return o->kind != OUTCOME_EXEC_FAILED && row->attempts <= retries_max(f);
+}
+
 void policy_decide(const struct inv_row *row, const struct func *f, const struct outcome *o, int64_t now_ms, uint64_t rnd,
 		   struct policy_decision *ret)
 {
@@ -50,17 +107,19 @@ void policy_decide(const struct inv_row *row, const struct func *f, const struct
 		ret->condition = COND_SUCCESS;
 		return;
 	}
-	if (o->kind == OUTCOME_HOST) {
-		ret->consumes = false;
-		ret->due_at_ms = now_ms + policy_backoff_ms(row->backoffs, rnd);
-	} else {
-		if (row->attempts > retries_max(f))
-			return;
-		ret->due_at_ms = now_ms + retry_delay_ms(f, row->attempts);
+	if (o->kind == OUTCOME_CANCELLED) {
+		ret->condition = COND_CANCELLED;
+		return;
+	}
+	if (!again(row, f, o, now_ms, rnd, ret)) {
+		ret->due_at_ms = 0;
+		ret->consumes = true;	/* it is the last one: it counts */
+		return;
 	}
 	if (ret->due_at_ms >= inv_expires_at_ms(row, f)) {
 		ret->condition = COND_AGE_EXCEEDED;
 		ret->due_at_ms = 0;
+		ret->consumes = o->kind != OUTCOME_HOST;
 		return;
 	}
 	ret->verb = POLICY_RETRY;

@@ -119,76 +119,238 @@ void dead_letter_build(struct dead_letter *ret, const struct record_input *in)
 	buf_done(&text);
 }
 
-static void fate_sender(struct buf *b, const struct fate_sender *s)
+/* ---- fate --------------------------------------------------------------------------------------------------- */
+
+/* An object whose members may all be absent; then it is absent, too. */
+struct group { struct buf *b; const char *name; bool open; };
+
+static struct buf *member(struct group *g, const char *name)
 {
-	if (!(s->flags & FATE_SENDER_KNOWN))
-		return;
-	if (s->flags & FATE_SENDER_KERNEL) {
-		buf_adds(b, ",\"sender\":{\"kernel\":true}");
-		return;
-	}
-	buf_addf(b, ",\"sender\":{\"kernel\":false,\"pid\":%u,\"uid\":%u,\"comm\":", s->pid, s->uid);
-	json_add_string(b, s->comm, strnlen(s->comm, sizeof(s->comm)));
-	buf_addc(b, '}');
+	if (g->open)
+		buf_addc(g->b, ',');
+	else
+		buf_addf(g->b, ",\"%s\":{", g->name);
+	g->open = true;
+	buf_addf(g->b, "\"%s\":", name);
+	return g->b;
 }
 
-static const char *oom_scope_name(unsigned int scope)
+static void group_end(struct group *g)
 {
-	switch (scope) {
-	case FATE_OOM_OWN: return "own";
-	case FATE_OOM_ANCESTOR: return "ancestor";
-	case FATE_OOM_HOST: return "host";
-	}
-	return NULL;
+	if (g->open)
+		buf_addc(g->b, '}');
 }
 
-static void fate_oom(struct buf *b, const struct evidence *ev)
+static void member_u64(struct group *g, const char *name, uint64_t v)
 {
-	const struct fate_env *env = ev->bpf.seen ? &ev->bpf.env : NULL;
-	uint64_t kills = MAX(ev->cgroup.oom_kills, env ? (uint64_t)env->oom_kills : 0);
-	const char *scope = env && env->oom_kills ? oom_scope_name(env->oom_scope) : NULL;
+	buf_addf(member(g, name), "%llu", (unsigned long long)v);
+}
 
-	if (!kills)
+static void member_ms(struct group *g, const char *name, int64_t ns)
+{
+	if (ns >= 0)
+		buf_addf(member(g, name), "%.3f", (double)ns / 1e6);
+}
+
+static void member_comm(struct group *g, const char *name, const char comm[FATE_COMM_LEN])
+{
+	json_add_string(member(g, name), comm, strnlen(comm, FATE_COMM_LEN));
+}
+
+static void member_text(struct group *g, const char *name, const char *text)
+{
+	if (text[0])
+		json_add_string(member(g, name), text, strlen(text));
+}
+
+static void fate_sender(struct buf *b, const struct evidence *ev)
+{
+	const struct fate_sender *s = &ev->bpf.env.sender;
+	struct group g = { .b = b, .name = "sender" };
+
+	if (!ev->bpf.seen || !(s->flags & FATE_SENDER_KNOWN))
 		return;
-	buf_addf(b, ",\"oom\":{\"kills\":%llu", (unsigned long long)kills);
+	buf_adds(member(&g, "kernel"), s->flags & FATE_SENDER_KERNEL ? "true" : "false");
+	if (!(s->flags & FATE_SENDER_KERNEL)) {
+		member_u64(&g, "pid", s->pid);
+		member_u64(&g, "uid", s->uid);
+		member_comm(&g, "comm", s->comm);
+		member_text(&g, "cgroup", ev->sender_group);
+		/* As text: beyond 2^53 a number would not survive most readers. */
+		if (s->cgroup_id)
+			buf_addf(member(&g, "cgroupId"), "\"%llu\"", (unsigned long long)s->cgroup_id);
+	}
+	group_end(&g);
+}
+
+/* The limit that was hit, when it is known whose it was. */
+static uint64_t oom_limit(const struct evidence *ev, enum oom_scope scope)
+{
+	if (ev->bpf.seen && ev->bpf.env.oom_limit_bytes)
+		return ev->bpf.env.oom_limit_bytes;
+	if (scope == OOM_SCOPE_ANCESTOR)
+		return ev->cgroup.above_limit;
+	return scope == OOM_SCOPE_OWN ? ev->cgroup.memory_limit : 0;
+}
+
+static void fate_oom(struct buf *b, const struct evidence *ev, const struct outcome *o)
+{
+	const struct fate_env *env = ev->bpf.seen && ev->bpf.env.oom_kills ? &ev->bpf.env : NULL;
+	struct group g = { .b = b, .name = "oom" };
+	const char *scope = oom_scope_name(o->oom_scope);
+	uint64_t limit = oom_limit(ev, o->oom_scope);
+
+	if (o->oom_scope == OOM_SCOPE_NONE)
+		return;
+	member_u64(&g, "kills", MAX(ev->cgroup.oom_kills, env ? (uint64_t)env->oom_kills : 0));
 	if (scope)
-		buf_addf(b, ",\"scope\":\"%s\"", scope);
-	if (env && env->oom_kills) {
-		buf_adds(b, ",\"victim\":");
+		buf_addf(member(&g, "scope"), "\"%s\"", scope);
+	if (env) {
+		buf_addf(member(&g, "victim"), "{\"pid\":%u,\"comm\":", env->oom_victim_tgid);
 		json_add_string(b, env->oom_victim_comm, strnlen(env->oom_victim_comm, sizeof(env->oom_victim_comm)));
+		buf_addc(b, '}');
 	}
-	if (ev->cgroup.memory_limit)
-		buf_addf(b, ",\"limitBytes\":%llu", (unsigned long long)ev->cgroup.memory_limit);
-	buf_addc(b, '}');
+	if (limit)
+		member_u64(&g, "limitBytes", limit);
+	member_text(&g, "limitCgroup", ev->oom_group[0] ? ev->oom_group : o->oom_scope == OOM_SCOPE_ANCESTOR ? ev->cgroup.above : "");
+	if (ev->cgroup.memory_peak)
+		member_u64(&g, "peakBytes", ev->cgroup.memory_peak);
+	group_end(&g);
 }
 
-static void fate_times(struct buf *b, const struct fate_input *in)
+static void fate_deadline(struct buf *b, const struct fate_input *in, const struct fate_env *env)
 {
 	const struct evidence *ev = in->ev;
-	const struct fate_env *env = ev->bpf.seen ? &ev->bpf.env : NULL;
+	int64_t from = env && env->fork_ns ? (int64_t)env->fork_ns : ev->started_ns;
+	int64_t hit = env && env->deadline_hit_ns ? (int64_t)env->deadline_hit_ns : env ? (int64_t)env->deadline_ns : 0;
+	char iso[ISO_MS_LEN + 1];
+
+	if (!in->timeout_ms)
+		return;
+	if (in->started_at_ms && ev->claimed_ns && from >= ev->claimed_ns)
+		buf_addf(b, ",\"deadlineAt\":\"%s\"", clock_iso_ms(in->started_at_ms + (from - ev->claimed_ns) / NS_PER_MS + in->timeout_ms,
+								  iso));
+	buf_addf(b, ",\"timeoutMs\":%d", in->timeout_ms);
+	/* Without the kernel's timer the deadline is still the clock's: start and timeout. */
+	if (!hit && from)
+		hit = from + in->timeout_ms * NS_PER_MS;
+	if (in->outcome->kind == OUTCOME_TIMEOUT && hit && ev->empty_ns >= hit)
+		buf_addf(b, ",\"deadlineToEmptyMs\":%.3f", (double)(ev->empty_ns - hit) / 1e6);
+}
+
+static void fate_times(struct buf *b, const struct fate_input *in, const struct fate_env *env)
+{
+	const struct evidence *ev = in->ev;
 	int64_t from = env && env->fork_ns ? (int64_t)env->fork_ns : ev->started_ns;
 	char iso[ISO_MS_LEN + 1];
 
 	if (in->started_at_ms)
 		buf_addf(b, ",\"startedAt\":\"%s\"", clock_iso_ms(in->started_at_ms, iso));
+	fate_deadline(b, in, env);
 	if (from && ev->ended_ns >= from)
 		buf_addf(b, ",\"durationMs\":%.3f", (double)(ev->ended_ns - from) / 1e6);
 	if (env && env->exit_ns && ev->verdict_ns >= (int64_t)env->exit_ns && !ev->interrupted)
 		buf_addf(b, ",\"verdictUs\":%.1f", (double)(ev->verdict_ns - (int64_t)env->exit_ns) / 1e3);
-	if (in->outcome->kind == OUTCOME_TIMEOUT) {
-		buf_addf(b, ",\"timeoutMs\":%d", in->timeout_ms);
-		if (env && env->deadline_hit_ns && ev->empty_ns >= (int64_t)env->deadline_hit_ns)
-			buf_addf(b, ",\"deadlineToEmptyMs\":%.3f", (double)(ev->empty_ns - (int64_t)env->deadline_hit_ns) / 1e6);
+	if (env && env->fork_ns)
+		buf_addf(b, ",\"kernelStartUs\":%llu", (unsigned long long)(env->fork_ns / 1000));
+	if (env && env->empty_ns && env->flags & FATE_ENV_EMPTY)
+		buf_addf(b, ",\"kernelEndUs\":%llu", (unsigned long long)((env->empty_ns + 999) / 1000));
+}
+
+/* Where the time went, and what it cost. cpu.stat is exact; the kernel half's sum may lack each thread's last moments, so
+ * it stands in only where the leaf could not be asked any more. */
+static void fate_use(struct buf *b, const struct fate_input *in, const struct fate_env *env)
+{
+	const struct evidence *ev = in->ev;
+	const struct fate_acct *a = env && env->acct.threads ? &env->acct : NULL;
+	struct group time = { .b = b, .name = "time" }, cpu = { .b = b, .name = "cpu" };
+	int64_t on_cpu = ev->cgroup.have_cpu ? (int64_t)ev->cgroup.cpu_usage_us * 1000 : a ? (int64_t)a->cpu_ns : -1;
+
+	if (ev->queued_ns && ev->claimed_ns >= ev->queued_ns)
+		member_ms(&time, "queuedMs", ev->claimed_ns - ev->queued_ns);
+	if (ev->claimed_ns && env && (int64_t)env->exec_ns >= ev->claimed_ns)
+		member_ms(&time, "startingMs", (int64_t)env->exec_ns - ev->claimed_ns);
+	if (ev->started_ns || a)
+		member_ms(&time, "onCpuMs", on_cpu);
+	if (a && a->known & FATE_ACCT_WAIT) {
+		member_ms(&time, "waitingMs", (int64_t)a->wait_ns);
+		member_ms(&time, "asleepMs", MAX((int64_t)(a->life_ns - a->wait_ns) - on_cpu, (int64_t)0));
+	}
+	group_end(&time);
+	if (ev->cgroup.have_cpu && ev->started_ns) {
+		member_ms(&cpu, "userMs", (int64_t)ev->cgroup.cpu_user_us * 1000);
+		member_ms(&cpu, "systemMs", (int64_t)ev->cgroup.cpu_system_us * 1000);
+		group_end(&cpu);
 	}
 }
 
-void fate_build(struct buf *b, const struct fate_input *in)
+static void fate_memory(struct buf *b, const struct fate_input *in, const struct fate_env *env)
 {
-	const struct evidence *ev = in->ev;
-	const struct outcome *o = in->outcome;
-	const struct fate_env *env = ev->bpf.seen ? &ev->bpf.env : NULL;
+	struct group g = { .b = b, .name = "memory" };
 
-	buf_addf(b, "{\"attempt\":%d,\"verdict\":\"%s\"", in->attempt, outcome_name(o->kind));
+	if (in->memory_mb)
+		member_u64(&g, "limitMB", (uint64_t)in->memory_mb);
+	if (env && env->acct.known & FATE_ACCT_RSS)
+		member_u64(&g, "peakRssBytes", env->acct.peak_rss);
+	if (in->ev->cgroup.memory_peak)
+		member_u64(&g, "peakBytes", in->ev->cgroup.memory_peak);
+	group_end(&g);
+}
+
+static void fate_counts(struct buf *b, const struct fate_acct *a)
+{
+	struct group faults = { .b = b, .name = "faults" }, switches = { .b = b, .name = "switches" }, io = { .b = b, .name = "io" };
+
+	member_u64(&faults, "minor", a->minor_faults);
+	member_u64(&faults, "major", a->major_faults);
+	group_end(&faults);
+	member_u64(&switches, "voluntary", a->voluntary_switches);
+	member_u64(&switches, "involuntary", a->involuntary_switches);
+	group_end(&switches);
+	if (!(a->known & FATE_ACCT_IO))
+		return;
+	member_u64(&io, "readBytes", a->read_bytes);
+	member_u64(&io, "writtenBytes", a->written_bytes);
+	member_u64(&io, "storageReadBytes", a->read_storage);
+	member_u64(&io, "storageWrittenBytes", a->written_storage);
+	group_end(&io);
+}
+
+static void fate_family(struct buf *b, const struct evidence *ev, const struct fate_env *env)
+{
+	if (env && env->procs_forked)
+		buf_addf(b, ",\"processes\":%u", env->procs_forked);
+	if (env && env->acct.threads)
+		buf_addf(b, ",\"threads\":%u", env->acct.threads);
+	if (ev->leftovers)
+		buf_addf(b, ",\"leftovers\":%u", ev->leftovers);
+	if (ev->left_running)
+		buf_adds(b, ",\"leftRunning\":true");
+	if (ev->grace_survivors)
+		buf_addf(b, ",\"graceSurvivors\":%u", ev->grace_survivors);
+}
+
+static void fate_missing(struct buf *b, unsigned int missing)
+{
+	static const struct { unsigned int bit; const char *name; } limits[] = {
+		{ FACT_MISSING_MEMORY, "memory" }, { FACT_MISSING_PIDS, "pids" }, { FACT_MISSING_CPU, "cpu" },
+	};
+	const char *sep = "";
+
+	if (!missing)
+		return;
+	buf_adds(b, ",\"limitsMissing\":[");
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		if (!(missing & limits[i].bit))
+			continue;
+		buf_addf(b, "%s\"%s\"", sep, limits[i].name);
+		sep = ",";
+	}
+	buf_addc(b, ']');
+}
+
+static void fate_end(struct buf *b, const struct evidence *ev, const struct outcome *o)
+{
 	if (o->kind == OUTCOME_HOST) {
 		buf_addc(b, ',');
 		add_text(b, "reason", ev->launch_error);
@@ -198,26 +360,36 @@ void fate_build(struct buf *b, const struct fate_input *in)
 		add_text(b, "execStep", ev->exec_step);
 		if (ev->exec_errno)
 			buf_addf(b, ",\"execErrno\":%d", ev->exec_errno);
+	} else if (o->witness != WITNESS_NONE && o->signo) {
+		buf_addf(b, ",\"signal\":%d,\"signalName\":\"%s\",\"coreDumped\":%s", o->signo, signal_name(o->signo),
+			 o->core_dumped ? "true" : "false");
+		fate_sender(b, ev);
 	} else if (o->witness != WITNESS_NONE) {
-		if (o->signo) {
-			buf_addf(b, ",\"signal\":%d,\"signalName\":\"%s\",\"coreDumped\":%s", o->signo, signal_name(o->signo),
-				 o->core_dumped ? "true" : "false");
-			if (env)
-				fate_sender(b, &env->sender);
-		} else {
-			buf_addf(b, ",\"exitStatus\":%d", o->exit_status);
-		}
+		buf_addf(b, ",\"exitStatus\":%d", o->exit_status);
 	}
-	fate_oom(b, ev);
-	fate_times(b, in);
-	if (env && env->procs_forked)
-		buf_addf(b, ",\"processes\":%u", env->procs_forked);
-	if (ev->leftovers)
-		buf_addf(b, ",\"leftovers\":%u", ev->leftovers);
-	if (ev->grace_survivors)
-		buf_addf(b, ",\"graceSurvivors\":%u", ev->grace_survivors);
-	if (ev->cgroup.memory_peak)
-		buf_addf(b, ",\"memoryPeakBytes\":%llu", (unsigned long long)ev->cgroup.memory_peak);
+}
+
+void fate_build(struct buf *b, const struct fate_input *in)
+{
+	const struct evidence *ev = in->ev;
+	const struct outcome *o = in->outcome;
+	const struct fate_env *env = ev->bpf.seen ? &ev->bpf.env : NULL;
+
+	buf_addf(b, "{\"attempt\":%d,\"verdict\":\"%s\",\"observer\":\"%s\"", in->attempt, outcome_name(o->kind),
+		 in->observed ? "bpf" : "fallback");
+	fate_end(b, ev, o);
+	fate_oom(b, ev, o);
+	fate_times(b, in, env);
+	fate_use(b, in, env);
+	fate_memory(b, in, env);
+	if (env && env->acct.threads)
+		fate_counts(b, &env->acct);
+	fate_family(b, ev, env);
+	fate_missing(b, ev->cgroup.missing);
+	if (ev->stderr_tail && ev->stderr_tail->len) {
+		buf_adds(b, ",\"stderrTail\":");
+		json_add_string(b, ev->stderr_tail->data, ev->stderr_tail->len);
+	}
 	if (o->bytes_replaced)
 		buf_addf(b, ",\"bytesReplaced\":%zu", o->bytes_replaced);
 	if (ev->interrupted)

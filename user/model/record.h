@@ -21,12 +21,33 @@ void record_build(struct buf *b, const struct record_input *in);
 struct dead_letter { char request_id[ID_UUID_LEN + 1]; int error_code; char error_message[LIM_DLQ_ERROR_MESSAGE * 3 + 1]; };
 void dead_letter_build(struct dead_letter *ret, const struct record_input *in);
 
-/* One attempt's entry of the array "fate.attempts": a JSON object. */
+/*
+ * One attempt's entry of the array "fate.attempts": a JSON object. A member that cannot be known is absent.
+ *
+ *   attempt, verdict, observer "bpf"|"fallback"
+ *   reason | execStep, execErrno | exitStatus | signal, signalName, coreDumped      how the leader ended
+ *   sender {kernel, pid, uid, comm, cgroup, cgroupId}      of the signal; kernel true alone when it was the kernel itself
+ *   oom {kills, scope "own"|"ancestor"|"host", victim {pid, comm} (the first), limitBytes, limitCgroup, peakBytes}
+ *   startedAt, deadlineAt (ISO 8601, the wall clock's), timeoutMs, durationMs (leader's start to its end), verdictUs (its
+ *   end to our knowing it), deadlineToEmptyMs (timeouts: the deadline to the last process dead)
+ *   kernelStartUs, kernelEndUs     CLOCK_MONOTONIC: the leader's first, the last process's last moment, as eBPF saw them
+ *   time {queuedMs, startingMs, onCpuMs, waitingMs, asleepMs}      ready to claimed to exec; then sums over all threads:
+ *   on a processor, ready and waiting for one, neither
+ *   cpu {userMs, systemMs}         the whole tree (cpu.stat)
+ *   memory {limitMB, peakRssBytes (largest single process), peakBytes (the leaf's memory.peak)}
+ *   faults {minor, major}, switches {voluntary, involuntary}
+ *   io {readBytes, writtenBytes, storageReadBytes, storageWrittenBytes}
+ *   processes, threads (ended), leftovers, leftRunning true, graceSurvivors
+ *   limitsMissing ["memory", "pids", "cpu"]     limits of the definition that this host could not keep
+ *   stderrTail, bytesReplaced, interrupted true, witness "both"|"wait"|"bpf", witnessesDisagree true
+ */
 struct fate_input {
 	int attempt;			/* number of the start, 1, 2, … */
-	int64_t started_at_ms;		/* wall clock; 0 = never started */
+	int64_t started_at_ms;		/* wall clock of the claim; 0 = never started */
 	const struct evidence *ev;
 	const struct outcome *outcome;
-	int timeout_ms;
+	int timeout_ms;			/* 0 = unknown */
+	int memory_mb;			/* 0 = unknown */
+	bool observed;			/* by the kernel half; else the second witness alone */
 };
 void fate_build(struct buf *b, const struct fate_input *in);

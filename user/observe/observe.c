@@ -201,12 +201,19 @@ static void obs_mark_reaped(struct port_observe *p, uint64_t cgroup_id)
 		(void)bpf_map_update_elem(o->load->watch_fd, &cgroup_id, &watch, BPF_EXIST);
 }
 
+static int obs_walk(struct port_observe *p, struct observe_books *ret, struct err *e)
+{
+	*ret = (struct observe_books){};
+	return -EOPNOTSUPP;
+}
+
 static const struct port_observe_ops observe_ops = {
 	.version = PORT_OBSERVE_VERSION,
 	.watch = obs_watch,
 	.read = obs_read,
 	.forget = obs_forget,
 	.mark_reaped = obs_mark_reaped,
+	.walk = obs_walk,
 	.scan = obs_scan,
 };
 

@@ -366,6 +366,7 @@ static int run_op(struct store_mem *s, const struct store_op *op, struct mem_und
 		return outbox_change(s, &op->outbox, true, u, e);
 	case STORE_OP_MESSAGE_PUT:
 		return message_put(s, &op->message, u, e);
+	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -417,6 +418,7 @@ static void undo_one(struct store_mem *s, struct mem_undo *u)
 		if (u->made_queue)
 			queue_remove(s, u->queue);
 		break;
+	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -636,6 +638,7 @@ static void query_run(struct store_mem *s, const struct store_query *q, struct s
 		return query_counts(s, &res->counts);
 	case STORE_Q_RECEIVE:
 		return query_receive(s, q, res);
+	case STORE_Q_PEEK: case STORE_Q_PURGE: case STORE_Q_TAIL:
 	case STORE_Q_DELETE:
 		return query_delete(s, q, res);
 	}

@@ -104,7 +104,7 @@ static int read_event(struct store_db *d, enum r_stmt i, struct inv_row *row, st
 	row->starts = (int)store_read_int(&rd, "starts", 0, INT32_MAX);
 	row->backoffs = (int)store_read_int(&rd, "backoffs", 0, INT32_MAX);
 	row->epoch = (uint32_t)store_read_int(&rd, "epoch", 0, UINT32_MAX);
-	row->condition = (enum inv_condition)store_read_int(&rd, "condition", 0, COND_ZERO_CONCURRENCY);
+	row->condition = (enum inv_condition)store_read_int(&rd, "condition", 0, COND_MAX - 1);
 	return rd.r;
 }
 
@@ -129,7 +129,7 @@ static int read_record(struct store_db *d, enum r_stmt i, struct store_op_record
 	rec->seq = store_read_int(&rd, "seq", 1, STORE_SEQ_MAX);
 	store_read_text(&rd, "request_id", rec->request_id, sizeof(rec->request_id));
 	store_read_text(&rd, "function", rec->function, sizeof(rec->function));
-	rec->condition = (enum inv_condition)store_read_int(&rd, "condition", 1, COND_ZERO_CONCURRENCY);
+	rec->condition = (enum inv_condition)store_read_int(&rd, "condition", 1, COND_MAX - 1);
 	rec->at_ms = store_read_int(&rd, "at_ms", INT64_MIN, INT64_MAX);
 	rec->body = store_read_blob(&rd);
 	return rd.r;
@@ -431,7 +431,7 @@ static int query_counts(struct store_db *d, struct store_counts *c, struct err *
 	if (r >= 0)
 		r = count(d, R_COUNT_ATTEMPTS, &c->attempts, e);
 	if (r >= 0)
-		r = count_by(d, R_COUNT_RECORDS, c->by_condition, COND_ZERO_CONCURRENCY, &c->records, e);
+		r = count_by(d, R_COUNT_RECORDS, c->by_condition, COND_MAX - 1, &c->records, e);
 	if (r >= 0)
 		r = count(d, R_COUNT_OUTBOX, &c->outbox, e);
 	if (r >= 0)
@@ -459,6 +459,7 @@ static int query_one(struct store_db *d, const struct store_query *q, struct sto
 	case STORE_Q_COUNTS:
 		return query_counts(d, &res->counts, e);
 	case STORE_Q_RECEIVE:
+	case STORE_Q_PEEK: case STORE_Q_PURGE: case STORE_Q_TAIL:
 	case STORE_Q_DELETE:
 		break;
 	}

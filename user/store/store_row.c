@@ -16,7 +16,7 @@ static void check_event(const struct inv_row *row)
 	ASSERT_TEXT(row->qualifier);
 	assert(row->request_id[0]);
 	assert((int)row->state >= 0 && row->state < INV_MAX);
-	assert((int)row->condition >= 0 && row->condition <= COND_ZERO_CONCURRENCY);
+	assert((int)row->condition >= 0 && row->condition <= COND_MAX - 1);
 	assert(row->attempts >= 0 && row->starts >= 0 && row->backoffs >= 0);
 }
 
@@ -46,6 +46,7 @@ static int64_t op_seq(const struct store_op *op)
 		return op->outbox.seq;
 	case STORE_OP_MESSAGE_PUT:
 		return 1;
+	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -72,7 +73,7 @@ void store_row_check(const struct store_op *op)
 	case STORE_OP_RECORD_PUT:
 		ASSERT_TEXT(op->record.request_id);
 		ASSERT_TEXT(op->record.function);
-		assert(op->record.condition > COND_NONE && op->record.condition <= COND_ZERO_CONCURRENCY);
+		assert(op->record.condition > COND_NONE && op->record.condition <= COND_MAX - 1);
 		break;
 	case STORE_OP_OUTBOX_PUT:
 	case STORE_OP_OUTBOX_SET:
@@ -84,6 +85,7 @@ void store_row_check(const struct store_op *op)
 		ASSERT_TEXT(op->message.id);
 		assert(op->message.queue[0] && op->message.id[0]);
 		break;
+	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -104,7 +106,7 @@ int store_query_check(const struct store_query *q, struct err *e)
 		return err_set(e, -EINVAL, "store: limit %d is not within 1 to %d", q->limit, STORE_LIMIT_MAX);
 	if (q->kind == STORE_Q_EVENTS && (q->state < -1 || q->state >= INV_MAX))
 		return err_set(e, -EINVAL, "store: unknown state %d", q->state);
-	if (q->kind == STORE_Q_RECORDS && ((int)q->condition < 0 || q->condition > COND_ZERO_CONCURRENCY))
+	if (q->kind == STORE_Q_RECORDS && ((int)q->condition < 0 || q->condition > COND_MAX - 1))
 		return err_set(e, -EINVAL, "store: unknown condition %d", (int)q->condition);
 	if (q->kind == STORE_Q_RECEIVE && q->visibility_ms < 0)
 		return err_set(e, -EINVAL, "store: negative visibility time");

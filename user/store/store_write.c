@@ -447,6 +447,7 @@ static int run_op(struct store_writer *w, const struct store_op *op, struct err 
 		return outbox_del(w, &op->outbox, e);
 	case STORE_OP_MESSAGE_PUT:
 		return message_put(w, &op->message, e);
+	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
 	case STORE_OP_INVALID:
 		break;
 	}
