@@ -20,6 +20,7 @@
 
 #include <cjson/cJSON.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "api/api.h"
 #include "base/clock.h"
@@ -40,6 +41,7 @@
 
 #define TURN_EVENTS_MAX 256		/* call-backs collected before a turn */
 #define WAIT_MAX_US (10 * 1000000ULL)
+#define AUDIT_US (5 * 1000000ULL)
 #define STOP_KILL_NS (5 * NS_PER_S)	/* after the kill: how long we wait for the leaves to empty */
 
 struct manager {
@@ -64,6 +66,9 @@ struct manager {
 	int64_t stop_at_ns;		/* draining: when to kill; 0 = not stopping */
 	bool killed;
 	bool doubt_logged;
+	sd_event_source *audit;
+	int64_t audited_attempts;	/* started when the books were last compared */
+	bool drift_logged;
 };
 
 /* ---- relays ------------------------------------------------------------------------------------------------ */
@@ -156,7 +161,11 @@ static void api_status_members(void *arg, cJSON *into)
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
 	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)(clock_mono_ns() - m->started_ns) / 1e9);
-	observe_status(m->observe, cJSON_AddObjectToObject(into, "observer"));
+	o = cJSON_AddObjectToObject(into, "observer");
+	if (m->observe)
+		observe_status(m->observe, o);
+	else
+		cJSON_AddStringToObject(o, "mode", "fallback");
 	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
 	o = cJSON_AddObjectToObject(into, "store");
 	cJSON_AddStringToObject(o, "engine", m->store->ops->name);
@@ -203,6 +212,51 @@ static int on_hup(sd_event_source *s, const struct signalfd_siginfo *si, void *a
 	reload(arg, NULL);
 	sd_notify(0, "READY=1");
 	return 0;
+}
+
+/* ---- the law of conservation ------------------------------------------------------------------------------- */
+
+/* While something runs the books are compared now and then; a drift is said once, and once more when it is over. */
+static void audit(struct manager *m)
+{
+	struct engine_stats st;
+	struct engine_law law;
+	bool drift;
+
+	engine_stats(m->engine, &st);
+	if (!st.environments && !m->drift_logged && st.attempts_started == m->audited_attempts)
+		return;
+	m->audited_attempts = st.attempts_started;
+	engine_audit(m->engine);
+	engine_law(m->engine, &law);
+	drift = !law.events_hold || !law.processes_hold;
+	if (drift == m->drift_logged)
+		return;
+	m->drift_logged = drift;
+	if (!law.events_hold)
+		log_error("the books of events do not balance: %lld accepted, but %lld queued, %lld running, %lld settled, %lld dead-lettered",
+			  (long long)law.accepted, (long long)law.queued, (long long)law.running, (long long)law.settled,
+			  (long long)law.dead_lettered);
+	if (!law.processes_hold)
+		log_error("the books of processes do not balance: %lld seen to start, %lld to exit, %lld alive: %lld out of sight "
+			  "(a function that runs as root can move processes out of its cgroup)", (long long)law.starts,
+			  (long long)law.exits, (long long)law.alive, (long long)law.drift);
+	if (!drift)
+		log_note("the books balance again");
+}
+
+static int on_audit(sd_event_source *s, uint64_t usec, void *arg)
+{
+	audit(arg);
+	(void)sd_event_source_set_time_relative(s, AUDIT_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int make_audit(struct manager *m)
+{
+	int r = sd_event_add_time_relative(m->loop, &m->audit, CLOCK_MONOTONIC, AUDIT_US, AUDIT_US / 10, on_audit, m);
+
+	return r < 0 ? r : sd_event_source_set_priority(m->audit, SD_EVENT_PRIORITY_IDLE);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */
@@ -256,9 +310,13 @@ static int make_world(struct manager *m, const struct fact_sink *sink, struct er
 		log_warn("limits that cannot be kept on this host (MemorySize, PidsMax, CpuPercent): %s", m->tree->why);
 	obs.root_cgroup_id = m->tree->env_id;
 	obs.root_level = (uint32_t)m->tree->env_level;
-	r = observe_new(m->loop, &obs, sink, &m->observe, e);
-	if (r < 0)
-		return err_wrap(e, r, "observer");
+	if (c->fallback) {
+		log_warn("observer: eBPF is switched off (Observer is \"fallback\"): deaths are told by wait status and cgroup files alone");
+	} else {
+		r = observe_new(m->loop, &obs, sink, &m->observe, e);
+		if (r < 0)
+			return err_wrap(e, r, "observer");
+	}
 	r = launch_new(m->loop, m->tree, &launch, sink, &m->launch, e);
 	if (r < 0)
 		return err_wrap(e, r, "launcher");
@@ -269,7 +327,7 @@ static int make_engine(struct manager *m, struct err *e)
 {
 	const struct config *c = m->cfg;
 	struct engine_ports ports = {
-		.clock = &m->clock, .store = m->store, .launch = launch_port(m->launch), .observe = observe_port(m->observe),
+		.clock = &m->clock, .store = m->store, .launch = launch_port(m->launch), .observe = m->observe ? observe_port(m->observe) : NULL,
 		.deliver = m->deliver, .log = funclog_port(m->funclog),
 	};
 	struct engine_stats st;
@@ -358,6 +416,8 @@ static int make_all(struct manager *m, struct err *e)
 	if (r < 0)
 		return r;
 	r = make_signals(m);
+	if (r >= 0)
+		r = make_audit(m);
 	return r < 0 ? err_errno(e, r, "signals") : 0;
 }
 
@@ -467,6 +527,7 @@ struct manager *manager_free(struct manager *m)
 	clean = m->engine && engine_quiet(m->engine);
 	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
 		sd_event_source_disable_unref(m->signals[i]);
+	sd_event_source_disable_unref(m->audit);
 	api_free(m->api);
 	http_server_free(m->http);
 	if (m->socket_path)
