@@ -156,6 +156,7 @@ static void api_status_members(void *arg, cJSON *into)
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
 	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)(clock_mono_ns() - m->started_ns) / 1e9);
+	cJSON_AddNumberToObject(into, "maxConcurrency", m->cfg->concurrency_max);
 	observe_status(m->observe, cJSON_AddObjectToObject(into, "observer"));
 	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
 	o = cJSON_AddObjectToObject(into, "store");
