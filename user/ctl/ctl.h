@@ -76,6 +76,12 @@ void ctl_cellf(struct ctl_table *t, const char *fmt, ...) __attribute__((format(
 /* Prints and frees. */
 void ctl_table_print(struct ctl_table *t, FILE *to);
 
+/* Colour: only when stdout is a terminal that has it and NO_COLOR is unset or empty (no-color.org). */
+enum ctl_paint { CTL_GREEN, CTL_YELLOW, CTL_RED, CTL_BOLD };
+bool ctl_colour(void);
+/* text as it is to be printed; itself without colour. Else one of eight buffers in turn, and a text of 500 bytes is cut. */
+const char *ctl_paint(enum ctl_paint how, const char *text);
+
 /* A member as text for people: "" when absent. Static buffers, eight in turn. */
 const char *ctl_text(const cJSON *object, const char *name);
 double ctl_number(const cJSON *object, const char *name, double fallback);
@@ -104,4 +110,6 @@ int ctl_delivery_list(struct ctl *c, int argc, char **argv);
 int ctl_logs(struct ctl *c, int argc, char **argv);
 int ctl_reload(struct ctl *c, int argc, char **argv);
 int ctl_version(struct ctl *c, int argc, char **argv);
+int ctl_doctor(struct ctl *c, int argc, char **argv);
+int ctl_completion(struct ctl *c, int argc, char **argv);
 int ctl_help(struct ctl *c, int argc, char **argv);

@@ -41,6 +41,16 @@ const struct ctl_verb ctl_verbs[] = {
 	  "Prints what was added, changed and removed, and everything that is wrong, with file, path and reason; the exit\n"
 	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n", ctl_reload },
 	{ "version", "", "versions of fatectl and of the daemon", "  fatectl version\n", ctl_version },
+	{ "doctor", "", "checks this host and the daemon, and says what to do",
+	  "A line a finding: ok, warn (works, but not as well as it could, or could not be looked at), FAIL (does not work);\n"
+	  "what to do stands below. The daemon need not run. As root it sees everything. The exit status is 5 when\n"
+	  "anything FAILs. With --json an array of {check, status, found, remedy}.\n\n"
+	  "  fatectl doctor\n  fatectl doctor --json | jq '.[] | select(.status != \"ok\")'\n", ctl_doctor },
+	{ "completion", "bash|zsh", "a completion script for a shell",
+	  "make install puts it where the shells look; without that, in the shell itself:\n\n"
+	  "  . <(fatectl completion bash)\n"
+	  "  fatectl completion bash >/etc/bash_completion.d/fatectl\n"
+	  "  fatectl completion zsh >\"${fpath[1]}/_fatectl\"\n", ctl_completion },
 	{ "help", "[VERB]", "this, or more about one verb", "  fatectl help queue receive\n", ctl_help },
 	{}
 };

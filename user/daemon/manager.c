@@ -161,6 +161,7 @@ static void api_status_members(void *arg, cJSON *into)
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
 	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)(clock_mono_ns() - m->started_ns) / 1e9);
+	cJSON_AddNumberToObject(into, "maxConcurrency", m->cfg->concurrency_max);
 	o = cJSON_AddObjectToObject(into, "observer");
 	if (m->observe)
 		observe_status(m->observe, o);
