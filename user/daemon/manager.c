@@ -90,9 +90,6 @@ static void relay_delivered(void *self, int64_t seq, enum outbox_role role, enum
 {
 	struct deliver_sink s = intake_deliveries(((struct manager *)self)->engine);
 
-	if (how != DELIVERED_ACK)
-		log_msg(how == DELIVERED_NEVER ? LOG_ERROR : LOG_WARN, NULL, "delivery of event %lld, %s: %s: %s", (long long)seq,
-			outbox_role_name(role), how == DELIVERED_NEVER ? "failed for good, kept" : "to be tried again", why ? why : "");
 	s.delivered(s.self, seq, role, how, why);
 }
 
