@@ -55,6 +55,7 @@ struct ctl_request {
 	const char *const *headers;
 	const char *body;
 	size_t body_len;
+	bool patient;			/* CTL_UNREACHABLE is not printed */
 };
 int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *ret);
 /* GET target; --json: prints the answer, and *ret_json is NULL. Else the answer's tree, to be freed by ctl_json_freep. */

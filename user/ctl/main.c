@@ -36,7 +36,9 @@ const struct ctl_verb ctl_verbs[] = {
 	  "A received message is hidden for SECONDS (30) and then comes back, unless --delete takes it for good.\n\n"
 	  "  fatectl queue receive done --max 10 --delete\n", ctl_queue_receive },
 	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
-	{ "logs", "NAME [--bytes N]", "the end of a function's log", "  fatectl logs resize --bytes 4096\n", ctl_logs },
+	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
+	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"
+	  "restart of the daemon, too.\n\n  fatectl logs resize --bytes 4096\n  fatectl logs -f resize\n", ctl_logs },
 	{ "reload", "", "read the definitions again",
 	  "Prints what was added, changed and removed, and everything that is wrong, with file, path and reason; the exit\n"
 	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n", ctl_reload },
