@@ -67,3 +67,13 @@ int obs_decode(const void *data, size_t size, struct fate_ev_hdr *ret_hdr, struc
 	*ret_hdr = h;
 	return n;
 }
+
+void obs_entry_clean(struct fate_env *env)
+{
+	/* Strings are ours and short, but they were in memory that others may write to. */
+	env->function[FATE_NAME_LEN - 1] = '\0';
+	env->request_id[FATE_REQUEST_ID_LEN - 1] = '\0';
+	env->oom_victim_comm[FATE_COMM_LEN - 1] = '\0';
+	env->sender.comm[FATE_COMM_LEN - 1] = '\0';
+	memset(env->timer, 0, sizeof(env->timer));
+}

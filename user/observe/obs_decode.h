@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Ring bytes → facts. Pure; the bytes are not trusted. */
+/* Ring bytes → facts, entries → what may be read as one. Pure; the bytes are not trusted. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +13,9 @@
  * Returns the number of facts (0: a record that is only counted), -EPROTO when the bytes are no record of its kind
  * (too short, a size that is not the kind's), -EOPNOTSUPP for a kind we do not know; then outputs are untouched. */
 int obs_decode(const void *data, size_t size, struct fate_ev_hdr *ret_hdr, struct fact ret[OBS_FACTS_MAX]);
+
+/* A copy of a pinned entry, before anybody looks at it: its strings end, the timer is zeros. */
+void obs_entry_clean(struct fate_env *env);
 
 /* "exec", "exit", …; NULL for a number that is no kind. For status. */
 const char *obs_kind_name(uint32_t kind);

@@ -129,12 +129,7 @@ static bool read_entry(const struct observe *o, const struct fate_env_key *key, 
 		ret->env = (struct fate_env){};
 		return false;
 	}
-	/* Strings are ours and short, but they were in memory that others may write to. */
-	ret->env.function[FATE_NAME_LEN - 1] = '\0';
-	ret->env.request_id[FATE_REQUEST_ID_LEN - 1] = '\0';
-	ret->env.oom_victim_comm[FATE_COMM_LEN - 1] = '\0';
-	ret->env.sender.comm[FATE_COMM_LEN - 1] = '\0';
-	memset(ret->env.timer, 0, sizeof(ret->env.timer));
+	obs_entry_clean(&ret->env);
 	ret->seen = true;
 	return true;
 }
