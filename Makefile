@@ -176,7 +176,9 @@ sim: $(B)/sim
 	$(Q)$(B)/sim --seeds $(SEEDS)
 
 fuzz-targets: $(fuzz_bin)
-fuzz: fuzz-targets
+fuzz:
+	$(Q)scripts/deps.sh test
+	$(Q)$(MAKE) --no-print-directory fuzz-targets
 	$(Q)BUILD=$(B) FUZZ_RUNS=$(FUZZ_RUNS) scripts/fuzz.sh
 
 test:

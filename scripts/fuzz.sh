@@ -17,10 +17,10 @@ mkdir -p "$crash"
 # About 20 s each on a quiet processor.
 runs_of() {
 	case $1 in
-	ring) echo 5000000 ;;
-	func | json | wire) echo 1000000 ;;
-	config) echo 300000 ;;
-	row) echo 40000 ;;
+	ring) echo 4000000 ;;
+	func) echo 200000 ;;
+	json | wire) echo 200000 ;;
+	row) echo 80000 ;;
 	*) echo 100000 ;;
 	esac
 }

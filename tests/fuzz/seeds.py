@@ -36,8 +36,14 @@ seed('config', 'all', json.dumps({
     'BpfDirectory': '/sys/fs/bpf/fated', 'CgroupRoot': '', 'Region': 'eu-west-1', 'MaxConcurrency': 100, 'MaxQueuedEvents': 1000,
     'MaxEnvironments': 128, 'RingBytes': 65536, 'StopGracePeriod': 2.5, 'RecordFate': True, 'LogLevel': 'debug',
     'SocketGroup': 'fated', 'FunctionLogBytes': 65536}))
+for name, number, text in (('below', -1, ''), ('above', 1 << 41, '/' + 'x' * 1024)):      # refused one by one: just beyond every bound
+    for key in ('MaxConcurrency', 'MaxQueuedEvents', 'MaxEnvironments', 'RingBytes', 'StopGracePeriod', 'FunctionLogBytes'):
+        seed('config', f'{name}-{key}', json.dumps({key: number}))
+    seed('config', f'{name}-StateDirectory', json.dumps({'StateDirectory': text}))
 seed('json', 'member', b'\x10\x0frequestPayload\0' + RECORD.encode())
 seed('json', 'broken', b'\x05\x01a{"a":["\xc3\xa9\xf0\x9f\x98\x80","\\ud83d\\ude00\\u0000\\n",-1.5e+3,true,null]\xed\xa0\x80}')
+for i, cut in enumerate(('"\\u00', '"\\', '["a",tru', '-1.', '"\xe2\x82')):
+    seed('json', f'cut-{i}', b'\x03\0' + cut.encode('latin-1'))
 
 # ---- fatectl's answers: the number of the verb in fuzz_wire.c's table, the head, the body
 EVENT = ('{"seq":42,"requestId":"%s","function":"resize","state":"waiting","acceptedAt":"2026-11-24T00:00:00.000Z","dueAt":'
@@ -77,6 +83,7 @@ for name, head in (('invoke', 'POST /2015-03-31/functions/%s/invocations?Qualifi
     seed('api', name, head + ' HTTP/1.1\r\nHost: x\r\n' + ('Content-Length: %d\r\n' % len(body) if body else '') + '\r\n' + body)
 seed('api', 'chunked', 'POST /2015-03-31/functions/timeout/invocations HTTP/1.1\r\nHost: x\r\nX-Amz-Invocation-Type: Event\r\nExpect: 100-continue\r\n'
      'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n5\r\n":\n1}\r\n0\r\n\r\nGET /%2Ffate HTTP/1.0\r\n\r\n')
+seed('api', 'long', 'GET /fate/v1/functions/%s HTTP/1.1\r\nHost: x\r\n\r\nGET /fate/v1/events?%s=1 HTTP/1.1\r\nHost: x\r\n\r\n' % ('%61' * 513, 'a' * 65))
 
 # ---- ring records: struct fate_ev_hdr and what follows it, by kind
 for kind, rest in ((1, 16), (2, 24), (3, 56), (4, 32), (5, 0), (6, 0)):
