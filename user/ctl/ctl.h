@@ -58,6 +58,10 @@ struct ctl_request {
 	bool patient;			/* CTL_UNREACHABLE is not printed */
 };
 int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *ret);
+/* GET head + encoded word. */
+int ctl_fetch(struct ctl *c, const char *head, const char *word, struct http_result *ret);
+/* Waits for the event's end and prints its record. CTL_FUNCTION_FAILED and a line on stderr unless it ended as wanted. */
+int ctl_wait_record(struct ctl *c, const char *id, const char *want_condition);
 /* GET target; --json: prints the answer, and *ret_json is NULL. Else the answer's tree, to be freed by ctl_json_freep. */
 int ctl_get(struct ctl *c, const char *target, cJSON **ret_json);
 int ctl_parse(const struct http_result *res, cJSON **ret_json);
@@ -94,7 +98,21 @@ bool ctl_parse_iso(const char *text, int64_t *ret_ms);
 void ctl_flat(const cJSON *value, const char *prefix, FILE *to);
 /* JSON text with line breaks and indentation; the tokens stay as they are. */
 void ctl_pretty(struct buf *b, const char *json, size_t len, int indent);
+/* Says so on stderr when a list goes on. */
+void ctl_more(const cJSON *j);
+/* The objects of an answer's array member as text, one after the other: what is in them comes out as it came. */
+struct ctl_each { const char *at, *end; };
+struct ctl_each ctl_each_of(const struct http_result *res, const char *member);
+bool ctl_each_next(struct ctl_each *e, const char **ret, size_t *ret_len);
 void ctl_puts_raw(const char *data, size_t len, bool line);	/* to stdout; line: ends in a line break if it does not */
+
+/* ---- verbs that go on until they are interrupted (ctl_follow.c) */
+/* From now on an interrupt ends the program with CTL_OK, wherever it comes: nothing of use may wait in a buffer. */
+void ctl_follow_begin(void);
+/* To stdout, at once. False: nobody reads any more, which is an end, or it cannot be written (*ret_exit says which). */
+bool ctl_follow_put(const char *data, size_t len, int *ret_exit);
+/* A while, to ask again after it. False: whoever read our output has gone. */
+bool ctl_follow_rest(void);
 
 /* ---- verbs */
 int ctl_status(struct ctl *c, int argc, char **argv);
@@ -103,10 +121,16 @@ int ctl_function_show(struct ctl *c, int argc, char **argv);
 int ctl_invoke(struct ctl *c, int argc, char **argv);
 int ctl_event_list(struct ctl *c, int argc, char **argv);
 int ctl_event_show(struct ctl *c, int argc, char **argv);
+int ctl_event_cancel(struct ctl *c, int argc, char **argv);
+int ctl_event_retry(struct ctl *c, int argc, char **argv);
 int ctl_record_list(struct ctl *c, int argc, char **argv);
 int ctl_record_show(struct ctl *c, int argc, char **argv);
+int ctl_record_tail(struct ctl *c, int argc, char **argv);
 int ctl_queue_list(struct ctl *c, int argc, char **argv);
 int ctl_queue_receive(struct ctl *c, int argc, char **argv);
+int ctl_queue_peek(struct ctl *c, int argc, char **argv);
+int ctl_queue_purge(struct ctl *c, int argc, char **argv);
+int ctl_queue_redrive(struct ctl *c, int argc, char **argv);
 int ctl_delivery_list(struct ctl *c, int argc, char **argv);
 int ctl_logs(struct ctl *c, int argc, char **argv);
 int ctl_reload(struct ctl *c, int argc, char **argv);

@@ -69,6 +69,14 @@ int ctl_get(struct ctl *c, const char *target, cJSON **ret_json)
 	return CTL_OK;
 }
 
+int ctl_fetch(struct ctl *c, const char *head, const char *word, struct http_result *ret)
+{
+	CLEAN(buf_done) struct buf path = {};
+
+	ctl_path(&path, head, word, "");
+	return ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, ret);
+}
+
 void ctl_path(struct buf *b, const char *head, const char *word, const char *tail)
 {
 	buf_adds(b, head);

@@ -292,6 +292,42 @@ void ctl_pretty(struct buf *b, const char *json, size_t len, int indent)
 	}
 }
 
+struct ctl_each ctl_each_of(const struct http_result *res, const char *member)
+{
+	struct ctl_each e = {};
+	size_t n;
+
+	if (json_valid(buf_str(&res->body), res->body.len, NULL) && json_member(buf_str(&res->body), res->body.len, member, &e.at, &n))
+		e.end = e.at + n;
+	return e;
+}
+
+bool ctl_each_next(struct ctl_each *e, const char **ret, size_t *ret_len)
+{
+	int depth = 0;
+
+	/* Valid JSON, and its elements are objects: braces outside strings are all there is to count. */
+	for (; e->at < e->end; e->at++) {
+		if (*e->at == '"') {
+			for (e->at++; e->at < e->end && *e->at != '"'; e->at++)
+				e->at += *e->at == '\\';
+		} else if (*e->at == '{' && depth++ == 0) {
+			*ret = e->at;
+		} else if (*e->at == '}' && --depth == 0) {
+			e->at++;
+			*ret_len = (size_t)(e->at - *ret);
+			return true;
+		}
+	}
+	return false;
+}
+
+void ctl_more(const cJSON *j)
+{
+	if (*ctl_text(j, "next"))
+		fprintf(stderr, "fatectl: there are more: --before %s\n", ctl_text(j, "next"));
+}
+
 void ctl_puts_raw(const char *data, size_t len, bool line)
 {
 	fwrite(data, 1, len, stdout);

@@ -26,15 +26,42 @@ const struct ctl_verb ctl_verbs[] = {
 	  "STATE: queued, running, waiting, routing, done.\n\n  fatectl event list --state waiting\n", ctl_event_list },
 	{ "event show", "ID", "one event: payload, attempts and their fate, record, deliveries",
 	  "  fatectl event show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_show },
+	{ "event cancel", "ID [--wait]", "end an event: a waiting one at once, a running one with its whole process tree",
+	  "Its record says Cancelled and goes where failures of the function go. With --wait the record is printed when it is\n"
+	  "there; the exit status is 1 when the event had come to another end first.\n\n"
+	  "  fatectl event cancel 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a --wait\n", ctl_event_cancel },
+	{ "event retry", "ID [--wait]", "try an event again now",
+	  "One that waits for its next attempt is due at once. One that has ended is accepted again, as a new event with the\n"
+	  "same payload. The id to look at from now on is printed; with --wait, the record instead (exit status 1 when it\n"
+	  "failed for good).\n\n"
+	  "  fatectl event retry 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_retry },
 	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ]", "records of ended events, newest first",
-	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency.\n\n"
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
 	  "  fatectl record list --condition RetriesExhausted\n", ctl_record_list },
 	{ "record show", "ID", "one event's record, as destinations receive it",
 	  "  fatectl record show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_record_show },
+	{ "record tail", "[--function NAME] [--condition CONDITION] [-n N]", "records as events end, one line each",
+	  "The last N (10) first, then each new one, in the order of the events' ends, until it is interrupted: time, function,\n"
+	  "request id, condition, verdict of the last attempt. With --json each line is a whole record. A restart of the daemon\n"
+	  "is waited for, and nothing is missed or repeated.\n"
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
+	  "  fatectl record tail --condition RetriesExhausted\n"
+	  "  fatectl record tail -n 0 --json | jq -r .fate.attempts[-1].verdict\n", ctl_record_tail },
 	{ "queue list", "", "local queues", "  fatectl queue list\n", ctl_queue_list },
 	{ "queue receive", "NAME [--max N] [--visibility SECONDS] [--delete]", "take messages from a local queue",
 	  "A received message is hidden for SECONDS (30) and then comes back, unless --delete takes it for good.\n\n"
 	  "  fatectl queue receive done --max 10 --delete\n", ctl_queue_receive },
+	{ "queue peek", "NAME [--max N]", "look at the oldest messages of a local queue and leave them there",
+	  "Shows N (10) of them, leased ones, too; none is leased by looking.\n\n  fatectl queue peek dead\n", ctl_queue_peek },
+	{ "queue purge", "NAME [--yes]", "delete every message of a local queue for good",
+	  "Leased ones, too. Asks at a terminal; anywhere else --yes is needed.\n\n  fatectl queue purge done --yes\n", ctl_queue_purge },
+	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--dry-run]", "make events of a local queue's messages again",
+	  "A record goes back to the function it is about with the request's payload, a dead letter to the function whose event\n"
+	  "it was; with --to everything goes to FUNCTION. The event is accepted and the message gone in one transaction. At most\n"
+	  "N (100), oldest first. What stays is told with the reason (exit status 4), and hidden for 30 s. --dry-run says what\n"
+	  "would happen.\n\n"
+	  "  fatectl queue redrive dead --dry-run\n"
+	  "  fatectl queue redrive dead --to repair --max 10\n", ctl_queue_redrive },
 	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
 	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
 	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"
