@@ -7,8 +7,8 @@ from fated import Fated, Tests, equal, until
 
 OK, FUNCTION_FAILED, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
 UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}')
-VERBS = ['status', 'function list', 'function show', 'invoke', 'event list', 'event show', 'record list', 'record show', 'queue list',
-         'queue receive', 'logs', 'reload', 'version']
+VERBS = ['status', 'function list', 'function show', 'invoke', 'event list', 'event show', 'event cancel', 'event retry', 'record list',
+         'record show', 'record tail', 'queue list', 'queue receive', 'queue peek', 'queue purge', 'queue redrive', 'logs', 'reload', 'version']
 NOBODY = 65534
 
 
