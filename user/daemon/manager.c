@@ -58,7 +58,7 @@ struct manager {
 	struct http_server *http;
 	struct api *api;
 	struct definitions definitions;
-	size_t n_functions, n_problems;
+	size_t n_functions, n_topics, n_buses, n_problems;
 	struct deliver_sink deliveries;
 	char *socket_path;
 	sd_event_source *signals[3];
@@ -106,7 +106,7 @@ static void add_names(cJSON *into, const struct definitions_result *res, enum de
 
 	for (size_t i = 0; i < res->n_changes; i++)
 		if (res->changes[i].kind == kind)
-			cJSON_AddItemToArray(list, cJSON_CreateString(res->changes[i].function));
+			cJSON_AddItemToArray(list, cJSON_CreateString(res->changes[i].name));
 }
 
 static void add_problem(cJSON *list, const struct definitions_problem *p)
@@ -119,21 +119,48 @@ static void add_problem(cJSON *list, const struct definitions_problem *p)
 	cJSON_AddItemToArray(list, o);
 }
 
+/* For functions with RequireLimits. */
+static int check_limits(void *arg, const struct func *f, struct err *e)
+{
+	const struct cg_tree *t = ((struct manager *)arg)->tree;
+	const struct { enum cg_controller controller; bool needed; const char *limit; } rows[] = {
+		{ CG_MEMORY, f->memory_mb > 0, "MemorySize" },
+		{ CG_PIDS, f->pids_max > 0, "PidsMax" },
+		{ CG_CPU, f->cpu_percent > 0, "CpuPercent" },
+	};
+	CLEAN(buf_done) struct buf missing = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].needed && !(t->controllers & rows[i].controller))
+			buf_addf(&missing, "%s%s (for %s)", missing.len ? ", " : "", cg_controller_name(rows[i].controller), rows[i].limit);
+	if (!missing.len)
+		return 0;
+	return err_set(e, -EOPNOTSUPP, "this host's control groups lack %s: %s", buf_str(&missing), t->why);
+}
+
 /* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. */
 static void reload(struct manager *m, cJSON *into)
 {
 	CLEAN(definitions_result_done) struct definitions_result res = {};
+	struct definitions_check check = { .limits = check_limits, .arg = m };
+	struct registry_set set;
 	cJSON *problems;
 	char *summary;
 
-	definitions_load(&m->definitions, m->cfg->functions_dir, &res);
+	definitions_load(&m->definitions, m->cfg->functions_dir, &check, &res);
 	for (size_t i = 0; i < res.n_problems; i++)
 		log_warn("definitions: %s%s%s: %s", res.problems[i].file, res.problems[i].path[0] ? ": " : "", res.problems[i].path,
 			 res.problems[i].reason);
-	registry_swap(intake_registry(m->engine), &(struct registry_set){ .functions = res.functions, .n_functions = res.n });
+	set = (struct registry_set){
+		.functions = res.functions, .n_functions = res.n_functions, .topics = res.topics, .n_topics = res.n_topics,
+		.buses = res.buses, .n_buses = res.n_buses,
+	};
+	registry_swap(intake_registry(m->engine), &set);
 	engine_functions_changed(m->engine);
 	launch_forget_users(m->launch);
-	m->n_functions = res.n;
+	m->n_functions = res.n_functions;
+	m->n_topics = res.n_topics;
+	m->n_buses = res.n_buses;
 	m->n_problems = res.n_problems;
 	summary = definitions_summary(&res);
 	log_note("definitions: %s", summary);
@@ -142,7 +169,9 @@ static void reload(struct manager *m, cJSON *into)
 		return;
 	for (int k = DEFINITIONS_ADDED; k <= DEFINITIONS_KEPT; k++)
 		add_names(into, &res, (enum definitions_change_kind)k);
-	cJSON_AddNumberToObject(into, "functions", (double)res.n);
+	cJSON_AddNumberToObject(into, "functions", (double)res.n_functions);
+	cJSON_AddNumberToObject(into, "topics", (double)res.n_topics);
+	cJSON_AddNumberToObject(into, "buses", (double)res.n_buses);
 	problems = cJSON_AddArrayToObject(into, "problems");
 	for (size_t i = 0; i < res.n_problems; i++)
 		add_problem(problems, &res.problems[i]);
@@ -171,6 +200,8 @@ static void api_status_members(void *arg, cJSON *into)
 	o = cJSON_AddObjectToObject(into, "definitions");
 	cJSON_AddStringToObject(o, "directory", m->cfg->functions_dir);
 	cJSON_AddNumberToObject(o, "functions", (double)m->n_functions);
+	cJSON_AddNumberToObject(o, "topics", (double)m->n_topics);
+	cJSON_AddNumberToObject(o, "buses", (double)m->n_buses);
 	cJSON_AddNumberToObject(o, "problems", (double)m->n_problems);
 }
 
