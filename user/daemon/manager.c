@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "cgroup/cg_tree.h"
 #include "daemon/definitions.h"
+#include "daemon/watch.h"
 #include "dest/deliver.h"
 #include "engine/engine.h"
 #include "fate_abi.h"
@@ -58,6 +59,7 @@ struct manager {
 	struct http_server *http;
 	struct api *api;
 	struct definitions definitions;
+	struct watch *watch;		/* NULL: ReloadOnChange is off */
 	size_t n_functions, n_topics, n_buses, n_problems;
 	struct deliver_sink deliveries;
 	char *socket_path;
@@ -175,6 +177,11 @@ static void reload(struct manager *m, cJSON *into)
 	problems = cJSON_AddArrayToObject(into, "problems");
 	for (size_t i = 0; i < res.n_problems; i++)
 		add_problem(problems, &res.problems[i]);
+}
+
+static void on_change(void *arg)
+{
+	reload(arg, NULL);
 }
 
 /* ---- what the API asks of us ------------------------------------------------------------------------------- */
@@ -378,6 +385,9 @@ static int make_engine(struct manager *m, struct err *e)
 
 	snprintf(ec.region, sizeof(ec.region), "%s", c->region);
 	m->engine = engine_new(&ports, &ec);
+	/* Watched before it is read: nothing is missed in between. */
+	if (c->reload_on_change)
+		m->watch = watch_new(m->loop, c->functions_dir, definitions_is_file, on_change, m);
 	reload(m, NULL);
 	r = engine_start(m->engine, e);
 	engine_stats(m->engine, &st);
@@ -572,6 +582,7 @@ struct manager *manager_free(struct manager *m)
 	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
 		sd_event_source_disable_unref(m->signals[i]);
 	sd_event_source_disable_unref(m->audit);
+	watch_free(m->watch);
 	api_free(m->api);
 	http_server_free(m->http);
 	if (m->socket_path)
