@@ -376,7 +376,7 @@ static void query_parameters(void)
 		{ "/fate/v1/events?state=", "ValidationException", "at 'state'" },
 		{ "/fate/v1/events?function=a%20b", "ValidationException", "at 'function'" },
 		{ "/fate/v1/records?condition=success", "ValidationException", "at 'condition' failed to satisfy constraint: Member must satisfy enum "
-			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency]" },
+			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled]" },
 		{ "/fate/v1/deliveries?limit=x", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/functions/echo/logs?bytes=1048577", "ValidationException", "at 'bytes'" },
 		{ "/fate/v1/events/not-an-id", "ValidationException", "at 'id'" },
