@@ -179,9 +179,16 @@ static void reload(struct manager *m, cJSON *into)
 		add_problem(problems, &res.problems[i]);
 }
 
+/* Nobody has asked: a directory on its way to being replaced must not take everything down for the moment. */
 static void on_change(void *arg)
 {
-	reload(arg, NULL);
+	struct manager *m = arg;
+
+	if (m->n_functions && access(m->cfg->functions_dir, F_OK) < 0 && errno == ENOENT)
+		log_warn("definitions: %s is gone; what it gave stays in force until it is back, or a reload is asked for",
+			 m->cfg->functions_dir);
+	else
+		reload(m, NULL);
 }
 
 /* ---- what the API asks of us ------------------------------------------------------------------------------- */
