@@ -2,7 +2,7 @@
 # Installs what fated needs on Debian 12 and is not there yet. Idempotent; prints nothing when nothing is to do.
 #
 #   deps.sh build     what `make` and `make demo` need (default)
-#   deps.sh test      the same, and what `make test` needs
+#   deps.sh test      the same, and what `make test` needs, with its guest
 #   deps.sh lint      clang-tidy, cppcheck, clang-format, bear-like tools
 #   deps.sh vm        what `make vm` needs (qemu, mmdebstrap)
 #   deps.sh bench     what `make bench` needs beyond build
@@ -10,9 +10,9 @@ set -euo pipefail
 
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool libsystemd-dev libsqlite3-dev
   libcurl4-openssl-dev libmicrohttpd-dev libcjson-dev python3-minimal procps jq"
-test="python3 sqlite3 libclang-rt-14-dev valgrind"
 lint="clang-tidy clang-format cppcheck"
 vm="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs busybox-static cpio kmod xz-utils python3"
+test="python3 sqlite3 libclang-rt-14-dev valgrind $vm"
 bench=""
 
 want=""
