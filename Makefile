@@ -57,7 +57,8 @@ ctl_src := $(wildcard user/ctl/*.c)
 unit_src := $(wildcard tests/unit/test_*.c tests/contract/test_*.c tests/golden/test_*.c tests/fault/test_*.c)
 priv_src := $(wildcard tests/bpf/test_*.c tests/integ/test_*.c)
 sim_src := $(wildcard tests/sim/*.c)
-bench_src := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
+bench_src := $(filter-out %.bpf.c tests/bench/prog_%,$(wildcard tests/bench/*.c))
+bench_prog_src := $(wildcard tests/bench/prog_*.c)
 prog_src := $(wildcard tests/lib/prog_*.c)
 testlib_src := $(filter-out $(prog_src),$(wildcard tests/lib/*.c))
 bpf_src := $(wildcard bpf/*.bpf.c)
@@ -70,6 +71,7 @@ testlib := $(if $(testlib_src),$(B)/libtest.a)
 unit_bin := $(patsubst %.c,$(B)/%,$(unit_src))
 priv_bin := $(patsubst %.c,$(B)/%,$(priv_src))
 prog_bin := $(patsubst %.c,$(B)/%,$(prog_src))
+bench_prog_bin := $(patsubst %.c,$(B)/%,$(bench_prog_src))
 programs := $(if $(wildcard user/daemon/main.c),$(B)/fated) $(if $(wildcard user/ctl/main.c),$(B)/fatectl)
 
 .PHONY: all check test test-privileged demo bench sim vm tidy lint install clean deps progs units
@@ -128,6 +130,11 @@ $(prog_bin): $(B)/%: %.c Makefile
 	$(call say,PROG,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O1 -g -static -pthread -o $@ $<
+# What the benchmark compares the daemon with: linked to nothing it does not use.
+$(bench_prog_bin): $(B)/%: %.c Makefile
+	$(call say,PROG,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -lsqlite3
 $(unit_bin) $(priv_bin): $(B)/%: $(B)/%.o $(testlib) $(lib)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -136,7 +143,7 @@ $(B)/sim: $(call obj,$(sim_src)) $(call obj,$(filter user/base/% user/model/% us
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/bench: $(call obj,$(bench_src)) $(lib)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
@@ -161,7 +168,7 @@ test:
 
 bench:
 	$(Q)scripts/deps.sh build bench
-	$(Q)$(MAKE) --no-print-directory all $(B)/bench progs
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench $(bench_prog_bin) progs
 	$(Q)scripts/bench.sh $(B)
 
 vm:

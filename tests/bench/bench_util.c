@@ -104,3 +104,25 @@ double cpu_daemon(pid_t pid)
 		bench_die("%s: not as expected", path);
 	return (double)(user + sys + child_user + child_sys) / (double)sysconf(_SC_CLK_TCK);
 }
+
+double bench_memory(pid_t pid, const char *what)
+{
+	char path[64], line[256];
+	double kb = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		bench_die("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), f)) {
+		size_t len = strlen(what);
+
+		if (strncmp(line, what, len) == 0 && line[len] == ':')
+			kb = strtod(line + len + 1, NULL);
+	}
+	fclose(f);
+	if (kb < 0)
+		bench_die("%s: no %s", path, what);
+	return kb * 1024;
+}
