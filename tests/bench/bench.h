@@ -71,6 +71,7 @@ void samples_done(struct samples *s);
 double cpu_self(void);
 double cpu_children(void);		/* of those we have waited for */
 double cpu_daemon(pid_t pid);		/* the process and the children it has waited for; ticks of 10 ms */
+double cpu_threads(pid_t pid);		/* of the threads the process has now, to the nanosecond */
 
 double bench_memory(pid_t pid, const char *what);	/* bytes; "Rss", "Pss", … as /proc/PID/smaps_rollup has it */
 
