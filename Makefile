@@ -57,8 +57,7 @@ ctl_src := $(wildcard user/ctl/*.c)
 unit_src := $(wildcard tests/unit/test_*.c tests/contract/test_*.c tests/golden/test_*.c tests/fault/test_*.c)
 priv_src := $(wildcard tests/bpf/test_*.c tests/integ/test_*.c)
 sim_src := $(wildcard tests/sim/*.c)
-bench_src := $(filter-out %.bpf.c tests/bench/prog_%,$(wildcard tests/bench/*.c))
-bench_prog_src := $(wildcard tests/bench/prog_*.c)
+bench_src := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
 prog_src := $(wildcard tests/lib/prog_*.c)
 testlib_src := $(filter-out $(prog_src),$(wildcard tests/lib/*.c))
 bpf_src := $(wildcard bpf/*.bpf.c)
@@ -71,7 +70,6 @@ testlib := $(if $(testlib_src),$(B)/libtest.a)
 unit_bin := $(patsubst %.c,$(B)/%,$(unit_src))
 priv_bin := $(patsubst %.c,$(B)/%,$(priv_src))
 prog_bin := $(patsubst %.c,$(B)/%,$(prog_src))
-bench_prog_bin := $(patsubst %.c,$(B)/%,$(bench_prog_src))
 programs := $(if $(wildcard user/daemon/main.c),$(B)/fated) $(if $(wildcard user/ctl/main.c),$(B)/fatectl)
 
 .PHONY: all check test test-privileged demo bench sim vm tidy lint install clean deps progs units
@@ -131,6 +129,7 @@ $(prog_bin): $(B)/%: %.c Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O1 -g -static -pthread -o $@ $<
 # What the benchmark compares the daemon with: linked to nothing it does not use.
+bench_prog_bin := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bare/prog_*.c))
 $(bench_prog_bin): $(B)/%: %.c Makefile
 	$(call say,PROG,$<)
 	$(Q)mkdir -p $(@D)

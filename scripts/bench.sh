@@ -49,7 +49,7 @@ define parked '"tree","0"' '"Timeout":900,"ReservedConcurrentExecutions":1'
 
 # The benchmark starts and stops the daemon itself, as its parts need it.
 "$build/bench" --socket "$dir/run/fated.sock" --daemon-cgroup "$group/daemon" --cgroup "$group/bare" --dir "$dir/state" \
-	--bpf "$dir/bpf" --prog "$build/tests/lib/prog_bench" --bare-daemon "$build/tests/bench/prog_bare_daemon" \
+	--bpf "$dir/bpf" --prog "$build/tests/lib/prog_bench" --bare-daemon "$build/tests/bench/bare/prog_bare_daemon" \
 	--json "$build/bench.json" "$@" -- \
 	"$build/fated" "--StateDirectory=$dir/state" "--RunDirectory=$dir/run" "--LogDirectory=$dir/log" --LogLevel=warn \
 	"--FunctionsDirectory=$dir/functions.d" "--BpfDirectory=$dir/bpf" "--CgroupRoot=$group/daemon" --MaxQueuedEvents=1000000

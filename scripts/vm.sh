@@ -34,17 +34,20 @@ if [ "$(id -u)" -ne 0 ]; then
 	exit 1
 fi
 
-matrix=tests/integ/test_fault_matrix.py
+# Under emulation few runs of a way take long enough.
+matrix="MATRIX_RUNS=${MATRIX_RUNS:-2} tests/integ/test_fault_matrix.py"
 ways=
 what=(tests/vm/test_guest.py tests/vm/test_unit.py)
 if [ -n "$short" ]; then
 	# What no machine without controllers can show.
-	ways=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/integ python3 -c \
-		'import test_fault_matrix as m; print(*[w.name for w in m.CONTROLLER_WAYS])')
+	ways=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/integ python3 -c 'if 1:
+		try: from ways import CONTROLLER_WAYS
+		except ImportError: from test_fault_matrix import CONTROLLER_WAYS
+		print(*[w.name for w in CONTROLLER_WAYS])')
 	[ -n "$ways" ] || { echo "vm.sh: the fault matrix has no ways that need controllers" >&2; exit 1; }
 	what+=("$build/tests/bpf/test_oom" "MATRIX_TABLE=no $matrix $ways")
 else
-	what+=(privileged $matrix)
+	what+=(privileged "$matrix")
 fi
 # A daemon that can do without the kernel half has to be as right without it.
 if [[ $("$build/fated" --sample-config) == *'"Observer"'* ]]; then

@@ -56,7 +56,7 @@ def row(program, name):
         words.append(words.pop(0))
     part = re.search(r'_(idle|load)(_leaves_nothing)?$', name) if 'matrix' in words[0] else None
     label = [re.sub(r'^.*?tests/', '', words[0])] + ([part[1]] if part else [])
-    return ' '.join(label + [w for w in words[1:] if re.match(r'[A-Z_]+=', w) and not w.startswith('MATRIX_TABLE')])
+    return ' '.join(label + [w for w in words[1:] if w.startswith('MATRIX_OBSERVER=')])
 
 
 class Lines:
