@@ -600,9 +600,10 @@ struct manager *manager_free(struct manager *m)
 		m->store->ops->close(m->store);
 	engine_free(m->engine);
 	launch_free(m->launch);
-	/* After a clean stop nothing of us stays in the kernel; otherwise the pins hold what the next start needs. */
+	/* After a clean stop nothing of us stays in the kernel; otherwise the pins hold what the next start needs. A start
+	 * that was refused made no leaf: the groups go, unless they hold an earlier daemon's. */
 	observe_free(m->observe, clean);
-	cg_tree_free(m->tree, clean);
+	cg_tree_free(m->tree, clean || !m->engine);
 	funclog_free(m->funclog);
 	definitions_done(&m->definitions);
 	sd_event_unref(m->loop);
