@@ -369,7 +369,7 @@ static int make_world(struct manager *m, const struct fact_sink *sink, struct er
 	} else {
 		r = observe_new(m->loop, &obs, sink, &m->observe, e);
 		if (r < 0)
-			return err_wrap(e, r, "observer");
+			return r;
 	}
 	r = launch_new(m->loop, m->tree, &launch, sink, &m->launch, e);
 	if (r < 0)
