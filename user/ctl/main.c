@@ -62,6 +62,10 @@ const struct ctl_verb ctl_verbs[] = {
 	  "would happen.\n\n"
 	  "  fatectl queue redrive dead --dry-run\n"
 	  "  fatectl queue redrive dead --to repair --max 10\n", ctl_queue_redrive },
+	{ "topic list", "", "local topics and how many subscriptions they have", "  fatectl topic list\n", ctl_topic_list },
+	{ "topic show", "TOPIC", "one topic: its subscriptions and where they lead", "  fatectl topic show alerts\n", ctl_topic_show },
+	{ "bus list", "", "local event buses and how many rules they have", "  fatectl bus list\n", ctl_bus_list },
+	{ "bus show", "BUS", "one event bus: its rules, their patterns and targets", "  fatectl bus show default\n", ctl_bus_show },
 	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
 	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
 	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"
