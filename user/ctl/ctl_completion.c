@@ -110,6 +110,8 @@ static void row(struct buf *b, const struct ctl_verb *v)
 
 		if (n == 1 && *w == '|') {
 			dangling = false;
+		} else if (*w == '-' && eq && eq[-1] == '[') {	/* "--watch[=SECONDS]": does well without, and has no next word */
+			buf_addf(b, " %.*s", (int)(eq - 1 - w), w);
 		} else if (*w == '-' && eq) {
 			buf_addf(b, " %.*s", (int)(eq + 1 - w), w);
 			add_kind(b, v, eq + 1, n - (size_t)(eq + 1 - w));
