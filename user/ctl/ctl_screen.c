@@ -51,7 +51,8 @@ static void on_end(int signo)
 
 static void on_abort(int signo)
 {
-	leave();		/* and then abort() goes on */
+	leave();
+	(void)raise(signo);	/* comes through when we are out of here, and is the end */
 }
 
 /* Stops for real, with the terminal as the shell wants it; goes on when the shell says so. */
