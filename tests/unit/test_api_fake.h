@@ -189,6 +189,13 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 	}
 }
 
+void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg)
+{
+	each(arg, &(struct engine_env_info){ .cgroup_id = 18446744073709551615u, .function = "resize", .request_id = FAKE_OPEN_ID,
+					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000,
+					     .seen = !e->fallback, .cpu_ns = 250999999, .rss_bytes = 3 << 20, .processes = 4, .threads = 5 });
+}
+
 void engine_audit(struct engine *e)
 {
 }
@@ -206,13 +213,6 @@ void engine_law(const struct engine *e, struct engine_law *ret)
 	ret->exits = 215;
 	ret->alive = 2;
 	ret->drift = processes;
-}
-
-void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg)
-{
-	each(arg, &(struct engine_env_info){ .cgroup_id = 18446744073709551615u, .function = "resize", .request_id = FAKE_OPEN_ID,
-					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000,
-					     .seen = !e->fallback, .cpu_ns = 250999999, .rss_bytes = 3 << 20, .processes = 4, .threads = 5 });
 }
 
 /* ---- the store */

@@ -63,6 +63,7 @@ static void law_of_events(const cJSON *e)
 static void law_of_processes(const cJSON *p, bool fallback)
 {
 	double starts = ctl_number(p, "starts", 0), exits = ctl_number(p, "exits", 0), alive = ctl_number(p, "alive", 0);
+	double missed = ctl_number(p, "missed", 0);
 
 	if (!p) {
 		printf(LABEL "processes are not counted%s\n", "", fallback ? ": eBPF is switched off (fallback)" : " at this moment");
@@ -73,8 +74,12 @@ static void law_of_processes(const cJSON *p, bool fallback)
 		drift(ctl_number(p, "drift", starts - exits - alive),
 		      "started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect of fated",
 		      "more than were seen to start: moved into a watched cgroup from outside, or a defect of fated");
+	else if (starts == exits + alive)
+		putchar('\n');
+	else if (missed > 0)
+		printf("  (the difference is among the %.15g that the kernel did not show)\n", missed);
 	else	/* the kernel's counters outlive daemons, and the living are counted while they come and go */
-		puts(starts == exits + alive ? "" : "  (the difference is of before this start, or of processes in motion)");
+		puts("  (the difference is of before this start, or of processes in motion)");
 }
 
 void ctl_law(const cJSON *j)
@@ -152,19 +157,22 @@ static void dropped(const cJSON *d)
 	printf(", %s", ctl_paint(CTL_YELLOW, buf_str(&b)));
 }
 
-/* Painted when there are any. */
-static void worry(const char *label, double n, const char *what)
+/* Runs of the kernel half's programs that the kernel skipped. */
+static void missed(const cJSON *m)
 {
-	char text[160];
+	char text[64];
 
-	snprintf(text, sizeof(text), "%.15g %s", n, what);
-	printf(LABEL "%s\n", label, n > 0 ? ctl_paint(CTL_YELLOW, text) : text);
+	if (!cJSON_IsNumber(m))
+		return;
+	snprintf(text, sizeof(text), "MISSED %.15g", m->valuedouble);
+	printf(", %s", m->valuedouble > 0 ? ctl_paint(CTL_YELLOW, text) : "none missed");
 }
 
 static void observer(const cJSON *o, const cJSON *engine)
 {
-	const cJSON *features = at(o, "features"), *missed = at(o, "missed");
+	const cJSON *features = at(o, "features");
 	double disagree = ctl_number(engine, "witnessesDisagree", 0), left = ctl_number(engine, "leftRunning", 0);
+	char text[100];
 
 	if (!o)
 		return;
@@ -174,14 +182,15 @@ static void observer(const cJSON *o, const cJSON *engine)
 		printf(LABEL "eBPF, pinned in %s; %s of %s environments watched; %.15g events seen", "observer", ctl_text(o, "pinDirectory"),
 		       ctl_text(o, "entries"), ctl_text(o, "entriesMax"), sum(at(o, "seen")));
 		dropped(at(o, "dropped"));
+		missed(at(o, "missed"));
 		putchar('\n');
 		if (features && !cJSON_IsTrue(at(features, "oomScope")))
 			printf(LABEL "whose memory limit an OOM kill enforced cannot be told: %s\n", "", ctl_text(features, "oomScopeMissing"));
 	}
-	if (cJSON_IsNumber(missed))
-		worry("", missed->valuedouble, "missed");
-	if (disagree > 0)
-		worry("", disagree, "ends on which the two witnesses disagree");
+	if (disagree > 0) {
+		snprintf(text, sizeof(text), "%.15g ends on which the two witnesses disagree", disagree);
+		printf(LABEL "%s\n", "", ctl_paint(CTL_YELLOW, text));
+	}
 	if (left > 0)
 		printf(LABEL "%.15g environments whose processes go on after the answer\n", "left", left);
 }
@@ -231,7 +240,7 @@ static void files(const cJSON *store, const cJSON *definitions)
 static void environments(const cJSON *j)
 {
 	static const char *const headings[] = { "CGROUP", "FUNCTION", "REQUEST ID", "STATE", ">ATTEMPT", "KIND", ">RUNNING", ">LEFT", NULL };
-	const cJSON *list = at(j, "environments"), *e;
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(j, "environments"), *e;
 	struct ctl_table *t;
 
 	if (!cJSON_GetArraySize(list))
@@ -246,7 +255,7 @@ static void environments(const cJSON *j)
 		ctl_cell(t, ctl_text(e, "requestId"));
 		ctl_cell(t, ctl_text(e, "state"));
 		ctl_cell(t, ctl_text(e, "attempt"));
-		ctl_cell(t, cJSON_IsTrue(at(e, "sync")) ? "sync" : "async");
+		ctl_cell(t, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(e, "sync")) ? "sync" : "async");
 		ctl_cell(t, ctl_duration((int64_t)ctl_number(e, "runningMs", 0)));
 		ctl_cell(t, left > 0 ? ctl_duration((int64_t)left) : "over");
 	}
