@@ -274,6 +274,10 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 							   .tries = 2, .due_at_ms = FAKE_NOW_MS, .last_error = "No \"space\"\x1b[31m" };
 		res->n_outbox = 1;
 		break;
+	case STORE_Q_PEEK:
+	case STORE_Q_PURGE:
+	case STORE_Q_TAIL:
+		break;		/* no route asks for these yet */
 	case STORE_Q_COUNTS:
 		res->counts = (struct store_counts){ .events = { [INV_DONE] = 5 }, .attempts = 6, .records = 5, .messages = 3 };
 		break;
@@ -293,10 +297,6 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		res->affected = strcmp(q->receipt, FAKE_RECEIPT) == 0;
 		fake.deleted += (int)res->affected;
 		break;
-	case STORE_Q_PEEK:
-	case STORE_Q_PURGE:
-	case STORE_Q_TAIL:
-		break;		/* no route asks */
 	}
 	blob_unref(record);
 	blob_unref(failed);
