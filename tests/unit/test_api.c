@@ -474,11 +474,11 @@ static void status_and_version(void)
 		 "\"state\":\"busy\",\"attempt\":2,\"sync\":false,\"runningMs\":1000,\"leftMs\":2000,"
 		 "\"cpuMs\":250,\"rssBytes\":3145728,\"processes\":4,\"threads\":5}]}");
 	check_in("\"law\":{\"holds\":true,\"events\":{\"accepted\":12,\"queued\":1,\"running\":0,\"settled\":9,\"deadLettered\":2,\"holds\":true},"
-		 "\"processes\":{\"starts\":217,\"exits\":215,\"alive\":2,\"drift\":0,\"holds\":true}},");
+		 "\"processes\":{\"starts\":217,\"exits\":215,\"alive\":2,\"drift\":0,");
 	__atomic_store_n(&fake.engine.lost_processes, -3, __ATOMIC_SEQ_CST);
 	get("/fate/v1/status");
 	check_in("\"law\":{\"holds\":false,\"events\":{\"accepted\":12,");
-	check_in("\"processes\":{\"starts\":214,\"exits\":215,\"alive\":2,\"drift\":-3,\"holds\":false}},");
+	check_in("\"processes\":{\"starts\":214,\"exits\":215,\"alive\":2,\"drift\":-3,");
 	/* In doubt: the store is not asked, and the rest is still said. */
 	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
 	fake.store_hangs = true;
