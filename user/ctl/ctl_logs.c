@@ -6,7 +6,6 @@
  * A follower writes with write(), not through stdio: no byte waits in a buffer, and an interrupt may end the program
  * wherever it comes, also while a daemon that was stopped lets it wait for an answer.
  */
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -28,26 +27,6 @@ struct follow {
 static void on_signal(int signo)
 {
 	_exit(CTL_OK);
-}
-
-/* False: nobody reads any more, which is an end, or it cannot be written (*ret_exit says which). */
-static bool put(const char *data, size_t len, int *ret_exit)
-{
-	while (len) {
-		ssize_t n = write(STDOUT_FILENO, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			*ret_exit = errno == EPIPE ? CTL_OK : CTL_USAGE;
-			if (errno != EPIPE)
-				perror("fatectl: stdout");
-			return false;
-		}
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
 }
 
 /* Decoded from the answer's text: a log may have NUL in it, which no C string survives. */
@@ -112,8 +91,8 @@ static bool show(struct follow *f, const struct http_result *res, int *ret_exit)
 	if (!member(res, "log", &text) || (!text.len && !flag(res, "lost")))
 		return true;
 	if (f->c->json)
-		return put(res->body.data, res->body.len, ret_exit) && put("\n", 1, ret_exit);
-	return put(buf_str(&text), text.len, ret_exit);
+		return ctl_write(res->body.data, res->body.len, ret_exit) && ctl_write("\n", 1, ret_exit);
+	return ctl_write(buf_str(&text), text.len, ret_exit);
 }
 
 /* False: whoever read our output has gone. */
