@@ -132,10 +132,10 @@ def few_open_files(d):
 
 
 def lost_pins(d):
-    os.rename(f'{d.dir}/bpf/fate_drop', f'{d.dir}/bpf/lost')
+    os.rename(f'{d.dir}/bpf/fate_count', f'{d.dir}/bpf/lost')
     found, status = doctor(d)
-    os.rename(f'{d.dir}/bpf/lost', f'{d.dir}/bpf/fate_drop')
-    one(found, 'pins', 'fail', '1 of its maps', 'fate_drop')
+    os.rename(f'{d.dir}/bpf/lost', f'{d.dir}/bpf/fate_count')
+    one(found, 'pins', 'fail', '1 of its maps', 'fate_count')
     equal(status, FAILED, 'exit status')
     one(doctor(d)[0], 'pins', 'ok')
 
