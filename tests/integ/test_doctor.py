@@ -47,7 +47,7 @@ def all_is_well(d):
     equal((status, [f for fs in found.values() for f in fs if f['status'] == 'fail']), (OK, []), 'what fails')
     one(found, 'daemon', 'ok', f'pid {d.process.pid}')
     one(found, 'version', 'ok')
-    one(found, 'pins', 'ok', f'{d.dir}/bpf', 'layout 1')
+    one(found, 'pins', 'ok', f'{d.dir}/bpf', 'layout 2')
     one(found, 'bpffs', 'ok', d.dir)
     one(found, 'store directory', 'ok', f'{d.dir}/state')
     one(found, 'definitions', 'ok', '1 functions', f'{d.dir}/functions.d')
