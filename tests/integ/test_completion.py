@@ -63,6 +63,9 @@ def bash_options(d):
             equal(bash(d, *verb, '-'), want, f'options of {verb}')
     equal(bash(d, '-'), GLOBAL, 'options before the verb')
     equal(bash(d, 'invoke', 'one', '--pay'), ['--payload'], '--pay')
+    # An option that does well without a value has no next word that would be one.
+    equal(bash(d, 'status', '--w'), ['--watch'], '--w')
+    equal(bash(d, 'event', 'list', '--watch', '--state', ''), ['done', 'queued', 'routing', 'running', 'waiting'], 'states after --watch')
 
 
 def bash_values(d):

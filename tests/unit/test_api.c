@@ -476,7 +476,14 @@ static void status_and_version(void)
 	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"inDoubt\":false,\"draining\":false}");
 	check_in("\"counts\":{\"events\":{\"queued\":0,\"running\":0,\"waiting\":0,\"routing\":0,\"done\":5},\"attempts\":6,");
 	check_in("\"environments\":[{\"cgroupId\":\"18446744073709551615\",\"function\":\"resize\",\"requestId\":\"" FAKE_OPEN_ID "\","
-		 "\"state\":\"busy\",\"attempt\":2,\"sync\":false,\"runningMs\":1000,\"leftMs\":2000}]}");
+		 "\"state\":\"busy\",\"attempt\":2,\"sync\":false,\"runningMs\":1000,\"leftMs\":2000,"
+		 "\"cpuMs\":250,\"rssBytes\":3145728,\"processes\":4,\"threads\":5}]}");
+	check_in("\"law\":{\"holds\":true,\"events\":{\"accepted\":12,\"queued\":1,\"running\":0,\"settled\":9,\"deadLettered\":2,\"holds\":true},"
+		 "\"processes\":{\"starts\":217,\"exits\":215,\"alive\":2,\"drift\":0,");
+	__atomic_store_n(&fake.engine.lost_processes, -3, __ATOMIC_SEQ_CST);
+	get("/fate/v1/status");
+	check_in("\"law\":{\"holds\":false,\"events\":{\"accepted\":12,");
+	check_in("\"processes\":{\"starts\":214,\"exits\":215,\"alive\":2,\"drift\":-3,");
 	/* In doubt: the store is not asked, and the rest is still said. */
 	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
 	fake.store_hangs = true;

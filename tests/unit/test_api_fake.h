@@ -29,6 +29,9 @@
 struct engine {
 	struct registry *registry;
 	bool in_doubt;
+	int lost_events, lost_processes;	/* by how much the books do not balance */
+	bool fallback;				/* there is no kernel half */
+	bool worries;				/* everything that status warns of */
 	int invoked, abandoned, reloads;
 	struct arn_function last_fn;		/* of the last invocation */
 	enum intake_type last_type;
@@ -239,12 +242,17 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 				      .witness = { [WITNESS_BOTH] = 9 }, .in_doubt = __atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST) };
 	if (ret->in_doubt)
 		snprintf(ret->doubt_why, sizeof(ret->doubt_why), "disk \"full\"");
+	if (e->worries) {
+		ret->witnesses_disagree = 2;
+		ret->left_running = 3;
+	}
 }
 
 void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg)
 {
 	each(arg, &(struct engine_env_info){ .cgroup_id = 18446744073709551615u, .function = "resize", .request_id = FAKE_OPEN_ID,
-					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000 });
+					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000,
+					     .seen = !e->fallback, .cpu_ns = 250999999, .rss_bytes = 3 << 20, .processes = 4, .threads = 5 });
 }
 
 void engine_audit(struct engine *e)
@@ -253,7 +261,17 @@ void engine_audit(struct engine *e)
 
 void engine_law(const struct engine *e, struct engine_law *ret)
 {
-	*ret = (struct engine_law){};
+	int events = __atomic_load_n(&e->lost_events, __ATOMIC_SEQ_CST), processes = __atomic_load_n(&e->lost_processes, __ATOMIC_SEQ_CST);
+
+	*ret = (struct engine_law){ .accepted = 12 + events, .queued = 1, .settled = 9, .dead_lettered = 2, .events_hold = !events,
+				    .processes_hold = !processes };
+	if (e->fallback)
+		return;
+	ret->observed = true;
+	ret->starts = 217 + processes;
+	ret->exits = 215;
+	ret->alive = 2;
+	ret->drift = processes;
 }
 
 /* ---- the store */
@@ -477,8 +495,15 @@ static void fake_status(void *arg, cJSON *into)
 	cJSON_AddNumberToObject(into, "pid", 4711);
 	cJSON_AddNumberToObject(into, "uptimeSeconds", 3661);
 	o = cJSON_AddObjectToObject(into, "observer");
-	cJSON_AddStringToObject(o, "mode", "bpf");
+	cJSON_AddStringToObject(o, "mode", fake.engine.fallback ? "fallback" : "bpf");
 	cJSON_AddNumberToObject(o, "drops", 0);
+	if (fake.engine.worries) {
+		cJSON_AddNumberToObject(o, "missed", 6);
+		o = cJSON_AddObjectToObject(o, "dropped");
+		cJSON_AddNumberToObject(o, "exec", 0);
+		cJSON_AddNumberToObject(o, "exit", 4);
+		cJSON_AddNumberToObject(o, "fork", 1);
+	}
 }
 
 static void fake_reload(void *arg, cJSON *into)

@@ -205,9 +205,10 @@ static void no_daemon(void)
 
 static void usage_and_help(void)
 {
-	static const char *const verbs[] = { "status", "function list", "function show", "invoke", "event list", "event show", "event cancel", "event retry",
-					     "record list", "record show", "record tail", "queue list", "queue receive", "queue peek", "queue purge",
-					     "queue redrive", "delivery list", "logs", "reload", "version" };
+	static const char *const verbs[] = { "status", "function list", "function show", "invoke", "event list", "event show", "event cancel",
+					     "event retry", "record list", "record show", "record tail", "queue list", "queue receive",
+					     "queue peek", "queue purge", "queue redrive", "delivery list", "logs", "top", "reload", "version",
+					     "doctor", "completion" };
 
 	fake = (struct fake){};
 	CHECK_INT(run_args((const char *const []){ NULL }), 2);
@@ -216,6 +217,7 @@ static void usage_and_help(void)
 	CHECK_EXIT(0, "help");
 	quiet();
 	CHECK_OUT("3  the daemon cannot be reached");
+	CHECK_OUT("6  the books do not balance");
 	CHECK_EXIT(0, "--help");
 	CHECK_OUT("Exit status:");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
@@ -268,6 +270,95 @@ static void status(void)
 	CHECK_EXIT(0, "version", "--json");
 	CHECK_STR(buf_str(&out), "{\"version\":\"0.1.0\"}\n");
 	rig_stop(&fake.rig);
+}
+
+static void the_law(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("\nlaw         12 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered\n"
+		  "            217 starts seen by eBPF = 215 exits + 2 alive\n");
+	CHECK(!strstr(buf_str(&out), "DRIFT"));
+	__atomic_store_n(&fake.engine.lost_processes, 3, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	quiet();
+	CHECK_OUT("\nlaw         12 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered\n"
+		  "            220 starts seen by eBPF = 215 exits + 2 alive  DRIFT\n"
+		  "            3 started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect of fated\n");
+	CHECK_EXIT(6, "status", "--json");
+	CHECK_OUT("\"law\":{\"holds\":false,");
+	CHECK_EXIT(6, "top");
+	CHECK_OUT("alive  DRIFT\n");
+	CHECK_EXIT(6, "top", "--json");
+	__atomic_store_n(&fake.engine.lost_processes, -2, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	CHECK_OUT("215 starts seen by eBPF = 215 exits + 2 alive  DRIFT\n            2 more than were seen to start: ");
+	__atomic_store_n(&fake.engine.lost_processes, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&fake.engine.lost_events, 1, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	CHECK_OUT("\nlaw         13 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered  DRIFT\n            1 accepted and out of sight: ");
+	CHECK_OUT("\n            217 starts seen by eBPF = 215 exits + 2 alive\n");
+	__atomic_store_n(&fake.engine.lost_events, -1, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	CHECK_OUT("dead-lettered  DRIFT\n            1 more than were accepted: ");
+	rig_stop(&fake.rig);
+}
+
+static void what_status_warns_of(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("0 events seen, none dropped\n");
+	CHECK(!strstr(buf_str(&out), "DROPPED") && !strstr(buf_str(&out), "witnesses") && !strstr(buf_str(&out), "after the answer"));
+	fake.engine.worries = true;
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("0 events seen, DROPPED 5: 4 exit, 1 fork, MISSED 6\n");
+	CHECK_OUT("\n            2 ends on which the two witnesses disagree\n"
+		  "left        3 environments whose processes go on after the answer\n");
+	rig_stop(&fake.rig);
+	fake_start();
+	fake.engine.fallback = true;
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("2 dead-lettered\n            processes are not counted: eBPF is switched off (fallback)\n");
+	CHECK_OUT("observer    fallback, without eBPF: ");
+	rig_stop(&fake.rig);
+}
+
+#define TOP_HEAD "fated 0.1.0: running, pid 4711, up 1h 1m\n" \
+	"law         12 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered\n"
+#define TOP_EVENTS "events      1 queued, 0 running, 2 waiting, 0 routing; 0 synchronous\n"
+#define TOP_ID FAKE_OPEN_ID "        2  busy   1.0s/3.0s"
+
+static void top(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "top");		/* a pipe: one table, at once */
+	quiet();
+	CHECK_STR(buf_str(&out), TOP_HEAD "            217 starts seen by eBPF = 215 exits + 2 alive\n" TOP_EVENTS
+		  "starts      attempts -, processes -\n\n"
+		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%     CPU   RSS  PROCS  THREADS  KIND\n"
+		  "resize    " TOP_ID "  25.0  250 ms  3.0M      4        5  async\n");
+	/* Of a span: the fake's counters stand still. */
+	CHECK_EXIT(0, "top", "--once", "--interval=0.1");
+	CHECK_OUT("\nstarts      attempts 0.0/s, processes 0.0/s\n");
+	CHECK_OUT(TOP_ID "   0.0  250 ms  3.0M      4        5  async\n");
+	CHECK_EXIT(0, "top", "--json");
+	CHECK_OUT("{\"version\":\"0.1.0\",");
+	CHECK_EXIT(2, "top", "--interval", "0");
+	CHECK_ERR("--interval: '0' is not a number of seconds between 0.1 and 3600\nusage: fatectl top ");
+	CHECK_EXIT(2, "top", "--interval", "2x");
+	CHECK_EXIT(2, "top", "--watch");
+	rig_stop(&fake.rig);
+	fake_start();
+	fake.engine.fallback = true;
+	CHECK_EXIT(0, "top");
+	CHECK_STR(buf_str(&out), TOP_HEAD "            processes are not counted: eBPF is switched off (fallback)\n" TOP_EVENTS
+		  "starts      attempts -, processes -\n\n"
+		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%  CPU  RSS  PROCS  THREADS  KIND\n"
+		  "resize    " TOP_ID "     -    -    -      -        -  async\n");
+	rig_stop(&fake.rig);
+	CHECK_EXIT(3, "top");
+	CHECK_ERR("is fated running?");
 }
 
 static void functions(void)
@@ -799,6 +890,91 @@ static void tail_ends_with_its_reader(void)
 	CHECK_INT(tail_end(&t, 0), 3);
 }
 
+/* ---- --watch on a pipe */
+
+static void watched(void)
+{
+	static const char round_of[] = "NAME    MODE  TIMEOUT  MEMORY  RETRIES  CONCURRENCY  ON SUCCESS  ON FAILURE\n"
+				       "echo    exec    3.5 s  128 MB        2            4  -           function:reinvoke\n"
+				       "resize  exec    3.5 s  128 MB        2            4  -           function:reinvoke\n";
+	CLEAN(buf_done) struct buf want = {};
+	struct running r;
+
+	fake_start();
+	buf_addf(&want, "%s\n%s\n%s", round_of, round_of, round_of);
+	r = RUN_ON("function", "list", "--watch=0.1");
+	read_until(r.out, &r.got, want.len);
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK(strncmp(buf_str(&out), want.data, want.len) == 0);
+	quiet();
+
+	r = RUN_ON("queue", "list", "--json", "--watch");
+	read_until(r.out, &r.got, strlen("{\"queues\":["));
+	CHECK(kill(r.pid, SIGTERM) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK_OUT("{\"queues\":[");
+
+	/* Everything the verb takes goes to the verb, and what it warns of comes each time. */
+	r = RUN_ON("event", "list", "--watch=0.1", "--limit", "2");
+	read_until(r.err, &r.said, strlen("fatectl: there are more: --before 41\n") * 2);
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK(strncmp(buf_str(&err), "fatectl: there are more: --before 41\nfatectl: there are more: --before 41\n", 74) == 0);
+
+	/* How it ends is how the last round was: all was well, then it was not. */
+	r = RUN_ON("status", "--watch=0.1");
+	read_until(r.out, &r.got, strlen("fated"));
+	__atomic_store_n(&fake.engine.lost_processes, 3, __ATOMIC_SEQ_CST);
+	while (!strstr(buf_str(&r.got), "DRIFT"))
+		read_until(r.out, &r.got, r.got.len + 1);
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 6);
+
+	/* The first round must be good; a verb that does more than look has no such option. */
+	CHECK_EXIT(4, "event", "list", "--state", "asleep", "--watch");
+	CHECK_ERR("at 'state'");
+	CHECK_EXIT(2, "status", "now", "--watch");
+	CHECK_EXIT(2, "status", "--watch=0");
+	CHECK_EXIT(2, "status", "--watch=");
+	CHECK_EXIT(2, "status", "--watched");
+	CHECK_EXIT(2, "status", "--", "--watch");
+	CHECK_EXIT(2, "queue", "receive", "done", "--watch");
+	CHECK_ERR("unknown option '--watch'");
+	rig_stop(&fake.rig);
+	CHECK_EXIT(3, "status", "--watch");
+	CHECK_ERR("is fated running?");
+}
+
+static void a_watcher_ends_with_its_reader(void)
+{
+	struct running r;
+
+	fake_start();
+	r = RUN_ON("function", "list", "--watch=3600");	/* while it waits */
+	read_until(r.out, &r.got, 1);
+	close(r.out);
+	r.out = -1;
+	CHECK_INT(run_out(&r), 0);
+	quiet();
+	rig_stop(&fake.rig);
+}
+
+static void a_watcher_waits_for_the_daemon(void)
+{
+	static const char gone[] = "fatectl: daemon is gone, waiting\n";
+	struct running r;
+
+	fake_start();
+	r = RUN_ON("function", "list", "--watch=0.1");
+	read_until(r.out, &r.got, 1);
+	rig_stop(&fake.rig);
+	read_until(r.err, &r.said, strlen(gone));
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 3);
+	CHECK_STR(buf_str(&err), gone);
+}
+
 /* What could not be written out is not deleted. */
 static void queue_receive_to_a_full_disk(void)
 {
@@ -861,6 +1037,9 @@ int main(void)
 	RUN(invoke_async);
 	RUN(payloads);
 	RUN(status);
+	RUN(the_law);
+	RUN(what_status_warns_of);
+	RUN(top);
 	RUN(functions);
 	RUN(logs_followed);
 	RUN(a_follower_ends_with_its_reader);
@@ -874,6 +1053,9 @@ int main(void)
 	RUN(redrive);
 	RUN(tail);
 	RUN(tail_ends_with_its_reader);
+	RUN(watched);
+	RUN(a_watcher_ends_with_its_reader);
+	RUN(a_watcher_waits_for_the_daemon);
 	RUN(queue_receive_to_a_full_disk);
 	RUN(reload);
 	RUN(not_allowed);

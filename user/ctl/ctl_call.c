@@ -34,7 +34,7 @@ int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *r
 	if (r == 0)
 		r = http_call(c->http, &call, ret, &e);
 	if (r < 0) {
-		if (!req->patient)
+		if (!req->patient && !c->patient)
 			fprintf(stderr, "fatectl: %s\n", err_msg(&e));
 		return CTL_UNREACHABLE;
 	}

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A follower asks again and again. It writes with write(), not through stdio: no byte waits in a buffer, and an interrupt
+ * A follower asks again and again. It writes with ctl_write(), not through stdio: no byte waits in a buffer, and an interrupt
  * may end the program wherever it comes, also while a daemon that was stopped lets it wait for an answer.
  */
-#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -22,25 +21,6 @@ void ctl_follow_begin(void)
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
 	signal(SIGPIPE, SIG_IGN);	/* a reader that is gone is seen when we write, and while we rest */
-}
-
-bool ctl_follow_put(const char *data, size_t len, int *ret_exit)
-{
-	while (len) {
-		ssize_t n = write(STDOUT_FILENO, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			*ret_exit = errno == EPIPE ? CTL_OK : CTL_USAGE;
-			if (errno != EPIPE)
-				perror("fatectl: stdout");
-			return false;
-		}
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
 }
 
 bool ctl_follow_rest(void)

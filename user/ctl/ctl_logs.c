@@ -78,8 +78,8 @@ static bool show(struct follow *f, const struct http_result *res, int *ret_exit)
 	if (!member(res, "log", &text) || (!text.len && !flag(res, "lost")))
 		return true;
 	if (f->c->json)
-		return ctl_follow_put(res->body.data, res->body.len, ret_exit) && ctl_follow_put("\n", 1, ret_exit);
-	return ctl_follow_put(buf_str(&text), text.len, ret_exit);
+		return ctl_write(res->body.data, res->body.len, ret_exit) && ctl_write("\n", 1, ret_exit);
+	return ctl_write(buf_str(&text), text.len, ret_exit);
 }
 
 static int follow(struct ctl *c, const char *name, const char *bytes)

@@ -199,7 +199,7 @@ static bool print_last(struct tail *t, size_t n, int64_t last, int *ret_exit)
 	for (; found > n; found--)
 		p = strchr(p, '\n') + 1;	/* a record has no line break in it */
 	t->after = last;
-	return *ret_exit == CTL_OK && ctl_follow_put(p, strlen(p), ret_exit);
+	return *ret_exit == CTL_OK && ctl_write(p, strlen(p), ret_exit);
 }
 
 static int follow(struct tail *t)
@@ -212,7 +212,7 @@ static int follow(struct tail *t)
 		r = ask(t, INT64_MAX);
 		if (!t->n)
 			t->after = t->last;	/* also when it has become less: another store */
-		going = r == CTL_OK && ctl_follow_put(buf_str(&t->lines), t->lines.len, &r) && (t->n || ctl_follow_rest());
+		going = r == CTL_OK && ctl_write(buf_str(&t->lines), t->lines.len, &r) && (t->n || ctl_follow_rest());
 	}
 	return r;
 }

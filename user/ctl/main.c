@@ -9,9 +9,10 @@
 #include "fate_abi.h"
 
 const struct ctl_verb ctl_verbs[] = {
-	{ "status", "", "what the daemon does at this moment",
-	  "  fatectl status\n  fatectl status --json | jq .engine.queued\n", ctl_status },
-	{ "function list", "", "the functions in force", "  fatectl function list\n", ctl_function_list },
+	{ "status", "[--watch[=SECONDS]]", "what the daemon does at this moment",
+	  "Its \"law\" are the books: both sides of each line are counted apart, and the exit status is 6 when they differ.\n\n"
+	  "  fatectl status --watch=1\n  fatectl status\n  fatectl status --json | jq .engine.queued\n", ctl_status },
+	{ "function list", "[--watch[=SECONDS]]", "the functions in force", "  fatectl function list\n", ctl_function_list },
 	{ "function show", "NAME", "one function's definition, as lines \"member  value\"", "  fatectl function show resize\n",
 	  ctl_function_show },
 	{ "invoke", "NAME [--async] [--wait] [--payload FILE|-] [--data JSON]", "run a function",
@@ -22,7 +23,7 @@ const struct ctl_verb ctl_verbs[] = {
 	  "The event is {} unless --payload or --data says otherwise; stdin is read for \"--payload -\" only.\n\n"
 	  "  fatectl invoke resize --data '{\"image\": \"cat.png\"}'\n"
 	  "  fatectl invoke resize --async --wait --payload event.json\n", ctl_invoke },
-	{ "event list", "[--function NAME] [--state STATE] [--limit N] [--before SEQ]", "asynchronous events, newest first",
+	{ "event list", "[--function NAME] [--state STATE] [--limit N] [--before SEQ] [--watch[=SECONDS]]", "asynchronous events, newest first",
 	  "STATE: queued, running, waiting, routing, done.\n\n  fatectl event list --state waiting\n", ctl_event_list },
 	{ "event show", "ID", "one event: payload, attempts and their fate, record, deliveries",
 	  "  fatectl event show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_show },
@@ -35,7 +36,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  "same payload. The id to look at from now on is printed; with --wait, the record instead (exit status 1 when it\n"
 	  "failed for good).\n\n"
 	  "  fatectl event retry 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_retry },
-	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ]", "records of ended events, newest first",
+	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ] [--watch[=SECONDS]]",
+	  "records of ended events, newest first",
 	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
 	  "  fatectl record list --condition RetriesExhausted\n", ctl_record_list },
 	{ "record show", "ID", "one event's record, as destinations receive it",
@@ -47,7 +49,7 @@ const struct ctl_verb ctl_verbs[] = {
 	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
 	  "  fatectl record tail --condition RetriesExhausted\n"
 	  "  fatectl record tail -n 0 --json | jq -r .fate.attempts[-1].verdict\n", ctl_record_tail },
-	{ "queue list", "", "local queues", "  fatectl queue list\n", ctl_queue_list },
+	{ "queue list", "[--watch[=SECONDS]]", "local queues", "  fatectl queue list\n", ctl_queue_list },
 	{ "queue receive", "NAME [--max N] [--visibility SECONDS] [--delete]", "take messages from a local queue",
 	  "A received message is hidden for SECONDS (30) and then comes back, unless --delete takes it for good.\n\n"
 	  "  fatectl queue receive done --max 10 --delete\n", ctl_queue_receive },
@@ -62,14 +64,21 @@ const struct ctl_verb ctl_verbs[] = {
 	  "would happen.\n\n"
 	  "  fatectl queue redrive dead --dry-run\n"
 	  "  fatectl queue redrive dead --to repair --max 10\n", ctl_queue_redrive },
-	{ "topic list", "", "local topics and how many subscriptions they have", "  fatectl topic list\n", ctl_topic_list },
+	{ "topic list", "[--watch[=SECONDS]]", "local topics and how many subscriptions they have", "  fatectl topic list\n", ctl_topic_list },
 	{ "topic show", "TOPIC", "one topic: its subscriptions and where they lead", "  fatectl topic show alerts\n", ctl_topic_show },
-	{ "bus list", "", "local event buses and how many rules they have", "  fatectl bus list\n", ctl_bus_list },
+	{ "bus list", "[--watch[=SECONDS]]", "local event buses and how many rules they have", "  fatectl bus list\n", ctl_bus_list },
 	{ "bus show", "BUS", "one event bus: its rules, their patterns and targets", "  fatectl bus show default\n", ctl_bus_show },
-	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
+	{ "delivery list", "[--limit N] [--watch[=SECONDS]]", "deliveries not yet acknowledged, by due time",
+	  "  fatectl delivery list\n", ctl_delivery_list },
 	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
 	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"
 	  "restart of the daemon, too.\n\n  fatectl logs resize --bytes 4096\n  fatectl logs -f resize\n", ctl_logs },
+	{ "top", "[--interval SECONDS] [--once]", "what runs at this moment, and what it uses",
+	  "Again and again (every 2 s) until an interrupt or q; the keys c, m and a sort by CPU, memory and age. CPU% is of the\n"
+	  "last interval, of an environment that was not there before, of its life. On a pipe, and with --once, one table: at\n"
+	  "once, or with --interval after measuring for so long. What only eBPF knows is a dash in fallback mode. The exit\n"
+	  "status is 6 when the books do not balance.\n\n"
+	  "  fatectl top\n  fatectl top --once --interval 1\n", ctl_top },
 	{ "reload", "", "read the definitions again",
 	  "Prints what was added, changed and removed, and everything that is wrong, with file, path and reason; the exit\n"
 	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n", ctl_reload },
@@ -173,7 +182,9 @@ int main(int argc, char **argv)
 	if (!words)
 		return unknown_verb(argc, argv);
 	c.verb--;
-	r = c.verb->run(&c, argc - words, argv + words);
+	argc -= words;
+	argv += words;
+	r = ctl_may_watch(c.verb) ? ctl_watch(&c, argc, argv) : c.verb->run(&c, argc, argv);
 	http_caller_free(c.http);
 	if (r == CTL_OK && (fflush(stdout) != 0 || ferror(stdout))) {
 		perror("fatectl: stdout");
