@@ -72,6 +72,7 @@ static int fate_deadline(void *map, struct fate_env_key *key, struct fate_env *e
 		if (__sync_val_compare_and_swap(&env->flags, old, old | FATE_ENV_DEADLINE_HIT) == old)
 			break;
 	}
+	fate_count_seen(FATE_EV_DEADLINE);
 	fate_emit_plain(FATE_EV_DEADLINE, true, FATE_EVF_LEADER, now, &k, env->leader_tgid);
 	return 0;
 }
@@ -102,9 +103,10 @@ int BPF_PROG(fate_fork, struct task_struct *parent, struct task_struct *child)
 
 	if ((__u32)child->pid != tgid)
 		return 0;
-	if (!fate_find(child, &w))
+	if (!fate_find(child, FATE_HOOK_FORK, &w))
 		return 0;
 	env = w.env;
+	fate_count_seen(FATE_EV_FORK);
 	__sync_fetch_and_add(&env->procs_forked, 1);
 	if (env->leader_tgid || fate_task_leaf(parent) == w.key.cgroup_id)
 		return 0;
@@ -133,14 +135,18 @@ int BPF_PROG(fate_exec, struct task_struct *task)
 	__u32 flags = 0;
 	__u64 now;
 
-	if (!fate_find(task, &w))
+	if (!fate_find(task, FATE_HOOK_EXEC, &w))
 		return 0;
 	now = bpf_ktime_get_ns();
+	fate_count_seen(FATE_EV_EXEC);
 	__sync_fetch_and_add(&w.env->execs, 1);
 	if (fate_is_leader(w.env, task->tgid)) {
 		flags = FATE_EVF_LEADER;
-		if (!w.env->exec_ns)
+		if (!w.env->exec_ns) {
 			w.env->exec_ns = now;
+			/* The image it had until now was the daemon's: its peak says nothing about the function's. */
+			w.env->rss_floor = (__u64)task->signal->maxrss << fate_page_shift;
+		}
 	}
 	fate_emit_exec(flags, now, &w.key, task);
 	return 0;
@@ -219,8 +225,9 @@ int BPF_PROG(fate_signal, int sig, struct kernel_siginfo *info, struct task_stru
 		return 0;
 	if (result != SIGNAL_DELIVERED && result != SIGNAL_LOSE_INFO)
 		return 0;
-	if (!fate_find(task, &w))
+	if (!fate_find(task, FATE_HOOK_SIGNAL, &w))
 		return 0;
+	fate_count_seen(FATE_EV_SIGNAL);
 	tgid = task->tgid;
 	fate_read_sender(&s, sig, info);
 	if (fate_is_leader(w.env, tgid)) {
@@ -233,82 +240,124 @@ int BPF_PROG(fate_signal, int sig, struct kernel_siginfo *info, struct task_stru
 
 /* ---- the OOM killer ----------------------------------------------------------------------------------------- */
 
-static __always_inline void fate_oom_seen(struct fate_where *w, struct task_struct *victim, __u32 scope, __u64 limit)
+static __always_inline void fate_oom_seen(struct fate_where *w, struct task_struct *victim, struct fate_oom_now *why)
 {
 	struct fate_env *env = w->env;
 	__u64 now = bpf_ktime_get_ns();
 	__u32 tgid = victim->tgid;
 
+	if (why->scope == FATE_OOM_OWN && why->limit_leaf != w->key.cgroup_id)
+		why->scope = FATE_OOM_ANCESTOR;
 	if (!env->oom_ns) {	/* no race: the kernel's oom_lock is held */
-		env->oom_scope = scope;
-		env->oom_limit_cgroup_id = limit;
+		env->oom_scope = why->scope;
+		env->oom_limit_cgroup_id = why->limit_cgroup_id;
+		env->oom_limit_bytes = why->limit_bytes;
 		env->oom_victim_tgid = tgid;
 		bpf_probe_read_kernel_str(env->oom_victim_comm, sizeof(env->oom_victim_comm), victim->comm);
 		env->oom_ns = now;
 	}
 	__sync_fetch_and_add(&env->oom_kills, 1);
-	fate_emit_oom(fate_is_leader(env, tgid) ? FATE_EVF_LEADER : 0, now, &w->key, victim, scope, limit);
+	fate_count_seen(FATE_EV_OOM);
+	fate_emit_oom(fate_is_leader(env, tgid) ? FATE_EVF_LEADER : 0, now, &w->key, victim, why);
 }
 
 /*
- * Why this hook: struct oom_control, and with it the answer to "whose limit?", is seen nowhere later; an exit status
- * shows a bare SIGKILL. It is a static function, so a kernel may have inlined it, and fentry needs ftrace's direct
- * calls: when either is missing the loader takes one of the two below.
+ * Why these hooks: struct oom_control, and with it the answer to "whose limit?", is seen nowhere later; an exit status
+ * shows a bare SIGKILL. But it tells of one victim, and memory.oom.group takes many, of several environments when it is
+ * an ancestor's; those are marked one by one before the function returns. So: the first hook keeps the why, the marks
+ * below use it, the last one throws it away. oom_kill_process is static, so a kernel may have inlined it, and fentry needs
+ * ftrace's direct calls: when either is missing, there are only the marks and the why is not known here.
  */
 SEC("fentry/oom_kill_process")
 int BPF_PROG(fate_oom, struct oom_control *oc)
 {
-	struct fate_where w = {};
-	struct task_struct *victim = oc->chosen;
 	struct mem_cgroup *memcg = oc->memcg;
-	__u32 scope = FATE_OOM_HOST;
-	__u64 limit = 0;
+	struct fate_oom_now *now;
+	__u32 zero = 0;
 
-	if (!fate_find(victim, &w))
+	now = bpf_map_lookup_elem(&fate_oom_now, &zero);
+	if (!now)
 		return 0;
+	__builtin_memset(now, 0, sizeof(*now));
+	now->scope = FATE_OOM_HOST;
 	if (memcg) {
 		struct cgroup *cg = memcg->css.cgroup;
 
 		if (cg->root->hierarchy_id != 0) {
-			scope = FATE_OOM_UNKNOWN;	/* a v1 memory tree: its groups are not the ones we know */
+			now->scope = FATE_OOM_UNKNOWN;	/* a v1 memory tree: its groups are not the ones we know */
 		} else {
-			limit = cg->kn->id;
-			scope = fate_leaf_of(cg) == w.key.cgroup_id ? FATE_OOM_OWN : FATE_OOM_ANCESTOR;
+			__u64 pages = BPF_CORE_READ(memcg, memory.max);
+
+			now->scope = FATE_OOM_OWN;
+			now->limit_cgroup_id = cg->kn->id;
+			now->limit_leaf = fate_leaf_of(cg);
+			if (pages < 1ull << 50)		/* else there is none: PAGE_COUNTER_MAX */
+				now->limit_bytes = pages << fate_page_shift;
 		}
 	}
-	fate_oom_seen(&w, victim, scope, limit);
+	now->by = bpf_get_current_pid_tgid();
 	return 0;
 }
 
-/* Fallback for kernels whose mark_victim passes the task (6.8 and later). It fires once for each victim, and for a
- * task that was dying anyway; whose limit it was it cannot say. */
+SEC("fexit/oom_kill_process")
+int BPF_PROG(fate_oom_done)
+{
+	__u32 zero = 0;
+	struct fate_oom_now *now = bpf_map_lookup_elem(&fate_oom_now, &zero);
+
+	if (now)
+		now->by = 0;
+	return 0;
+}
+
+/* Why a victim is marked now. The kernel also marks a task that was dying anyway: then nobody is at it. */
+static __always_inline void fate_oom_why(struct fate_oom_now *ret)
+{
+	__u32 zero = 0;
+	const struct fate_oom_now *now = bpf_map_lookup_elem(&fate_oom_now, &zero);
+
+	__builtin_memset(ret, 0, sizeof(*ret));
+	ret->scope = FATE_OOM_UNKNOWN;
+	if (now && now->by && now->by == bpf_get_current_pid_tgid())
+		*ret = *now;
+}
+
+/* Kernels whose mark_victim passes the task (6.8 and later). It fires once for each victim. */
 SEC("tp_btf/mark_victim")
 int BPF_PROG(fate_victim, struct task_struct *task)
 {
+	struct fate_oom_now why;
 	struct fate_where w = {};
 
-	if (fate_find(task, &w))
-		fate_oom_seen(&w, task, FATE_OOM_UNKNOWN, 0);
+	if (!fate_find(task, FATE_HOOK_OOM, &w))
+		return 0;
+	fate_oom_why(&why);
+	fate_oom_seen(&w, task, &why);
 	return 0;
 }
 
-/* Fallback for older ones, which pass a pid: nobody's environment can be found from that, so the exit hook asks. */
+/* Older ones pass a pid: nobody's environment can be found from that, so the exit hook asks. */
 SEC("tp_btf/mark_victim")
 int BPF_PROG(fate_victim_pid, int pid)
 {
+	struct fate_oom_now why;
 	__u32 key = pid;
-	__u8 one = 1;
 
-	bpf_map_update_elem(&fate_victims, &key, &one, BPF_ANY);
+	fate_oom_why(&why);
+	bpf_map_update_elem(&fate_victims, &key, &why, BPF_ANY);
 	return 0;
 }
 
 static __always_inline void fate_ask_victims(struct fate_where *w, struct task_struct *task)
 {
 	__u32 pid = task->tgid;
+	struct fate_oom_now why, *kept = bpf_map_lookup_elem(&fate_victims, &pid);
 
+	if (!kept)
+		return;
+	why = *kept;
 	if (bpf_map_delete_elem(&fate_victims, &pid) == 0)
-		fate_oom_seen(w, task, FATE_OOM_UNKNOWN, 0);
+		fate_oom_seen(w, task, &why);
 }
 
 /* ---- exit --------------------------------------------------------------------------------------------------- */
@@ -346,8 +395,8 @@ static __always_inline void fate_leader_exited(struct fate_where *w, __s32 exit_
 
 /*
  * Why this hook: it is in do_exit(), before anyone can wait for the process, with its cgroup still set and the final
- * status in place. Traps: it fires for each thread (group_dead tells, where the kernel has that argument, 6.16 and
- * later); a leader thread that is gone while others live is a zombie, not an end; the status is not in the dying
+ * status in place. It fires for each thread, which is where what a thread used is taken: nobody has to reap it for that.
+ * Traps: the last thread must be told from the others (group_dead does, where the kernel has that argument, 6.16 and later); a leader thread that is gone while others live is a zombie, not an end; the status is not in the dying
  * thread but in the group; the core bit (0x80) is part of the raw status and not of the signal number.
  */
 SEC("tp_btf/sched_process_exit")
@@ -356,28 +405,31 @@ int BPF_PROG(fate_exit, struct task_struct *task)
 	struct fate_where w = {};
 	__u32 flags = 0, tgid;
 	__s32 exit_code;
+	bool leader;
 	__u64 now;
 
+	if (!fate_find(task, FATE_HOOK_EXIT, &w))
+		return 0;
+	now = bpf_ktime_get_ns();
+	fate_account(w.env, task, now);
 	if (fate_has_group_dead) {
 		if (!(ctx[1] & 0xff))
 			return 0;
-	} else if (task->signal->live.counter) {
+	} else if (task->signal->live.counter || !fate_first_to_see(task)) {
 		return 0;
 	}
-	if (!fate_find(task, &w))
-		return 0;
-	if (!fate_has_group_dead && !fate_first_to_see(task))
-		return 0;
 	if (fate_victim_by_pid)
 		fate_ask_victims(&w, task);
 
-	now = bpf_ktime_get_ns();
 	tgid = task->tgid;
 	exit_code = fate_exit_code(task);
-	if (fate_is_leader(w.env, tgid)) {
+	leader = fate_is_leader(w.env, tgid);
+	fate_account_rss(w.env, fate_peak_rss(w.env, task, leader));
+	if (leader) {
 		flags |= FATE_EVF_LEADER;
 		fate_leader_exited(&w, exit_code, now);
 	}
+	fate_count_seen(FATE_EV_EXIT);
 	if (__sync_fetch_and_add(&w.env->procs_exited, 1) + 1 == *(volatile __u32 *)&w.env->procs_forked) {
 		w.env->empty_ns = now;
 		if (w.env->flags & FATE_ENV_LEADER_EXITED) {
@@ -386,5 +438,66 @@ int BPF_PROG(fate_exit, struct task_struct *task)
 		}
 	}
 	fate_emit_exit(flags, now, &w.key, task, exit_code);
+	return 0;
+}
+
+/* ---- the living ---------------------------------------------------------------------------------------------- */
+
+/*
+ * A walk over all tasks, for whoever reads the pinned link: the daemon, or an administrator without one. Each environment's
+ * entry gets the sums of its living threads; the reader gets a line a process. The entry is an estimate for people, so that
+ * two readers at a time may spoil each other's sums is accepted.
+ */
+static __always_inline void fate_live_add(struct fate_env *env, struct task_struct *task, __u64 session)
+{
+	struct fate_live *l = &env->live;
+
+	if (l->session != session) {
+		l->session = session;
+		l->at_ns = bpf_ktime_get_ns();
+		l->cpu_ns = l->rss_bytes = 0;
+		l->procs = l->threads = 0;
+	}
+	l->cpu_ns += task->se.sum_exec_runtime;
+	l->threads++;
+	if (task->pid != task->tgid)
+		return;
+	l->procs++;
+	if (task->mm)
+		l->rss_bytes += fate_rss_pages(task->mm) << fate_page_shift;
+}
+
+SEC("iter/task")
+int fate_live(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct seq_file *seq = ctx->meta->seq;
+	struct fate_watch *watch;
+	struct fate_env *env;
+	struct fate_env_key key;
+	__u64 cpu_ms, rss_kb = 0, now;
+
+	if (ctx->meta->seq_num == 0)
+		BPF_SEQ_PRINTF(seq, "FUNCTION REQUEST-ID ATTEMPT PID COMM CPU-MS RSS-KB LEFT-MS\n");
+	/* A process that has no living thread is a zombie, and has been counted as ended. */
+	if (!task || !task->signal->live.counter)
+		return 0;
+	key.cgroup_id = fate_task_leaf(task);
+	watch = key.cgroup_id ? bpf_map_lookup_elem(&fate_watch, &key.cgroup_id) : NULL;
+	if (!watch)
+		return 0;
+	key.start_ns = watch->start_ns;
+	env = bpf_map_lookup_elem(&fate_env, &key);
+	if (!env)
+		return 0;
+	fate_live_add(env, task, ctx->meta->session_id);
+	if (task->pid != task->tgid)
+		return 0;
+	now = bpf_ktime_get_ns();
+	cpu_ms = task->se.sum_exec_runtime / 1000000;
+	if (task->mm)
+		rss_kb = (fate_rss_pages(task->mm) << fate_page_shift) >> 10;
+	BPF_SEQ_PRINTF(seq, "%s %s %u %d %s %llu %llu %llu\n", env->function, env->request_id, env->attempt, task->tgid, task->comm,
+		       cpu_ms, rss_kb, env->deadline_ns > now ? (env->deadline_ns - now) / 1000000 : 0);
 	return 0;
 }

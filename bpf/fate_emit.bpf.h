@@ -10,12 +10,21 @@
 #ifndef FATE_EMIT_BPF_H
 #define FATE_EMIT_BPF_H
 
+/* Atomic: the deadline's softirq may interrupt a hook on this CPU. */
 static __always_inline void fate_count_drop(__u32 kind)
 {
-	__u64 *n = bpf_map_lookup_elem(&fate_drop, &kind);
+	struct fate_count *n = bpf_map_lookup_elem(&fate_count, &kind);
 
 	if (n)
-		__sync_fetch_and_add(n, 1);	/* atomic: the deadline's softirq may interrupt a hook on this CPU */
+		__sync_fetch_and_add(&n->dropped, 1);
+}
+
+static __always_inline void fate_count_seen(__u32 kind)
+{
+	struct fate_count *n = bpf_map_lookup_elem(&fate_count, &kind);
+
+	if (n)
+		__sync_fetch_and_add(&n->seen, 1);
 }
 
 /* size is constant at every call. *ret_flags is for bpf_ringbuf_submit(). */
@@ -101,7 +110,7 @@ static __always_inline void fate_emit_signal(__u32 flags, const struct fate_env_
 }
 
 static __always_inline void fate_emit_oom(__u32 flags, __u64 at_ns, const struct fate_env_key *key,
-					  struct task_struct *task, __u32 scope, __u64 limit_cgroup_id)
+					  struct task_struct *task, const struct fate_oom_now *now)
 {
 	__u64 wake;
 	struct fate_ev_oom *e = fate_reserve(FATE_EV_OOM, sizeof(*e), true, &wake);
@@ -109,9 +118,10 @@ static __always_inline void fate_emit_oom(__u32 flags, __u64 at_ns, const struct
 	if (!e)
 		return;
 	fate_header(&e->h, FATE_EV_OOM, sizeof(*e), flags, at_ns, key, task->tgid);
-	e->scope = scope;
+	e->scope = now->scope;
 	e->pad = 0;
-	e->limit_cgroup_id = limit_cgroup_id;
+	e->limit_cgroup_id = now->limit_cgroup_id;
+	e->limit_bytes = now->limit_bytes;
 	bpf_probe_read_kernel_str(e->comm, sizeof(e->comm), task->comm);
 	bpf_ringbuf_submit(e, wake);
 }

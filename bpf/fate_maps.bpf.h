@@ -14,6 +14,7 @@ const volatile __u32 fate_level;		/* of environment leaves in the cgroup tree: t
 const volatile __u32 fate_generation;		/* of this load, see fate_active */
 const volatile __u32 fate_ring_bytes;
 const volatile bool fate_has_group_dead;	/* sched_process_exit says whether the whole process is gone */
+const volatile __u32 fate_page_shift = 12;
 const volatile bool fate_victim_by_pid;		/* OOM victims are known by pid only (fate_victim_pid is attached) */
 
 /* ---- the contract ---- */
@@ -36,13 +37,13 @@ struct {
 	__uint(max_entries, 4096);
 } fate_ring SEC(".maps");
 
-/* [FATE_EV_INVALID] counts deadlines that could not be armed: the one failure that is no record's. */
+/* [FATE_EV_INVALID].dropped counts deadlines that could not be armed: the one failure that is no record's. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, FATE_EV_KIND_MAX);
 	__type(key, __u32);
-	__type(value, __u64);
-} fate_drop SEC(".maps");
+	__type(value, struct fate_count);
+} fate_count SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -63,6 +64,21 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } fate_active SEC(".maps");
+
+/*
+ * The generation that counted the last event of each hook on this CPU. When two loads are attached, an event meets both,
+ * the older first; were only fate_active asked, one that falls into the instant of the switch would be counted by both.
+ * The program that counts leaves its generation here, the one that does not takes it away: whoever finds another's is
+ * looking at an event that is counted already. (Hooks of one kind do not nest on a CPU. The loader wipes the marks before it
+ * makes the switch.)
+ */
+enum { FATE_HOOK_FORK, FATE_HOOK_EXEC, FATE_HOOK_SIGNAL, FATE_HOOK_OOM, FATE_HOOK_EXIT, FATE_HOOK_MAX };
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, FATE_HOOK_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} fate_marks SEC(".maps");
 
 /* The highest generation ever given to a load, in force or dead before. The loader's own. */
 struct {
@@ -102,12 +118,31 @@ struct {
 	__type(value, __u8);
 } fate_gone SEC(".maps");
 
-/* Kernels whose mark_victim gives a pid: victims that have not died yet. */
+/*
+ * The OOM killer at work, from its entry to its return: struct oom_control, which the hook on the victims does not see.
+ * One is enough: the kernel holds its oom_lock all the while.
+ */
+struct fate_oom_now {
+	__u64 by;		/* the task whose allocation it is; 0 = nobody is at it */
+	__u64 limit_cgroup_id;
+	__u64 limit_leaf;	/* the leaf that group is in; 0 = it is above the leaves */
+	__u64 limit_bytes;
+	__u32 scope;		/* enum fate_oom_scope; OWN stands for "some memory cgroup's" until the victim is known */
+	__u32 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct fate_oom_now);
+} fate_oom_now SEC(".maps");
+
+/* Kernels whose mark_victim gives a pid: victims that have not died yet, and why they must. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u8);
+	__type(value, struct fate_oom_now);
 } fate_victims SEC(".maps");
 
 #endif

@@ -53,20 +53,36 @@ static __always_inline __u64 fate_task_leaf(struct task_struct *task)
 	return fate_leaf_of(task->cgroups->dfl_cgrp);
 }
 
+/* True when it is this load that counts the event, see fate_marks. Asked once for each event of a watched task. */
+static __always_inline bool fate_our_turn(__u32 hook)
+{
+	__u32 zero = 0, *active = bpf_map_lookup_elem(&fate_active, &zero);
+	__u32 *mark = bpf_map_lookup_elem(&fate_marks, &hook);
+	bool counted;
+
+	if (!active || !mark)
+		return false;
+	if (*(volatile __u32 *)active != fate_generation) {
+		*mark = 0;
+		return false;
+	}
+	counted = *mark && *mark != fate_generation;
+	*mark = counted ? 0 : fate_generation;
+	return !counted;
+}
+
 /* True when the task is in a watched environment and this load is the one that acts. Foreign tasks: one look-up. */
-static __always_inline bool fate_find(struct task_struct *task, struct fate_where *ret)
+static __always_inline bool fate_find(struct task_struct *task, __u32 hook, struct fate_where *ret)
 {
 	__u64 id = fate_task_leaf(task);
 	struct fate_watch *watch;
-	__u32 zero = 0, *active;
 
 	if (!id)
 		return false;
 	watch = bpf_map_lookup_elem(&fate_watch, &id);
 	if (!watch)
 		return false;
-	active = bpf_map_lookup_elem(&fate_active, &zero);
-	if (!active || *active != fate_generation)
+	if (!fate_our_turn(hook))
 		return false;
 	ret->key.cgroup_id = id;
 	ret->key.start_ns = watch->start_ns;
@@ -80,6 +96,111 @@ static __always_inline __s32 fate_exit_code(struct task_struct *task)
 	struct signal_struct *sig = task->signal;
 
 	return sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code : task->group_leader->exit_code;
+}
+
+/* ---- what a thread used --------------------------------------------------------------------------------------- */
+
+/* Up to 6.1 a memory map's counters lay in a struct of their own, since 6.2 they are per-CPU counters. */
+struct mm_rss_stat___old {
+	atomic_t count[4];
+} __attribute__((preserve_access_index));
+struct mm_struct___old {
+	struct mm_rss_stat___old rss_stat;
+} __attribute__((preserve_access_index));
+struct percpu_counter___rss {
+	__s64 count;
+} __attribute__((preserve_access_index));
+struct mm_struct___percpu {
+	struct percpu_counter___rss rss_stat[4];
+} __attribute__((preserve_access_index));
+
+/* Pages resident now: files, anonymous, shared memory. As /proc/PID/statm has it: up to some pages a CPU are not in it. */
+static __always_inline __u64 fate_rss_pages(struct mm_struct *mm)
+{
+	__s64 sum = 0;
+
+	if (bpf_core_field_exists(struct mm_struct___old, rss_stat.count)) {
+		struct mm_struct___old *old = (void *)mm;
+		__u64 n[4] = {};
+
+		/* atomic_long_t, eight bytes each */
+		bpf_probe_read_kernel(n, sizeof(n), (void *)old + bpf_core_field_offset(struct mm_struct___old, rss_stat.count));
+		sum = (__s64)(n[0] + n[1] + n[3]);
+	} else if (bpf_core_field_exists(struct mm_struct___percpu, rss_stat)) {
+		struct mm_struct___percpu *new = (void *)mm;
+		__s64 n[3];
+
+		n[0] = BPF_CORE_READ(new, rss_stat[0].count);
+		n[1] = BPF_CORE_READ(new, rss_stat[1].count);
+		n[2] = BPF_CORE_READ(new, rss_stat[3].count);
+#pragma unroll
+		for (int i = 0; i < 3; i++)
+			sum += n[i] > 0 ? n[i] : 0;
+	}
+	return sum > 0 ? (__u64)sum : 0;
+}
+
+/*
+ * The largest resident set a process ever had, when its last thread goes. The kernel has folded it into signal->maxrss by
+ * then, which begins, for the leader, with the image of the daemon that cloned it (rss_floor): below that only the map
+ * itself tells, where the hook still has it (6.16 and later).
+ */
+static __always_inline __u64 fate_peak_rss(const struct fate_env *env, struct task_struct *task, bool leader)
+{
+	struct mm_struct *mm = task->mm;
+	__u64 peak = (__u64)task->signal->maxrss << fate_page_shift, now;
+
+	if (!leader || peak > env->rss_floor)
+		return peak;
+	if (!mm)
+		return 0;
+	peak = BPF_CORE_READ(mm, hiwater_rss) << fate_page_shift;
+	now = fate_rss_pages(mm) << fate_page_shift;
+	return now > peak ? now : peak;
+}
+
+/* A thread ends: what it used goes to its environment. Threads of one environment may end on several CPUs at a time. */
+static __always_inline void fate_account(struct fate_env *env, struct task_struct *task, __u64 now)
+{
+	struct fate_acct *a = &env->acct;
+	__u32 known = 0;
+
+	__sync_fetch_and_add(&a->cpu_ns, task->se.sum_exec_runtime);
+	__sync_fetch_and_add(&a->life_ns, now - task->start_time);
+	__sync_fetch_and_add(&a->minor_faults, task->min_flt);
+	__sync_fetch_and_add(&a->major_faults, task->maj_flt);
+	__sync_fetch_and_add(&a->voluntary_switches, task->nvcsw);
+	__sync_fetch_and_add(&a->involuntary_switches, task->nivcsw);
+	if (bpf_core_field_exists(task->sched_info.run_delay)) {
+		__sync_fetch_and_add(&a->wait_ns, task->sched_info.run_delay);
+		known |= FATE_ACCT_WAIT;
+	}
+	if (bpf_core_field_exists(task->ioac.rchar) && bpf_core_field_exists(task->ioac.read_bytes)) {
+		__sync_fetch_and_add(&a->read_bytes, task->ioac.rchar);
+		__sync_fetch_and_add(&a->written_bytes, task->ioac.wchar);
+		__sync_fetch_and_add(&a->read_storage, task->ioac.read_bytes);
+		__sync_fetch_and_add(&a->written_storage, task->ioac.write_bytes);
+		known |= FATE_ACCT_IO;
+	}
+	__sync_fetch_and_add(&a->threads, 1);
+	__sync_fetch_and_or(&a->known, known);
+}
+
+/* A process ends. Two at a time: the larger one must win. */
+static __always_inline void fate_account_rss(struct fate_env *env, __u64 peak)
+{
+	struct fate_acct *a = &env->acct;
+
+	if (!peak)
+		return;
+#pragma unroll
+	for (int i = 0; i < 8; i++) {
+		__u64 old = *(volatile __u64 *)&a->peak_rss;
+
+		if (old >= peak || __sync_val_compare_and_swap(&a->peak_rss, old, peak) == old)
+			break;
+	}
+	__sync_fetch_and_or(&a->known, FATE_ACCT_RSS);
 }
 
 /* The leader is a process, not a number: ids are reused, so one that has exited is nobody's any more. */

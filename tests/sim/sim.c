@@ -100,6 +100,7 @@ struct proc {			/* one environment */
 	int generation;		/* of the daemon that started it */
 };
 
+static uint64_t books_starts, books_exits;	/* the kernel half's, of watched processes */
 static struct proc procs[4096];
 static size_t n_procs;
 static int generation;
@@ -124,6 +125,7 @@ static void proc_die(struct proc *p, int status)
 		p->entry.env.exit_code = status;
 		p->entry.env.exit_ns = (uint64_t)now_ns;
 		p->entry.env.procs_exited++;
+		books_exits++;
 		if (!p->child_alive)
 			proc_empty(p);
 	}
@@ -140,6 +142,7 @@ static void proc_child_die(struct proc *p)
 	if (!p->entry_there)
 		return;
 	p->entry.env.procs_exited++;
+	books_exits++;
 	if (!p->leader_alive)
 		proc_empty(p);
 }
@@ -286,6 +289,7 @@ static int l_start(struct port_launch *l, struct env_proc *ep, struct err *e)
 		p->entry.env.fork_ns = (uint64_t)now_ns;
 		p->entry.env.deadline_ns = p->entry.env.timeout_ns ? (uint64_t)now_ns + p->entry.env.timeout_ns : 0;
 		p->entry.env.procs_forked = 1 + p->child_alive;
+		books_starts += p->entry.env.procs_forked;
 	}
 	if (p->how == TALKS_TOO_MUCH) {
 		struct fact f = { .kind = FACT_TOO_LARGE, .cgroup_id = p->cgroup_id, .at_ns = now_ns };
@@ -430,7 +434,7 @@ static int o_walk(struct port_observe *o, struct observe_books *ret, struct err 
 {
 	*ret = (struct observe_books){ .starts = books_starts, .exits = books_exits, .settled = !chance(20) };
 	for (size_t i = 0; i < n_procs; i++)
-		ret->alive += procs[i].watched && (unsigned int)procs[i].leader_alive + procs[i].child_alive;
+		ret->alive += !procs[i].entry_there ? 0 : (unsigned int)procs[i].leader_alive + procs[i].child_alive;
 	return 0;
 }
 
@@ -845,6 +849,7 @@ static void run_seed(uint64_t seed)
 	now_ns = 1000 * NS_PER_S;
 	n_procs = n_sends = n_clients = 0;
 	crashes = sync_asked = sync_answered = 0;
+	books_starts = books_exits = 0;
 	memset(clients, 0, sizeof(clients));
 	observing = !chance(15);
 	launch_fault_percent = chance(30) ? 10 : 0;

@@ -15,7 +15,7 @@ static const struct field fields[] = {
 	FIELD("accepted", accepted), FIELD("refused", refused), FIELD("syncInvocations", sync_invocations), FIELD("throttled", throttled),
 	FIELD("queued", queued), FIELD("running", running), FIELD("waiting", waiting), FIELD("routing", routing),
 	FIELD("runningSync", running_sync), FIELD("succeeded", succeeded), FIELD("failed", failed),
-	FIELD("attemptsStarted", attempts_started), FIELD("environments", environments), FIELD("witnessesDisagree", witnesses_disagree),
+	FIELD("attemptsStarted", attempts_started), FIELD("leftRunning", left_running), FIELD("environments", environments), FIELD("witnessesDisagree", witnesses_disagree),
 	FIELD("commits", commits), FIELD("commitFailures", commit_failures), FIELD("opsCommitted", ops_committed),
 	FIELD("deliveriesAcked", deliveries_acked), FIELD("deliveriesRetried", deliveries_retried),
 	FIELD("deliveriesFailed", deliveries_failed), FIELD("recoveredRunning", recovered_running), FIELD("stale", stale),
@@ -51,6 +51,31 @@ static void engine_json(struct buf *b, const struct engine_stats *s)
 	buf_addc(b, '}');
 }
 
+static void law_json(struct buf *b, const struct engine_law *l)
+{
+	api_json_key(b, "law");
+	buf_addc(b, '{');
+	api_json_bool(b, "holds", l->events_hold && l->processes_hold);
+	buf_adds(b, ",\"events\":{");
+	api_json_int(b, "accepted", l->accepted);
+	api_json_int(b, "queued", l->queued);
+	api_json_int(b, "running", l->running);
+	api_json_int(b, "settled", l->settled);
+	api_json_int(b, "deadLettered", l->dead_lettered);
+	api_json_bool(b, "holds", l->events_hold);
+	buf_addc(b, '}');
+	if (l->observed) {
+		buf_adds(b, ",\"processes\":{");
+		api_json_int(b, "starts", l->starts);
+		api_json_int(b, "exits", l->exits);
+		api_json_int(b, "alive", l->alive);
+		api_json_int(b, "drift", l->drift);
+		api_json_bool(b, "holds", l->processes_hold);
+		buf_addc(b, '}');
+	}
+	buf_addc(b, '}');
+}
+
 struct env_list { struct buf *b; int64_t now_ns; };
 
 static void env_json(void *arg, const struct engine_env_info *i)
@@ -68,6 +93,12 @@ static void env_json(void *arg, const struct engine_env_info *i)
 	api_json_bool(b, "sync", i->sync);
 	api_json_int(b, "runningMs", (l->now_ns - i->started_ns) / 1000000);
 	api_json_int(b, "leftMs", (i->deadline_ns - l->now_ns) / 1000000);
+	if (i->seen) {
+		api_json_int(b, "cpuMs", (int64_t)(i->cpu_ns / 1000000));
+		api_json_int(b, "rssBytes", (int64_t)i->rss_bytes);
+		api_json_int(b, "processes", i->processes);
+		api_json_int(b, "threads", i->threads);
+	}
 	buf_addc(b, '}');
 }
 
@@ -117,13 +148,17 @@ static void answer(struct api_call *c, const struct store_counts *counts)
 	const struct api_context *ctx = &c->a->ctx;
 	CLEAN(buf_done) struct buf b = {};
 	struct engine_stats s;
+	struct engine_law law;
 
+	engine_audit(ctx->engine);
 	engine_stats(ctx->engine, &s);
+	engine_law(ctx->engine, &law);
 	buf_addc(&b, '{');
 	if (ctx->status)
 		call_members(&b, ctx->status, ctx->arg);
 	api_json_str(&b, "region", ctx->region);
 	engine_json(&b, &s);
+	law_json(&b, &law);
 	if (counts)
 		counts_json(&b, counts);
 	environments(c, &b);

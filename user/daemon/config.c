@@ -99,20 +99,28 @@ const struct config_row config_rows[] = {
 	  .help = "Asynchronous events accepted and not ended; beyond it new ones are refused (429). About 0.5 KB of memory each." },
 	{ .key = "MaxEnvironments", .type = CONFIG_INT, PLACE(environments_max), .def = "4096", .min = 16, .max = 1048576,
 	  .help = "Entries of the kernel's map of environments; at least MaxConcurrency." },
-	/* At least 64 KiB: a ring must be whole pages on every machine we build for. */
-	{ .key = "RingBytes", .type = CONFIG_INT64, PLACE(ring_bytes), .def = "262144", .min = 65536, .max = 1 << 30,
+	/* Rounded up to whole pages where they are larger. */
+	{ .key = "RingBytes", .type = CONFIG_INT64, PLACE(ring_bytes), .def = "262144", .min = 4096, .max = 1 << 30,
 	  .power_of_two = true,
 	  .help = "Size of the ring buffer the kernel wakes the daemon through; a power of two. A full ring costs latency only." },
 	{ .key = "StopGracePeriod", .type = CONFIG_SECONDS, PLACE(stop_grace_ms), .def = "10", .max = 3600, .reloadable = true,
 	  .help = "Seconds that running functions get to finish when the daemon stops; then they are killed." },
 	{ .key = "RecordFate", .type = CONFIG_BOOL, PLACE(record_fate), .def = "true",
 	  .help = "Destination records carry the member \"fate\" (what the kernel saw) unless the function says no." },
+	{ .key = "Observer", .type = CONFIG_OBSERVER, PLACE(fallback), .def = "bpf",
+	  .help = "bpf, or fallback: without eBPF, on the second witness alone (wait status, cgroup files). Who sent a signal, what every "
+		  "process used and what ended while no daemon ran cannot be told then." },
 	{ .key = "LogLevel", .type = CONFIG_LEVEL, PLACE(log_level), .def = "info", .reloadable = true,
 	  .help = "error, warn, notice, info or debug." },
 	{ .key = "SocketGroup", .type = CONFIG_STRING, PLACE(socket_group), .def = FATE_GROUP, .max = 32, .check = check_group,
 	  .help = "Members of this group may use the socket, besides root; empty: root alone." },
 	{ .key = "FunctionLogBytes", .type = CONFIG_INT64, PLACE(function_log_bytes), .def = "10485760", .min = 65536,
 	  .max = 1ll << 40, .help = "Bytes a function's log file may have." },
+	{ .key = "FunctionLogFiles", .type = CONFIG_INT, PLACE(function_log_files), .def = "2", .max = 100,
+	  .help = "Old log files kept of each function: NAME.log.1, the youngest, to NAME.log.N; 0: none." },
+	/* Whole seconds and not CONFIG_SECONDS, whose milliseconds end at 24 days. */
+	{ .key = "FunctionLogMaxAge", .type = CONFIG_INT, PLACE(function_log_max_age_s), .def = "1209600", .max = 315360000,
+	  .help = "Seconds after which what a function has logged goes, at the latest after twice that; 0: never." },
 };
 const size_t config_rows_n = ARRAY_SIZE(config_rows);
 
@@ -199,6 +207,14 @@ static void set_level(struct config *c, const struct config_row *row, const char
 	func_problems_add(p, path, "must be error, warn, notice, info or debug");
 }
 
+static void set_observer(struct config *c, const struct config_row *row, const char *s, const char *path, struct func_problems *p)
+{
+	if (strcmp(s, "bpf") != 0 && strcmp(s, "fallback") != 0)
+		func_problems_add(p, path, "must be bpf or fallback");
+	else
+		AT(c, row, bool) = s[0] == 'f';
+}
+
 /* Decimal digits, a sign, a point; strtod() alone takes blanks, hexadecimal, "inf" and "nan". */
 static bool number_of(const char *s, double *ret)
 {
@@ -218,8 +234,11 @@ static void set(struct config *c, const struct config_row *row, const struct val
 	switch (row->type) {
 	case CONFIG_STRING:
 	case CONFIG_LEVEL:
+	case CONFIG_OBSERVER:
 		if (w.kind != VALUE_TEXT)
 			func_problems_add(p, path, "must be a string");
+		else if (row->type == CONFIG_OBSERVER)
+			set_observer(c, row, w.text, path, p);
 		else if (row->type == CONFIG_STRING)
 			set_string(c, row, w.text, path, p);
 		else
@@ -546,6 +565,7 @@ static bool same(const struct config *a, const struct config *b, const struct co
 	case CONFIG_INT64:
 		return AT(a, row, const int64_t) == AT(b, row, const int64_t);
 	case CONFIG_BOOL:
+	case CONFIG_OBSERVER:
 		return AT(a, row, const bool) == AT(b, row, const bool);
 	case CONFIG_LEVEL:
 		return AT(a, row, const enum log_level) == AT(b, row, const enum log_level);
@@ -573,7 +593,7 @@ int config_reload(struct config *cur, struct config *next, struct func_problems 
 			SWAP(char *, AT(cur, row, char *), AT(next, row, char *));
 		else if (row->type == CONFIG_INT64)
 			AT(cur, row, int64_t) = AT(next, row, int64_t);
-		else if (row->type == CONFIG_BOOL)
+		else if (row->type == CONFIG_BOOL || row->type == CONFIG_OBSERVER)
 			AT(cur, row, bool) = AT(next, row, bool);
 		else if (row->type == CONFIG_LEVEL)
 			AT(cur, row, enum log_level) = AT(next, row, enum log_level);
@@ -594,7 +614,7 @@ void config_sample(FILE *f)
 		     "Names beginning with // are comments.\"");
 	for (size_t i = 0; i < config_rows_n; i++) {
 		const struct config_row *row = &config_rows[i];
-		bool quoted = row->type == CONFIG_STRING || row->type == CONFIG_LEVEL;
+		bool quoted = row->type == CONFIG_STRING || row->type == CONFIG_LEVEL || row->type == CONFIG_OBSERVER;
 
 		buf_addf(&b, ",\n\n\t\"// %s\": ", row->key);
 		(void)json_add_string(&b, row->help, strlen(row->help));

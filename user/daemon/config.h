@@ -37,8 +37,11 @@ struct config {
 	int64_t ring_bytes;		/* a power of two */
 	int stop_grace_ms;
 	bool record_fate;
+	bool fallback;			/* Observer: "fallback" */
 	enum log_level log_level;
 	int64_t function_log_bytes;	/* per file */
+	int function_log_files;		/* old ones kept; 0 = none */
+	int function_log_max_age_s;	/* 0 = no bound */
 };
 
 /*
@@ -59,11 +62,11 @@ void config_sample(FILE *f);
 void config_help(FILE *f);
 
 /* The rows, for whoever shows them. */
-enum config_type { CONFIG_STRING, CONFIG_INT, CONFIG_INT64, CONFIG_SECONDS, CONFIG_BOOL, CONFIG_LEVEL };
+enum config_type { CONFIG_STRING, CONFIG_INT, CONFIG_INT64, CONFIG_SECONDS, CONFIG_BOOL, CONFIG_LEVEL, CONFIG_OBSERVER };
 struct config_row {
 	const char *key;
 	enum config_type type;
-	size_t place;			/* offset in struct config: char *, int, int64_t, int (ms), bool, enum log_level */
+	size_t place;			/* offset in struct config: char *, int, int64_t, int (ms), bool, enum log_level, bool */
 	const char *def;		/* as on the command line */
 	double min, max;		/* of numbers; of strings, bytes */
 	const char *(*check)(const struct config_row *row, const char *s);	/* strings: NULL = fine, else why not */

@@ -20,6 +20,7 @@
 
 #include <cjson/cJSON.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 
 #include "api/api.h"
 #include "base/clock.h"
@@ -40,6 +41,7 @@
 
 #define TURN_EVENTS_MAX 256		/* call-backs collected before a turn */
 #define WAIT_MAX_US (10 * 1000000ULL)
+#define AUDIT_US (5 * 1000000ULL)
 #define STOP_KILL_NS (5 * NS_PER_S)	/* after the kill: how long we wait for the leaves to empty */
 
 struct manager {
@@ -64,6 +66,9 @@ struct manager {
 	int64_t stop_at_ns;		/* draining: when to kill; 0 = not stopping */
 	bool killed;
 	bool doubt_logged;
+	sd_event_source *audit;
+	int64_t audited_attempts;	/* started when the books were last compared */
+	bool drift_logged;
 };
 
 /* ---- relays ------------------------------------------------------------------------------------------------ */
@@ -90,9 +95,6 @@ static void relay_delivered(void *self, int64_t seq, enum outbox_role role, enum
 {
 	struct deliver_sink s = intake_deliveries(((struct manager *)self)->engine);
 
-	if (how != DELIVERED_ACK)
-		log_msg(how == DELIVERED_NEVER ? LOG_ERROR : LOG_WARN, NULL, "delivery of event %lld, %s: %s: %s", (long long)seq,
-			outbox_role_name(role), how == DELIVERED_NEVER ? "failed for good, kept" : "to be tried again", why ? why : "");
 	s.delivered(s.self, seq, role, how, why);
 }
 
@@ -156,7 +158,12 @@ static void api_status_members(void *arg, cJSON *into)
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
 	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)(clock_mono_ns() - m->started_ns) / 1e9);
-	observe_status(m->observe, cJSON_AddObjectToObject(into, "observer"));
+	cJSON_AddNumberToObject(into, "maxConcurrency", m->cfg->concurrency_max);
+	o = cJSON_AddObjectToObject(into, "observer");
+	if (m->observe)
+		observe_status(m->observe, o);
+	else
+		cJSON_AddStringToObject(o, "mode", "fallback");
 	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
 	o = cJSON_AddObjectToObject(into, "store");
 	cJSON_AddStringToObject(o, "engine", m->store->ops->name);
@@ -172,11 +179,22 @@ static void api_reload_members(void *arg, cJSON *into)
 	reload(arg, into);
 }
 
-static int api_log_tail(void *arg, const char *function, size_t bytes, struct buf *out, struct err *e)
+static int api_read_log(void *arg, const char *function, struct api_log *log, struct err *e)
 {
 	struct manager *m = arg;
+	struct funclog_part part = { .text = log->text };
+	int r;
 
-	return funclog_read_tail(m->cfg->log_dir, function, bytes, out, e);
+	_Static_assert(sizeof(part.cursor) <= sizeof(log->next), "a cursor must fit");
+	if (log->cursor)
+		r = funclog_read_after(m->funclog, function, log->cursor, log->bytes_max, &part, e);
+	else
+		r = funclog_read_tail(m->funclog, function, log->bytes_max, &part, e);
+	log->text = part.text;
+	log->lost = part.lost;
+	log->more = part.more;
+	snprintf(log->next, sizeof(log->next), "%s", part.cursor);
+	return r;
 }
 
 /* ---- signals ----------------------------------------------------------------------------------------------- */
@@ -203,6 +221,51 @@ static int on_hup(sd_event_source *s, const struct signalfd_siginfo *si, void *a
 	reload(arg, NULL);
 	sd_notify(0, "READY=1");
 	return 0;
+}
+
+/* ---- the law of conservation ------------------------------------------------------------------------------- */
+
+/* While something runs the books are compared now and then; a drift is said once, and once more when it is over. */
+static void audit(struct manager *m)
+{
+	struct engine_stats st;
+	struct engine_law law;
+	bool drift;
+
+	engine_stats(m->engine, &st);
+	if (!st.environments && !m->drift_logged && st.attempts_started == m->audited_attempts)
+		return;
+	m->audited_attempts = st.attempts_started;
+	engine_audit(m->engine);
+	engine_law(m->engine, &law);
+	drift = !law.events_hold || !law.processes_hold;
+	if (drift == m->drift_logged)
+		return;
+	m->drift_logged = drift;
+	if (!law.events_hold)
+		log_error("the books of events do not balance: %lld accepted, but %lld queued, %lld running, %lld settled, %lld dead-lettered",
+			  (long long)law.accepted, (long long)law.queued, (long long)law.running, (long long)law.settled,
+			  (long long)law.dead_lettered);
+	if (!law.processes_hold)
+		log_error("the books of processes do not balance: %lld seen to start, %lld to exit, %lld alive: %lld out of sight "
+			  "(a function that runs as root can move processes out of its cgroup)", (long long)law.starts,
+			  (long long)law.exits, (long long)law.alive, (long long)law.drift);
+	if (!drift)
+		log_note("the books balance again");
+}
+
+static int on_audit(sd_event_source *s, uint64_t usec, void *arg)
+{
+	audit(arg);
+	(void)sd_event_source_set_time_relative(s, AUDIT_US);
+	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+static int make_audit(struct manager *m)
+{
+	int r = sd_event_add_time_relative(m->loop, &m->audit, CLOCK_MONOTONIC, AUDIT_US, AUDIT_US / 10, on_audit, m);
+
+	return r < 0 ? r : sd_event_source_set_priority(m->audit, SD_EVENT_PRIORITY_IDLE);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */
@@ -256,9 +319,13 @@ static int make_world(struct manager *m, const struct fact_sink *sink, struct er
 		log_warn("limits that cannot be kept on this host (MemorySize, PidsMax, CpuPercent): %s", m->tree->why);
 	obs.root_cgroup_id = m->tree->env_id;
 	obs.root_level = (uint32_t)m->tree->env_level;
-	r = observe_new(m->loop, &obs, sink, &m->observe, e);
-	if (r < 0)
-		return err_wrap(e, r, "observer");
+	if (c->fallback) {
+		log_warn("observer: eBPF is switched off (Observer is \"fallback\"): deaths are told by wait status and cgroup files alone");
+	} else {
+		r = observe_new(m->loop, &obs, sink, &m->observe, e);
+		if (r < 0)
+			return err_wrap(e, r, "observer");
+	}
 	r = launch_new(m->loop, m->tree, &launch, sink, &m->launch, e);
 	if (r < 0)
 		return err_wrap(e, r, "launcher");
@@ -269,7 +336,7 @@ static int make_engine(struct manager *m, struct err *e)
 {
 	const struct config *c = m->cfg;
 	struct engine_ports ports = {
-		.clock = &m->clock, .store = m->store, .launch = launch_port(m->launch), .observe = observe_port(m->observe),
+		.clock = &m->clock, .store = m->store, .launch = launch_port(m->launch), .observe = m->observe ? observe_port(m->observe) : NULL,
 		.deliver = m->deliver, .log = funclog_port(m->funclog),
 	};
 	struct engine_stats st;
@@ -294,7 +361,7 @@ static int make_door(struct manager *m, struct err *e)
 	struct http_server_config hc = { .listen_fd = -EBADF, .priority = SD_EVENT_PRIORITY_NORMAL + 20 };
 	struct api_context ac = {
 		.engine = m->engine, .store = m->store, .region = m->cfg->region, .clock = &m->clock, .arg = m,
-		.status = api_status_members, .reload = api_reload_members, .logs = api_log_tail,
+		.status = api_status_members, .reload = api_reload_members, .logs = api_read_log,
 	};
 	struct http_peers peers = {};
 	char *path = xasprintf("%s/%s", m->cfg->run_dir, FATE_SOCKET_NAME);
@@ -329,6 +396,10 @@ static int make_signals(struct manager *m)
 static int make_all(struct manager *m, struct err *e)
 {
 	struct fact_sink facts = { .self = m, .fact = relay_fact, .output = relay_output };
+	struct funclog_config logs = {
+		.dir = m->cfg->log_dir, .max_bytes = m->cfg->function_log_bytes, .files = m->cfg->function_log_files,
+		.max_age_ms = m->cfg->function_log_max_age_s * 1000ll, .clock = &m->clock,
+	};
 	char *path;
 	int r;
 
@@ -348,7 +419,7 @@ static int make_all(struct manager *m, struct err *e)
 	r = deliver_new(m->loop, &m->deliveries, &m->deliver, e);
 	if (r < 0)
 		return err_wrap(e, r, "sender");
-	r = funclog_new(m->cfg->log_dir, m->cfg->function_log_bytes, &m->funclog, e);
+	r = funclog_new(m->loop, &logs, &m->funclog, e);
 	if (r < 0)
 		return err_wrap(e, r, "function logs");
 	r = make_engine(m, e);
@@ -358,6 +429,8 @@ static int make_all(struct manager *m, struct err *e)
 	if (r < 0)
 		return r;
 	r = make_signals(m);
+	if (r >= 0)
+		r = make_audit(m);
 	return r < 0 ? err_errno(e, r, "signals") : 0;
 }
 
@@ -467,6 +540,7 @@ struct manager *manager_free(struct manager *m)
 	clean = m->engine && engine_quiet(m->engine);
 	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
 		sd_event_source_disable_unref(m->signals[i]);
+	sd_event_source_disable_unref(m->audit);
 	api_free(m->api);
 	http_server_free(m->http);
 	if (m->socket_path)

@@ -34,6 +34,26 @@ const char *obs_kind_name(uint32_t kind)
 	return kind < ARRAY_SIZE(kinds) ? kinds[kind].name : NULL;
 }
 
+/* Sums and differences of what is below it stay far from overflow. 2^62 ns are 146 years. */
+#define TIME_MAX (1ULL << 62)
+
+void obs_entry_clean(struct fate_env *env)
+{
+	__u64 *const times[] = {
+		&env->timeout_ns, &env->fork_ns, &env->exec_ns, &env->deadline_ns, &env->deadline_hit_ns, &env->exit_ns, &env->empty_ns,
+		&env->oom_ns, &env->acct.cpu_ns, &env->acct.wait_ns, &env->acct.life_ns, &env->live.cpu_ns,
+	};
+
+	memset(env->timer, 0, sizeof(env->timer));
+	env->function[FATE_NAME_LEN - 1] = '\0';
+	env->request_id[FATE_REQUEST_ID_LEN - 1] = '\0';
+	env->oom_victim_comm[FATE_COMM_LEN - 1] = '\0';
+	env->sender.comm[FATE_COMM_LEN - 1] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		if (*times[i] > TIME_MAX)
+			*times[i] = 0;
+}
+
 static int fact_add(struct fact *ret, int n, enum fact_kind kind, const struct fate_ev_hdr *h)
 {
 	if (kind == FACT_INVALID)

@@ -14,5 +14,9 @@
  * (too short, a size that is not the kind's), -EOPNOTSUPP for a kind we do not know; then outputs are untouched. */
 int obs_decode(const void *data, size_t size, struct fate_ev_hdr *ret_hdr, struct fact ret[OBS_FACTS_MAX]);
 
+/* Makes a copy of an entry fit for use: strings end, times are in this era, the timer reads as 0. Its bytes were in memory
+ * that others may write to. */
+void obs_entry_clean(struct fate_env *env);
+
 /* "exec", "exit", …; NULL for a number that is no kind. For status. */
 const char *obs_kind_name(uint32_t kind);

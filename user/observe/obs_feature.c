@@ -18,11 +18,11 @@
 
 #include "base/mem.h"
 
-#define REMEDY "fated needs Linux 5.15 or later with BTF (CONFIG_DEBUG_INFO_BTF=y); Debian 12's kernel has all of it"
+#define REMEDY "fated needs Linux 5.15 or later with BTF (CONFIG_DEBUG_INFO_BTF=y); Debian 12's kernel has all of it. Or set " \
+	       "\"Observer\": \"fallback\", to do without eBPF and without what only it can tell"
 
 static const char *const oom_names[OBS_OOM_MAX] = {
 	[OBS_OOM_NONE] = "none",
-	[OBS_OOM_KILL_PROCESS] = "oom_kill_process",
 	[OBS_OOM_VICTIM_TASK] = "mark_victim",
 	[OBS_OOM_VICTIM_PID] = "mark_victim (pid)",
 };
@@ -96,12 +96,11 @@ int obs_feature_read(const struct btf *btf, struct obs_features *ret, struct err
 		return err_set(e, -EOPNOTSUPP, "kernel %s: no bpf_timer (deadlines in the kernel, since 5.15); " REMEDY, release(&u));
 
 	ret->group_dead = btf_vlen(tracepoint(btf, "sched_process_exit")) >= 3;
-	if (btf__find_by_name_kind(btf, "oom_kill_process", BTF_KIND_FUNC) > 0) {
-		ret->oom = OBS_OOM_KILL_PROCESS;
-	} else {
-		ret->oom = victim_hook(btf);
-		snprintf(ret->oom_why, sizeof(ret->oom_why), "the kernel has no function oom_kill_process (inlined?)");
-	}
+	ret->oom = victim_hook(btf);
+	ret->oom_scope = ret->oom != OBS_OOM_NONE && btf__find_by_name_kind(btf, "oom_kill_process", BTF_KIND_FUNC) > 0;
+	if (!ret->oom_scope)
+		snprintf(ret->oom_why, sizeof(ret->oom_why), ret->oom == OBS_OOM_NONE ? "the kernel has no tracepoint mark_victim" :
+			 "the kernel has no function oom_kill_process (inlined?)");
 	return 0;
 }
 
@@ -124,11 +123,11 @@ static int try_fentry(int btf_id)
 	return link < 0 ? link : 0;
 }
 
-void obs_feature_no_fentry(const struct btf *btf, struct obs_features *f, const char *why)
+void obs_feature_no_fentry(struct obs_features *f, const char *why)
 {
-	if (f->oom != OBS_OOM_KILL_PROCESS)
+	if (!f->oom_scope)
 		return;
-	f->oom = victim_hook(btf);
+	f->oom_scope = false;
 	snprintf(f->oom_why, sizeof(f->oom_why), "fentry/oom_kill_process: %s", why);
 }
 
@@ -137,10 +136,10 @@ void obs_feature_try_fentry(const struct btf *btf, struct obs_features *f)
 	int id, r;
 
 	assert(btf); assert(f);
-	if (f->oom != OBS_OOM_KILL_PROCESS)
+	if (!f->oom_scope)
 		return;
 	id = btf__find_by_name_kind(btf, "oom_kill_process", BTF_KIND_FUNC);
 	r = id < 0 ? id : try_fentry(id);
 	if (r < 0)
-		obs_feature_no_fentry(btf, f, strerror(-r));
+		obs_feature_no_fentry(f, strerror(-r));
 }

@@ -16,6 +16,9 @@
  * attached, and step 5 of the next start tidies up. Rejected: keeping the
  * old programs when they are identical (two ways of starting, one of them rarely tried).
  *
+ * Another layout's pins are moved to DIR/v<layout> as they are: programs and maps go on recording what ends there until all
+ * of it is settled (obs_old.c).
+ *
  * Maps that describe environments (fate_env, fate_watch, fate_senders) are adopted together or not at all. A changed
  * size waits until no entry is left.
  */
@@ -26,6 +29,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -116,7 +121,7 @@ static int read_features(const struct observe_config *cfg, struct obs_features *
 	if (r == 0 && !(cfg->without & OBSERVE_WITHOUT_FENTRY))
 		obs_feature_try_fentry(btf, f);
 	else if (r == 0)
-		obs_feature_no_fentry(btf, f, "switched off");
+		obs_feature_no_fentry(f, "switched off");
 	if (cfg->without & OBSERVE_WITHOUT_GROUP_DEAD)
 		f->group_dead = false;
 	btf__free(btf);
@@ -131,8 +136,9 @@ static int read_features(const struct observe_config *cfg, struct obs_features *
 static size_t pinned_maps(const struct fate_bpf *s, struct bpf_map *ret[MAPS_MAX])
 {
 	struct bpf_map *const all[] = {
-		s->maps.fate_meta, s->maps.fate_active, s->maps.fate_issued, s->maps.fate_drop, s->maps.fate_ring,
+		s->maps.fate_meta, s->maps.fate_active, s->maps.fate_issued, s->maps.fate_count, s->maps.fate_ring,
 		s->maps.fate_env, s->maps.fate_watch, s->maps.fate_senders, s->maps.fate_gone, s->maps.fate_victims,
+		s->maps.fate_marks, s->maps.fate_oom_now,
 	};
 
 	static_assert(ARRAY_SIZE(all) <= MAPS_MAX, "room for all");
@@ -184,7 +190,8 @@ static int adopt_all(struct obs_load *l)
 	__u32 zero = 0, issued;
 
 	if (adopt(l, s->maps.fate_meta, 1) < 0 || adopt(l, s->maps.fate_active, 1) < 0 ||
-	    adopt(l, s->maps.fate_issued, 1) < 0 || adopt(l, s->maps.fate_drop, FATE_EV_KIND_MAX) < 0 || adopt_environments(l) < 0)
+	    adopt(l, s->maps.fate_issued, 1) < 0 || adopt(l, s->maps.fate_count, FATE_EV_KIND_MAX) < 0 ||
+	    adopt(l, s->maps.fate_marks, 0) < 0 || adopt(l, s->maps.fate_oom_now, 1) < 0 || adopt_environments(l) < 0)
 		return -ESTALE;
 	if (bpf_map_lookup_elem(bpf_map__fd(s->maps.fate_issued), &zero, &issued) < 0)
 		return -ESTALE;
@@ -252,12 +259,15 @@ static void choose_programs(struct obs_load *l, const struct observe_config *cfg
 {
 	struct fate_bpf *s = l->skel;
 
-	bpf_program__set_autoload(s->progs.fate_oom, l->features.oom == OBS_OOM_KILL_PROCESS);
+	bpf_program__set_autoload(s->progs.fate_oom, l->features.oom_scope);
+	bpf_program__set_autoload(s->progs.fate_oom_done, l->features.oom_scope);
 	bpf_program__set_autoload(s->progs.fate_victim, l->features.oom == OBS_OOM_VICTIM_TASK);
 	bpf_program__set_autoload(s->progs.fate_victim_pid, l->features.oom == OBS_OOM_VICTIM_PID);
 	s->rodata->fate_level = cfg->root_level + 1;
 	s->rodata->fate_generation = l->generation;
 	s->rodata->fate_ring_bytes = l->ring_bytes;
+	while (1u << s->rodata->fate_page_shift < (uint32_t)sysconf(_SC_PAGESIZE))
+		s->rodata->fate_page_shift++;
 	s->rodata->fate_has_group_dead = l->features.group_dead;
 	s->rodata->fate_victim_by_pid = l->features.oom == OBS_OOM_VICTIM_PID;
 }
@@ -317,6 +327,23 @@ static int issue_generation(struct obs_load *l, struct err *e)
 	return r < 0 ? err_errno(e, r, "prepare the kernel half") : 0;
 }
 
+/*
+ * With both loads attached every event leaves its mark as it found it: the old sets it, ours takes it away. What was left
+ * by events that met the old alone would make ours skip one each, so it is wiped now. The barrier waits until no processor
+ * is still in such an event.
+ */
+static void wipe_marks(struct obs_load *l)
+{
+	int fd = bpf_map__fd(l->skel->maps.fate_marks), cpus = libbpf_num_possible_cpus();
+	CLEAN(freep) __u32 *none = cpus > 0 ? xcalloc((size_t)cpus + 1, sizeof(__u64)) : NULL;
+
+	if (!none || !l->taken_over)
+		return;
+	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	for (__u32 hook = 0; hook < bpf_map__max_entries(l->skel->maps.fate_marks); hook++)
+		(void)bpf_map_update_elem(fd, &hook, none, BPF_ANY);
+}
+
 /* Steps 3 to 5 of the essay. */
 static int activate(struct obs_load *l, const struct observe_config *cfg, struct err *e)
 {
@@ -325,6 +352,7 @@ static int activate(struct obs_load *l, const struct observe_config *cfg, struct
 	__u32 zero = 0;
 	int r = bpf_map_update_elem(bpf_map__fd(s->maps.fate_meta), &zero, &meta, BPF_ANY);
 
+	wipe_marks(l);
 	if (r == 0)
 		r = bpf_map_update_elem(bpf_map__fd(s->maps.fate_active), &zero, &l->generation, BPF_ANY);
 	if (r < 0)
@@ -370,8 +398,15 @@ static int adopt_or_clear(struct obs_load *l, const struct observe_config *cfg, 
 	r = open_skeleton(l, cfg, e);
 	if (r < 0)
 		return r;
+	/* Another version's: what its entries hold is read from where it is put (obs_old.c). Ours that does not fit together
+	 * cannot be trusted. */
+	if (layout && layout != FATE_LAYOUT_VERSION) {
+		r = obs_pin_set_aside(l->dir, layout, e);
+		if (r < 0)
+			return r;
+		l->layout_replaced = layout;
+	}
 	obs_pin_clear(l->dir);
-	l->layout_replaced = layout;
 	l->generation = 1;
 	l->taken_over = false;
 	return 0;
@@ -413,7 +448,8 @@ static int load_all(struct obs_load *l, const struct observe_config *cfg, struct
 	l->watch_fd = bpf_map__fd(l->skel->maps.fate_watch);
 	l->senders_fd = bpf_map__fd(l->skel->maps.fate_senders);
 	l->ring_fd = bpf_map__fd(l->skel->maps.fate_ring);
-	l->drop_fd = bpf_map__fd(l->skel->maps.fate_drop);
+	l->count_fd = bpf_map__fd(l->skel->maps.fate_count);
+	l->live_fd = bpf_link__fd(l->skel->links.fate_live);
 	l->senders_size = bpf_map__value_size(l->skel->maps.fate_senders);
 	return activate(l, cfg, e);
 }

@@ -18,11 +18,12 @@ struct obs_load {
 	struct obs_features features;
 	uint32_t generation;		/* of this load: 1 on the first since boot, never given twice */
 	bool taken_over;		/* an earlier daemon's maps are in use */
-	uint32_t layout_replaced;	/* the layout version whose pins were removed; 0: none */
+	uint32_t layout_replaced;	/* the layout version whose pins were set aside; 0: none */
 	uint32_t max_environments;	/* may differ from what was asked while an earlier daemon's entries live */
 	uint32_t ring_bytes;
 	uint32_t adopted;		/* BIT(i): the i-th pinned map came from the earlier daemon */
-	int env_fd, watch_fd, senders_fd, ring_fd, drop_fd;	/* the skeleton's */
+	int env_fd, watch_fd, senders_fd, ring_fd, count_fd;	/* the skeleton's */
+	int live_fd;			/* of the link whose reading walks all tasks; -1: none */
 	size_t senders_size;		/* of a value of fate_senders */
 };
 

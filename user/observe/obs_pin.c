@@ -227,6 +227,61 @@ void obs_pin_abandon(const char *dir, const char *sub, uint32_t generation)
 	obs_pin_sweep(dir, sub, is_not_of, &generation);
 }
 
+/* Takes what is there: a move that was interrupted goes on. */
+static int move_to(const char *dir, const char *name, const char *aside, struct err *e)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+
+	if (obs_pin_path(dir, NULL, name, from, sizeof(from)) < 0 || obs_pin_path(dir, aside, name, to, sizeof(to)) < 0)
+		return err_set(e, -ENAMETOOLONG, "set aside %s below %s", name, dir);
+	if (rename(from, to) < 0 && errno != ENOENT)
+		return err_errno(e, -errno, "rename %s to %s", from, to);
+	return 0;
+}
+
+int obs_pin_set_aside(const char *dir, uint32_t layout, struct err *e)
+{
+	char aside[32], path[PATH_MAX];
+	char names[64][BPF_OBJ_NAME_LEN];
+	const struct dirent *de;
+	size_t n = 0;
+	int r = 0;
+	DIR *d;
+
+	snprintf(aside, sizeof(aside), OBS_PIN_OLD "%" PRIu32, layout);
+	if (obs_pin_path(dir, NULL, aside, path, sizeof(path)) < 0 || (mkdir(path, 0700) < 0 && errno != EEXIST))
+		return err_errno(e, -errno, "make %s", path);
+	d = opendir(dir);
+	if (!d)
+		return err_errno(e, -errno, "list %s", dir);
+	while ((de = readdir(d)) && n < ARRAY_SIZE(names))
+		if (de->d_type != DT_DIR && !strchr(de->d_name, '.') && strcmp(de->d_name, "fate_meta") != 0 &&
+		    strlen(de->d_name) < sizeof(names[0]))
+			memcpy(names[n++], de->d_name, strlen(de->d_name) + 1);
+	(void)closedir(d);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = move_to(dir, names[i], aside, e);
+	if (r == 0)
+		r = move_to(dir, OBS_PIN_PROG, aside, e);
+	if (r == 0)
+		r = move_to(dir, OBS_PIN_LINK, aside, e);
+	return r < 0 ? r : move_to(dir, "fate_meta", aside, e);
+}
+
+void obs_pin_each_old(const char *dir, void (*fn)(void *arg, const char *path), void *arg)
+{
+	char path[PATH_MAX];
+	const struct dirent *de;
+	DIR *d = opendir(dir);
+
+	while (d && (de = readdir(d)))
+		if (de->d_type == DT_DIR && de->d_name[0] == OBS_PIN_OLD[0] && strspn(de->d_name + 1, "0123456789") &&
+		    obs_pin_path(dir, NULL, de->d_name, path, sizeof(path)) == 0)
+			fn(arg, path);
+	if (d)
+		(void)closedir(d);
+}
+
 static void remove_dir(const char *dir, const char *sub)
 {
 	char path[PATH_MAX];
@@ -242,8 +297,17 @@ void obs_pin_clear(const char *dir)
 	obs_pin_sweep(dir, NULL, NULL, NULL);
 }
 
+static void remove_old(void *arg, const char *path)
+{
+	obs_pin_clear(path);
+	remove_dir(path, OBS_PIN_LINK);
+	remove_dir(path, OBS_PIN_PROG);
+	(void)rmdir(path);
+}
+
 void obs_pin_remove(const char *dir)
 {
+	obs_pin_each_old(dir, remove_old, NULL);
 	obs_pin_clear(dir);
 	remove_dir(dir, OBS_PIN_LINK);
 	remove_dir(dir, OBS_PIN_PROG);

@@ -39,7 +39,14 @@ void obs_pin_abandon(const char *dir, const char *sub, uint32_t generation);
 
 /* Removes from dir/sub (sub NULL: from dir, files only) all but what keep() says; keep NULL: all. */
 void obs_pin_sweep(const char *dir, const char *sub, bool (*keep)(void *arg, const char *name), void *arg);
+#define OBS_PIN_OLD "v"		/* and the layout version: pins of another layout */
+
+/* Moves all pins to DIR/v<layout>, fate_meta last: it is what they are known by, should we die on the way. */
+int obs_pin_set_aside(const char *dir, uint32_t layout, struct err *e);
+/* Calls fn with the path of each directory DIR/v<layout>. */
+void obs_pin_each_old(const char *dir, void (*fn)(void *arg, const char *path), void *arg);
+
 /* Removes all pins; links first, so that nothing runs on maps that are gone. */
 void obs_pin_clear(const char *dir);
-/* The same and the directories. */
+/* The same and the directories, DIR/v<layout> included. */
 void obs_pin_remove(const char *dir);

@@ -24,11 +24,13 @@
 #include <bpf/libbpf.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "fate_event.h"
 #include "observe/obs_decode.h"
 #include "observe/obs_load.h"
+#include "observe/obs_old.h"
 
 #define RECORDS_PER_TURN 4096	/* then other sources get their turn; the fd stays readable */
 
@@ -41,6 +43,7 @@ struct observe {
 	struct ring_buffer *ring;
 	sd_event_source *source;
 	struct map envs;		/* cgroup id → struct obs_env, owned */
+	struct obs_old *old;		/* environments of a daemon of another layout; NULL = none */
 	uint64_t last_start_ns;
 	void *no_senders;		/* a zeroed value of fate_senders */
 	unsigned int budget;
@@ -81,11 +84,33 @@ static void obs_forget(struct port_observe *p, uint64_t cgroup_id)
 	struct observe *o = observe_of(p);
 	struct fate_env_key key = key_of(o, cgroup_id);
 
+	if (obs_old_forget(o->old, cgroup_id)) {
+		o->old = obs_old_done(o->old);
+		return;
+	}
 	if (!key.start_ns)
 		return;
 	(void)bpf_map_delete_elem(o->load->watch_fd, &cgroup_id);
 	delete_entry(o, &key);
 	free(map_del(&o->envs, cgroup_id));
+}
+
+/* The engine does not start what is not watched, and does not log: it is said here, where the ids are. */
+static int cannot_watch(const struct observe *o, const struct observe_spec *spec, int r, struct err *e)
+{
+	char env[24];
+	const struct log_ctx ctx = {
+		.function = spec->function, .request_id = spec->request_id, .env = env, .attempt = (unsigned int)spec->attempt,
+	};
+	struct err own = {};
+
+	if (r == -E2BIG)
+		err_set(&own, r, "watch cgroup %" PRIu64 ": all %u places are taken", spec->cgroup_id, o->load->max_environments);
+	else
+		err_errno(&own, r, "watch cgroup %" PRIu64, spec->cgroup_id);
+	snprintf(env, sizeof(env), "%" PRIu64, spec->cgroup_id);
+	log_msg(LOG_WARN, &ctx, "not started: %s", err_msg(&own));
+	return err_set(e, r, "%s", err_msg(&own));
 }
 
 static int obs_watch(struct port_observe *p, const struct observe_spec *spec, struct err *e)
@@ -113,10 +138,7 @@ static int obs_watch(struct port_observe *p, const struct observe_spec *spec, st
 		r = bpf_map_update_elem(o->load->watch_fd, &spec->cgroup_id, &watch, BPF_ANY);
 	if (r < 0) {
 		delete_entry(o, &key);
-		if (r == -E2BIG)
-			return err_set(e, r, "watch cgroup %" PRIu64 ": all %u places are taken", spec->cgroup_id,
-				       o->load->max_environments);
-		return err_errno(e, r, "watch cgroup %" PRIu64, spec->cgroup_id);
+		return cannot_watch(o, spec, r, e);
 	}
 	remember(o, spec->cgroup_id, key.start_ns);
 	return 0;
@@ -129,12 +151,7 @@ static bool read_entry(const struct observe *o, const struct fate_env_key *key, 
 		ret->env = (struct fate_env){};
 		return false;
 	}
-	/* Strings are ours and short, but they were in memory that others may write to. */
-	ret->env.function[FATE_NAME_LEN - 1] = '\0';
-	ret->env.request_id[FATE_REQUEST_ID_LEN - 1] = '\0';
-	ret->env.oom_victim_comm[FATE_COMM_LEN - 1] = '\0';
-	ret->env.sender.comm[FATE_COMM_LEN - 1] = '\0';
-	memset(ret->env.timer, 0, sizeof(ret->env.timer));
+	obs_entry_clean(&ret->env);
 	ret->seen = true;
 	return true;
 }
@@ -147,6 +164,8 @@ static void obs_read(struct port_observe *p, uint64_t cgroup_id, struct fact_bpf
 	*ret = (struct fact_bpf){};
 	if (key.start_ns)
 		(void)read_entry(o, &key, ret);
+	else if (o->old)
+		(void)obs_old_read(o->old, cgroup_id, ret);
 }
 
 /* All keys at once, because the caller may forget entries while it is told of them. */
@@ -189,6 +208,12 @@ static int obs_scan(struct port_observe *p, void (*entry)(void *arg, uint64_t cg
 		o->last_start_ns = MAX(o->last_start_ns, keys[i].start_ns);
 		entry(arg, keys[i].cgroup_id, &b);
 	}
+	/* A daemon of another layout knew of all it started, too. */
+	if (o->old) {
+		obs_old_scan(o->old, entry, arg);
+		o->old = obs_old_done(o->old);
+		return 1;
+	}
 	return o->load->taken_over;
 }
 
@@ -199,12 +224,76 @@ static void obs_mark_reaped(struct port_observe *p, uint64_t cgroup_id)
 
 	if (watch.start_ns)
 		(void)bpf_map_update_elem(o->load->watch_fd, &cgroup_id, &watch, BPF_EXIST);
+	else if (o->old)
+		(void)obs_old_mark_reaped(o->old, cgroup_id, watch.reaped_ns);
+}
+
+/* ---- the living --------------------------------------------------------------------------------------------- */
+
+static void counts(const struct observe *o, uint32_t kind, struct fate_count *ret)
+{
+	CLEAN(freep) struct fate_count *per_cpu = NULL;
+	int cpus = libbpf_num_possible_cpus();
+
+	*ret = (struct fate_count){};
+	if (cpus <= 0)
+		return;
+	per_cpu = xcalloc((size_t)cpus, sizeof(*per_cpu));
+	if (bpf_map_lookup_elem(o->load->count_fd, &kind, per_cpu) < 0)
+		return;
+	for (int i = 0; i < cpus; i++) {
+		ret->seen += per_cpu[i].seen;
+		ret->dropped += per_cpu[i].dropped;
+	}
+}
+
+/* Reading is what makes the kernel walk; the lines are for people who read the pinned link. */
+static int walk_tasks(const struct observe *o, struct err *e)
+{
+	CLEAN(closep) int fd = bpf_iter_create(o->load->live_fd);
+	char lines[16384];
+	ssize_t n;
+
+	if (fd < 0)
+		return err_errno(e, fd, "walk over the tasks");
+	do
+		n = read(fd, lines, sizeof(lines));
+	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	return n < 0 ? err_errno(e, -errno, "walk over the tasks") : 0;
 }
 
 static int obs_walk(struct port_observe *p, struct observe_books *ret, struct err *e)
 {
+	struct observe *o = observe_of(p);
+	struct fate_count starts, exits, again;
+	uint64_t from = (uint64_t)clock_mono_ns();
+	int r;
+
 	*ret = (struct observe_books){};
-	return -EOPNOTSUPP;
+	counts(o, FATE_EV_FORK, &starts);
+	counts(o, FATE_EV_EXIT, &exits);
+	r = walk_tasks(o, e);
+	if (r < 0)
+		return r;
+	map_for_each(&o->envs, i, v) {
+		const struct obs_env *env = v;
+		struct fate_env_key key = { .cgroup_id = o->envs.slots[i].key, .start_ns = env->start_ns };
+		struct fact_bpf b;
+
+		if (read_entry(o, &key, &b) && b.env.live.at_ns >= from)
+			ret->alive += b.env.live.procs;
+	}
+	counts(o, FATE_EV_FORK, &again);
+	ret->settled = again.seen == starts.seen;
+	counts(o, FATE_EV_EXIT, &again);
+	ret->settled = ret->settled && again.seen == exits.seen;
+	ret->starts = starts.seen;
+	ret->exits = exits.seen;
+	for (uint32_t kind = FATE_EV_EXEC; kind < FATE_EV_KIND_MAX; kind++) {
+		counts(o, kind, &again);
+		ret->dropped += again.dropped;
+	}
+	return 0;
 }
 
 static const struct port_observe_ops observe_ops = {
@@ -294,6 +383,7 @@ int observe_new(sd_event *loop, const struct observe_config *cfg, const struct f
 		return err_wrap(e, r, "observer");
 	}
 	o->no_senders = xcalloc(1, o->load->senders_size);
+	o->old = obs_old_open(o->load->dir);
 	r = start_ring(o, loop, e);
 	if (r < 0) {
 		observe_free(o, !o->load->taken_over);
@@ -309,6 +399,7 @@ struct observe *observe_free(struct observe *o, bool unpin)
 		return NULL;
 	(void)sd_event_source_disable_unref(o->source);
 	ring_buffer__free(o->ring);
+	obs_old_free(o->old);
 	obs_load_free(o->load, unpin);
 	map_for_each(&o->envs, i, v)
 		free(v);
@@ -323,22 +414,6 @@ int observe_map_fd(const struct observe *o, const char *name)
 	return obs_load_map_fd(o->load, name);
 }
 
-static uint64_t drops(const struct observe *o, uint32_t kind)
-{
-	int cpus = libbpf_num_possible_cpus();
-	CLEAN(freep) uint64_t *n = NULL;
-	uint64_t sum = 0;
-
-	if (cpus <= 0)
-		return 0;
-	n = xcalloc((size_t)cpus, sizeof(*n));
-	if (bpf_map_lookup_elem(o->load->drop_fd, &kind, n) < 0)
-		return 0;
-	for (int i = 0; i < cpus; i++)
-		sum += n[i];
-	return sum;
-}
-
 static void add_number(cJSON *into, const char *name, uint64_t n)
 {
 	cJSON_AddNumberToObject(into, name, (double)n);
@@ -348,7 +423,7 @@ static void status_features(const struct obs_load *l, cJSON *f)
 {
 	cJSON_AddBoolToObject(f, "exitGroupDead", l->features.group_dead);
 	cJSON_AddStringToObject(f, "oomHook", obs_oom_name(l->features.oom));
-	cJSON_AddBoolToObject(f, "oomScope", l->features.oom == OBS_OOM_KILL_PROCESS);
+	cJSON_AddBoolToObject(f, "oomScope", l->features.oom_scope);
 	if (l->features.oom_why[0])
 		cJSON_AddStringToObject(f, "oomScopeMissing", l->features.oom_why);
 }
@@ -356,8 +431,10 @@ static void status_features(const struct obs_load *l, cJSON *f)
 void observe_status(const struct observe *o, cJSON *into)
 {
 	const struct obs_load *l = o->load;
-	cJSON *events, *dropped;
+	cJSON *seen, *dropped, *received;
+	struct fate_count n;
 
+	cJSON_AddStringToObject(into, "mode", "bpf");
 	cJSON_AddStringToObject(into, "pinDirectory", l->dir);
 	add_number(into, "layoutVersion", FATE_LAYOUT_VERSION);
 	if (l->layout_replaced)
@@ -368,17 +445,23 @@ void observe_status(const struct observe *o, cJSON *into)
 	add_number(into, "entries", o->envs.len);
 	add_number(into, "entriesMax", l->max_environments);
 	add_number(into, "ringBytes", l->ring_bytes);
-	events = cJSON_AddObjectToObject(into, "events");
-	dropped = cJSON_AddObjectToObject(into, "dropped");	/* by the kernel half, since its maps were made */
+	/* Of the kernel half, since its maps were made: what happened, and what of it found no room in the ring. Forks of
+	 * others than the leader have no record, so seen is more than dropped and received. */
+	seen = cJSON_AddObjectToObject(into, "seen");
+	dropped = cJSON_AddObjectToObject(into, "dropped");
+	received = cJSON_AddObjectToObject(into, "received");	/* records read by this daemon */
 	for (uint32_t kind = 0; kind < FATE_EV_KIND_MAX; kind++) {
 		const char *name = obs_kind_name(kind);
 
 		if (!name)
 			continue;
-		add_number(events, name, o->events[kind]);
-		add_number(dropped, name, drops(o, kind));
+		counts(o, kind, &n);
+		add_number(seen, name, n.seen);
+		add_number(dropped, name, n.dropped);
+		add_number(received, name, o->events[kind]);
 	}
-	add_number(into, "deadlinesNotArmed", drops(o, FATE_EV_INVALID));
+	counts(o, FATE_EV_INVALID, &n);
+	add_number(into, "deadlinesNotArmed", n.dropped);
 	add_number(into, "recordsStale", o->stale);
 	add_number(into, "recordsMalformed", o->malformed);
 	add_number(into, "recordsUnknown", o->unknown);
