@@ -25,4 +25,4 @@ scripts/vm/kernels.sh "$cache/kernels" "$@"
 scripts/vm/root.sh "$cache/root.img" bookworm "$packages"
 
 exec python3 scripts/vm/job.py --cache "$cache" --build "$build" "$@" -- \
-	${VM_TESTS:-tests/vm/test_guest.py tests/vm/test_unit.py privileged tests/integ/test_fault_matrix.py}
+	${VM_TESTS:-tests/vm/test_guest.py tests/vm/test_unit.py tests/vm/test_oom_scope.py privileged tests/integ/test_fault_matrix.py}
