@@ -167,6 +167,24 @@ static void a_count_that_fell(void)
 	down();
 }
 
+/* A path as an administrator may write it. */
+static void slashes_to_spare(void)
+{
+	struct fact_cgroup f = {};
+	char path[256];
+
+	make();
+	snprintf(path, sizeof(path), "%s///a//b/env", dir[TOP]);
+	a = cg_above_new(dir[TOP], path);
+	cg_above_mark(a, &mark);
+	CHECK(mark.taken);
+	ooms(A, 13);
+	cg_above_tell(a, &mark, &f);
+	CHECK(f.above_known);
+	CHECK_INT(f.above_limit, 200000000);
+	down();
+}
+
 /* A second look sees more, and may see less clearly: the first answer stands. */
 static void what_was_known_stays_known(void)
 {
@@ -385,6 +403,7 @@ int main(void)
 	RUN(none_rose);
 	RUN(more_than_one_rose);
 	RUN(a_count_that_fell);
+	RUN(slashes_to_spare);
 	RUN(what_was_known_stays_known);
 	RUN(groups_that_cannot_be_opened);
 	RUN(below_a_hidden_part);

@@ -64,8 +64,13 @@ struct cg_above *cg_above_new(const char *mount, const char *env)
 
 	a->mount_len = strcmp(mount, "/") == 0 ? 0 : strlen(mount);
 	assert(strncmp(env, mount, a->mount_len) == 0);
-	while (add(a, path, strlen(path) <= a->mount_len))
-		*strrchr(path, '/') = '\0';
+	while (add(a, path, strlen(path) <= a->mount_len)) {
+		char *end = strrchr(path, '/');
+
+		while (end > path && end[-1] == '/')
+			end--;
+		*end = '\0';
+	}
 	return a;
 }
 
