@@ -3,25 +3,12 @@
  * Definition files are written by people and generators, and read by a root daemon. Any bytes must give either a
  * snapshot within its bounds or at least one problem, never both, never neither.
  *
- *   clang -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Iuser tests/fuzz/fuzz_func.c \
- *         user/base/{buf,err,json,map,mem}.c user/model/{arn,def_tree,func,func_def}.c -lcjson -o build/fuzz_func
- *   build/fuzz_func CORPUS_DIR
- *
  * tests/unit/test_func_def.c runs the same target over seeded mutations of its own examples.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/buf.h"
 #include "base/json.h"
+#include "fuzz/fuzz.h"
 #include "model/func.h"
-
-#define MUST(cond) do { if (!(cond)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); abort(); } } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_good(const struct func *f)
 {
@@ -37,6 +24,13 @@ static void check_good(const struct func *f)
 	MUST(f->n_retry_delays >= 1 && f->n_retry_delays <= LIM_RETRIES_MAX);
 	for (size_t i = 0; i < f->n_retry_delays; i++)
 		MUST(f->retry_delays_ms[i] >= 0 && f->retry_delays_ms[i] <= LIM_RETRY_DELAY_S_MAX * 1000LL);
+	for (int k = 0; k < OUTCOME_MAX; k++) {
+		const struct func_retry *r = &f->retry[k];
+
+		MUST(r->given || !r->delays_ms);
+		MUST(!r->given || (r->attempts >= 0 && r->attempts <= LIM_RETRIES_MAX && r->timeout_factor >= 1 && r->memory_factor >= 1));
+		MUST(!r->given || (r->timeout_max_ms >= 1 && r->memory_max_mb >= LIM_MEMORY_MB_MIN && !r->delays_ms == !r->n_delays));
+	}
 	for (size_t i = 0; i < f->n_rlimits; i++)
 		MUST(f->rlimits[i].value.rlim_cur <= f->rlimits[i].value.rlim_max);
 	for (char **e = f->env; *e; e++) {
