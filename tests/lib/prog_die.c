@@ -6,8 +6,8 @@
  * waits for that state (a pipe, /proc) and never for time. Waits without an end are the deaths by timeout: there the
  * supervisor is what ends it.
  *
- *   $DIE_NOTES   a folder; the file there with the request's id gets a line "start PID INODE LEAF" first, and a line
- *                "WHAT PID" when something is in place (the test waits for these lines)
+ *   $DIE_NOTES   a folder; a folder there with the request's id becomes the working directory, and its file "notes" gets a
+ *                line "start PID INODE LEAF" first, and a line "WHAT PID" when something is in place (the test waits for it)
  *   $DIE_STARTS  a file that gets a line "REQUEST-ID ATTEMPT" at the start of every run, in one O_APPEND write
  *
  * It is linked statically and allocates next to nothing, so that what the kernel tells about it is about it alone.
@@ -88,7 +88,7 @@ static void note_line(const char *line)
 
 	if (!dir)
 		return;
-	snprintf(path, sizeof(path), "%s/%s", dir, variable("FATE_REQUEST_ID"));
+	snprintf(path, sizeof(path), "%s/%s/notes", dir, variable("FATE_REQUEST_ID"));
 	append(path, line);
 }
 
@@ -102,7 +102,7 @@ static void note(const char *what)
 
 static void note_start(void)
 {
-	const char *leaf = variable("FATE_CGROUP"), *starts = getenv("DIE_STARTS");
+	const char *leaf = variable("FATE_CGROUP"), *starts = getenv("DIE_STARTS"), *notes = getenv("DIE_NOTES");
 	char line[4300];
 	struct stat st = {};
 
@@ -110,7 +110,10 @@ static void note_start(void)
 		snprintf(line, sizeof(line), "%s %s\n", variable("FATE_REQUEST_ID"), variable("FATE_ATTEMPT"));
 		append(starts, line);
 	}
-	if (getenv("DIE_NOTES")) {
+	if (notes) {
+		snprintf(line, sizeof(line), "%s/%s", notes, variable("FATE_REQUEST_ID"));
+		if ((mkdir(line, 0777) < 0 && errno != EEXIST) || chdir(line) < 0)
+			die(line);
 		(void)stat(leaf, &st);
 		snprintf(line, sizeof(line), "start %d %llu %s\n", getpid(), (unsigned long long)st.st_ino, leaf);
 		note_line(line);
@@ -773,7 +776,7 @@ static int end_leaves(char **arg)	/* a child that goes on until somebody tells i
 {
 	child_in_place(body_stays);
 	say("{\"left\":\"behind\"}");
-	return 0;
+	return (int)number(arg, 0);
 }
 
 /* The middle goes first, so that somebody outside reaps the orphan; it works before it ends, and the leader waits. */
@@ -1005,17 +1008,19 @@ static int end_child_eats(char **arg)	/* the leader would survive its child */
 }
 
 /* ---- what it uses ------------------------------------------------------------------------------------------ */
-static long used_ms(clockid_t clock)
+static int64_t used_ns(void)		/* of a processor, by this process */
 {
 	struct timespec t;
 
-	clock_gettime(clock, &t);
-	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-static void spin_ms(long ms)		/* of this process's time on a processor */
+static void spin_ms(long ms)
 {
-	while (used_ms(CLOCK_PROCESS_CPUTIME_ID) < ms)
+	int64_t until = used_ns() + ms * 1000000;
+
+	while (used_ns() < until)
 		;
 }
 
@@ -1061,7 +1066,7 @@ static int end_starved(char **arg)
 		if (pid == 0) {
 			close(gate[1]);
 			(void)!read(gate[0], &c, 1);
-			spin_ms(used_ms(CLOCK_PROCESS_CPUTIME_ID) + ms);
+			spin_ms(ms);
 			_exit(0);
 		}
 	}
@@ -1120,7 +1125,7 @@ static int end_store(char **arg)
 		if (read(fd, block, 65536) != 65536)
 			die("stored");
 	unlink("stored");
-	say(fd >= 0 ? "\"direct\"" : "\"stored\"");
+	say("\"kept\"");
 	return 0;
 }
 
@@ -1187,7 +1192,7 @@ static const struct way { const char *name; int (*end)(char **arg); } ways[] = {
 	{ "bomb", end_bomb },
 	{ "forks", end_forks },		/* CHILDREN */
 	{ "group", end_group },
-	{ "leaves", end_leaves },
+	{ "leaves", end_leaves },	/* STATUS */
 	{ "orphan", end_orphan },
 	{ "nested-child", end_nested_child },
 	{ "nested-leader", end_nested_leader },	/* STATUS */
