@@ -185,6 +185,9 @@ PREFIX ?= /usr/local
 install: all
 	install -D -m755 $(B)/fated $(DESTDIR)$(PREFIX)/sbin/fated
 	install -D -m755 $(B)/fatectl $(DESTDIR)$(PREFIX)/bin/fatectl
+	$(Q)$(B)/fatectl completion bash >$(B)/fatectl.bash && $(B)/fatectl completion zsh >$(B)/_fatectl
+	install -D -m644 $(B)/fatectl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/fatectl
+	install -D -m644 $(B)/_fatectl $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fatectl
 
 clean:
 	rm -rf build compile_commands.json

@@ -69,7 +69,8 @@ struct {
  * The generation that counted the last event of each hook on this CPU. When two loads are attached, an event meets both,
  * the older first; were only fate_active asked, one that falls into the instant of the switch would be counted by both.
  * The program that counts leaves its generation here, the one that does not takes it away: whoever finds another's is
- * looking at an event that is counted already.
+ * looking at an event that is counted already. (Hooks of one kind do not nest on a CPU. The loader wipes the marks before it
+ * makes the switch.)
  */
 enum { FATE_HOOK_FORK, FATE_HOOK_EXEC, FATE_HOOK_SIGNAL, FATE_HOOK_OOM, FATE_HOOK_EXIT, FATE_HOOK_MAX };
 struct {

@@ -10,7 +10,7 @@ set -euo pipefail
 
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool libsystemd-dev libsqlite3-dev
   libcurl4-openssl-dev libmicrohttpd-dev libcjson-dev python3-minimal procps jq"
-test="python3 sqlite3 libclang-rt-14-dev valgrind"
+test="python3 sqlite3 libclang-rt-14-dev valgrind zsh"
 lint="clang-tidy clang-format cppcheck"
 vm="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs busybox-static cpio kmod xz-utils python3"
 bench=""

@@ -83,16 +83,21 @@ static void the_best_hooks_are_chosen(void)
 
 	CHECK_INT(judge((struct kernel){}, &f, &e), 0);
 	CHECK(!f.group_dead);
-	CHECK_INT(f.oom, OBS_OOM_KILL_PROCESS);
+	CHECK_INT(f.oom, OBS_OOM_VICTIM_TASK);
+	CHECK(f.oom_scope);
 	CHECK_STR(f.oom_why, "");
 	CHECK_INT(judge((struct kernel){ .group_dead = true, .no_oom_function = true }, &f, &e), 0);
 	CHECK(f.group_dead);
 	CHECK_INT(f.oom, OBS_OOM_VICTIM_TASK);
+	CHECK(!f.oom_scope);
 	CHECK(strstr(f.oom_why, "oom_kill_process"));
 	CHECK_INT(judge((struct kernel){ .no_oom_function = true, .victim_pid = true }, &f, &e), 0);
 	CHECK_INT(f.oom, OBS_OOM_VICTIM_PID);
-	CHECK_INT(judge((struct kernel){ .no_oom_function = true, .no_victim = true }, &f, &e), 0);
+	/* Whose limit, and no word of who died of it: of no use. */
+	CHECK_INT(judge((struct kernel){ .no_victim = true }, &f, &e), 0);
 	CHECK_INT(f.oom, OBS_OOM_NONE);
+	CHECK(!f.oom_scope);
+	CHECK(strstr(f.oom_why, "mark_victim"));
 }
 
 static void a_refused_fentry_is_explained(void)
@@ -103,9 +108,10 @@ static void a_refused_fentry_is_explained(void)
 	struct err e = {};
 
 	CHECK_INT(obs_feature_read(btf, &f, &e), 0);
-	obs_feature_no_fentry(btf, &f, "because");
+	obs_feature_no_fentry(&f, "because");
 	btf__free(btf);
 	CHECK_INT(f.oom, OBS_OOM_VICTIM_TASK);
+	CHECK(!f.oom_scope);
 	CHECK_STR(f.oom_why, "fentry/oom_kill_process: because");
 }
 

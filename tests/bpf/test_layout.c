@@ -29,7 +29,7 @@ static const struct layout layouts[] = {
 	{ "fate_ev_signal", sizeof(struct fate_ev_signal), { M(fate_ev_signal, h), M(fate_ev_signal, sender) } },
 	{ "fate_ev_oom", sizeof(struct fate_ev_oom), {
 		M(fate_ev_oom, h), M(fate_ev_oom, scope), M(fate_ev_oom, pad), M(fate_ev_oom, limit_cgroup_id),
-		M(fate_ev_oom, comm) } },
+		M(fate_ev_oom, limit_bytes), M(fate_ev_oom, comm) } },
 	{ "fate_ev_deadline", sizeof(struct fate_ev_deadline), { M(fate_ev_deadline, h) } },
 	{ "fate_ev_fork", sizeof(struct fate_ev_fork), { M(fate_ev_fork, h) } },
 	{ "fate_watch", sizeof(struct fate_watch), { M(fate_watch, start_ns), M(fate_watch, reaped_ns) } },
@@ -40,7 +40,17 @@ static const struct layout layouts[] = {
 		M(fate_env, deadline_hit_ns), M(fate_env, exit_ns), M(fate_env, empty_ns), M(fate_env, leader_tgid),
 		M(fate_env, exit_code), M(fate_env, procs_forked), M(fate_env, procs_exited), M(fate_env, execs),
 		M(fate_env, oom_kills), M(fate_env, oom_scope), M(fate_env, oom_victim_tgid), M(fate_env, oom_ns),
-		M(fate_env, oom_limit_cgroup_id), M(fate_env, oom_victim_comm), M(fate_env, sender) } },
+		M(fate_env, oom_limit_cgroup_id), M(fate_env, oom_victim_comm), M(fate_env, sender),
+		M(fate_env, oom_limit_bytes), M(fate_env, rss_floor), M(fate_env, acct), M(fate_env, live) } },
+	{ "fate_acct", sizeof(struct fate_acct), {
+		M(fate_acct, cpu_ns), M(fate_acct, wait_ns), M(fate_acct, life_ns), M(fate_acct, minor_faults), M(fate_acct, major_faults),
+		M(fate_acct, voluntary_switches), M(fate_acct, involuntary_switches), M(fate_acct, read_bytes),
+		M(fate_acct, written_bytes), M(fate_acct, read_storage), M(fate_acct, written_storage), M(fate_acct, peak_rss),
+		M(fate_acct, threads), M(fate_acct, known) } },
+	{ "fate_live", sizeof(struct fate_live), {
+		M(fate_live, session), M(fate_live, at_ns), M(fate_live, cpu_ns), M(fate_live, rss_bytes), M(fate_live, procs),
+		M(fate_live, threads) } },
+	{ "fate_count", sizeof(struct fate_count), { M(fate_count, seen), M(fate_count, dropped) } },
 	{ "fate_meta", sizeof(struct fate_meta), {
 		M(fate_meta, layout_version), M(fate_meta, pad), M(fate_meta, root_cgroup_id) } },
 };
@@ -132,7 +142,7 @@ static void maps_are_as_the_contract_says(void)
 		{ "fate_watch", BPF_MAP_TYPE_HASH, 8, sizeof(struct fate_watch) },
 		{ "fate_env", BPF_MAP_TYPE_HASH, sizeof(struct fate_env_key), sizeof(struct fate_env) },
 		{ "fate_ring", BPF_MAP_TYPE_RINGBUF, 0, 0 },
-		{ "fate_drop", BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8 },
+		{ "fate_count", BPF_MAP_TYPE_PERCPU_ARRAY, 4, sizeof(struct fate_count) },
 		{ "fate_meta", BPF_MAP_TYPE_ARRAY, 4, sizeof(struct fate_meta) },
 	};
 
@@ -144,7 +154,7 @@ static void maps_are_as_the_contract_says(void)
 		CHECK_INT(bpf_map__key_size(m), want[i].key);
 		CHECK_INT(bpf_map__value_size(m), want[i].value);
 	}
-	CHECK_INT(bpf_map__max_entries(skel->maps.fate_drop), FATE_EV_KIND_MAX);
+	CHECK_INT(bpf_map__max_entries(skel->maps.fate_count), FATE_EV_KIND_MAX);
 }
 
 /* The kernel cuts names at 15 characters; cut names are hard to tell apart in bpftool's lists. */

@@ -261,9 +261,9 @@ static void forks_counted_exactly(void)
 	CHECK_INT(status, 0);
 	CHECK_INT(env.procs_forked, CHILDREN + 1);
 	CHECK_INT(env.execs, 1);
-	CHECK_INT(status_number("events", "exit"), CHILDREN + 1);
-	CHECK_INT(status_number("events", "fork"), 1);
-	CHECK_INT(status_number("events", "exec"), 1);
+	CHECK_INT(status_number("received", "exit"), CHILDREN + 1);
+	CHECK_INT(status_number("received", "fork"), 1);
+	CHECK_INT(status_number("received", "exec"), 1);
 	CHECK_INT(status_number("dropped", "exit"), 0);
 	fix_done();
 }
@@ -277,7 +277,7 @@ static void threads_are_not_processes(void)
 	env = play("threads", "31", &status);
 	CHECK_INT(status, 0);
 	CHECK_INT(env.procs_forked, 1);
-	CHECK_INT(status_number("events", "exit"), 1);
+	CHECK_INT(status_number("received", "exit"), 1);
 	fix_done();
 }
 
@@ -291,7 +291,7 @@ static void threads_that_die_at_once_count_once(void)
 	CHECK_INT(status, 0);
 	CHECK_INT(env.procs_forked, CHILDREN + 1);
 	CHECK_INT(env.procs_exited, CHILDREN + 1);
-	CHECK_INT(status_number("events", "exit"), CHILDREN + 1);
+	CHECK_INT(status_number("received", "exit"), CHILDREN + 1);
 	fix_done();
 }
 
@@ -350,7 +350,7 @@ static void exec_by_another_thread_is_no_exit(void)
 	CHECK_INT(status, 9 << 8);
 	CHECK_INT(env.execs, 2);
 	CHECK_INT(env.procs_forked, 1);
-	CHECK_INT(status_number("events", "exit"), 1);
+	CHECK_INT(status_number("received", "exit"), 1);
 	fix_done();
 }
 
@@ -374,7 +374,7 @@ static void nested_groups_count(void)
 	env = leaf_env(&l);
 	CHECK_INT(env.procs_forked, 5);
 	CHECK_INT(env.procs_exited, 5);
-	CHECK_INT(status_number("events", "exit"), 5);
+	CHECK_INT(status_number("received", "exit"), 5);
 	fix_done();
 }
 
@@ -393,9 +393,9 @@ static void foreign_groups_are_not_seen(void)
 	p = spawn(&l, "exit", "0");
 	CHECK_INT(reap(&p), 0);
 	UNTIL(facts_of(l.id, FACT_BPF_EMPTY));
-	CHECK_INT(status_number("events", "exit"), 1);
-	CHECK_INT(status_number("events", "exec"), 1);
-	CHECK_INT(status_number("events", "fork"), 1);
+	CHECK_INT(status_number("received", "exit"), 1);
+	CHECK_INT(status_number("received", "exec"), 1);
+	CHECK_INT(status_number("received", "fork"), 1);
 	CHECK_INT(fix.n_facts, 2);
 	fix_done();
 }
@@ -467,7 +467,7 @@ static void signal_from_outside(void)
 		CHECK_STR(env.sender.comm, comm);
 		CHECK(env.sender.at_ns > env.exec_ns && env.sender.at_ns < env.exit_ns);
 	}
-	CHECK_INT(status_number("events", "signal"), ARRAY_SIZE(sigs));
+	CHECK_INT(status_number("received", "signal"), ARRAY_SIZE(sigs));
 	fix_done();
 }
 
@@ -542,7 +542,7 @@ static void signal_from_inside_after_a_handled_one(void)
 	CHECK(env.sender.pid != (uint32_t)getpid() && env.sender.pid != (uint32_t)p.pid);
 	CHECK_STR(env.sender.comm, "inner");
 	CHECK_INT(env.sender.cgroup_id, l.id);
-	CHECK_INT(status_number("events", "signal"), 2);
+	CHECK_INT(status_number("received", "signal"), 2);
 	fix_done();
 }
 
@@ -690,7 +690,7 @@ static void storm_on_a_one_page_ring(void)
 	CHECK(status_number("dropped", "exit") > 0);
 	/* The place kept for urgent records: the leader's end comes through all the same. */
 	UNTIL(facts_of(l.id, FACT_BPF_EXIT) && facts_of(l.id, FACT_BPF_EMPTY));
-	CHECK_INT(status_number("dropped", "exit") + status_number("events", "exit"), CHILDREN + 1);
+	CHECK_INT(status_number("dropped", "exit") + status_number("received", "exit"), CHILDREN + 1);
 	fix_done();
 }
 

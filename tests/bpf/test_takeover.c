@@ -5,6 +5,7 @@
 #include <sys/file.h>
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 static int work(const char *what, const char *how)
@@ -85,7 +86,7 @@ static size_t pins_in(const char *sub)
 
 static void pins_come_and_go(void)
 {
-	static const char *const names[] = { "fate_watch", "fate_env", "fate_ring", "fate_drop", "fate_meta", "fate_senders",
+	static const char *const names[] = { "fate_watch", "fate_env", "fate_ring", "fate_count", "fate_meta", "fate_senders",
 					     "prog/fate_exit", "link/fate_exit", "prog/fate_fork", "link/fate_signal" };
 
 	new_pinned();
@@ -220,24 +221,142 @@ static void half_made_entries_are_removed(void)
 	fix_done();
 }
 
-static void another_layout_is_recognised_and_replaced(void)
+static void renumber(uint32_t layout)
 {
-	struct fate_meta meta = { .layout_version = 99 };
-	struct leaf l;
+	struct fate_meta meta = { .layout_version = layout };
 	__u32 zero = 0;
 
-	new_pinned();
-	l = leaf_new("one");
-	leaf_watch(&l, 0);
 	CHECK_INT(bpf_map_update_elem(observe_map_fd(fix.o, "fate_meta"), &zero, &meta, BPF_ANY), 0);
 	fix.o = observe_free(fix.o, false);
 	fix_observe();
+}
+
+static struct scan scan_old(void)
+{
+	struct scan s = {};
+
+	CHECK_INT(observe_port(fix.o)->ops->scan(observe_port(fix.o), on_entry, &s, NULL), 1);
+	return s;
+}
+
+/* Programs of another version go on watching what they watched, until all of it is settled. */
+static void another_layout_is_recognised_and_replaced(void)
+{
+	struct fate_meta meta;
+	struct fact_bpf b;
+	struct leaf ended, running;
+	struct proc p, q;
+	struct scan s;
+	__u32 zero = 0;
+
+	new_pinned();
+	ended = leaf_new("ended");
+	running = leaf_new("running");
+	leaf_watch(&ended, 0);
+	leaf_watch(&running, 0);
+	p = spawn(&ended, "hold-exit", "43");
+	q = spawn(&running, "hold-exit", "44");
+	let_go(&p);
+	CHECK_INT(reap(&p), 43 << 8);
+	renumber(99);
 	CHECK_INT(status_number(NULL, "takenOver"), 0);
 	CHECK_INT(status_number(NULL, "layoutReplaced"), 99);
-	CHECK_INT(scan().n, 0);
 	CHECK_INT(bpf_map_lookup_elem(observe_map_fd(fix.o, "fate_meta"), &zero, &meta), 0);
 	CHECK_INT(meta.layout_version, FATE_LAYOUT_VERSION);
 	CHECK_INT(meta.root_cgroup_id, fix.root_id);
+	CHECK(pinned("v99/fate_env") && pinned("v99/link/fate_exit") && pinned("link/fate_exit"));
+
+	/* Once more: they are there for whoever comes after a crash, too. */
+	fix.o = observe_free(fix.o, false);
+	fix_observe();
+	s = scan_old();
+	CHECK_INT(s.n, 2);
+	CHECK_INT(found(&s, &ended)->env.exit_code, 43 << 8);
+	CHECK_INT(found(&s, &ended)->env.flags, FATE_ENV_LEADER_EXITED | FATE_ENV_EMPTY);
+	CHECK_INT(found(&s, &running)->env.flags, 0);
+	CHECK_INT(found(&s, &running)->reaped, 0);
+
+	observe_port(fix.o)->ops->mark_reaped(observe_port(fix.o), running.id);
+	let_go(&q);
+	CHECK_INT(reap(&q), 44 << 8);
+	observe_port(fix.o)->ops->read(observe_port(fix.o), running.id, &b);
+	CHECK(b.seen && b.reaped);
+	CHECK_INT(b.env.exit_code, 44 << 8);
+	CHECK_INT(b.env.acct.threads, 1);
+	leaf_forget(&ended);
+	CHECK(pinned("v99/fate_env"));
+	leaf_forget(&running);
+	CHECK(!pinned("v99/fate_env") && !pinned("v99/link/fate_exit"));
+	CHECK(pinned("link/fate_exit"));
+	fix_done();
+}
+
+/* A version with members in another order, of other sizes, with some that we do not know and without some that we do. */
+static int old_map(const char *name, const char *type, struct btf *btf, int key_id, int value_id, size_t key_size, size_t value_size)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = (__u32)btf__fd(btf), .btf_key_type_id = (__u32)key_id,
+		    .btf_value_type_id = (__u32)value_id);
+	char path[300];
+	int fd = bpf_map_create(BPF_MAP_TYPE_HASH, type, (__u32)key_size, (__u32)value_size, 8, &opts);
+
+	CHECK(fd >= 0);
+	snprintf(path, sizeof(path), "%s/v98/%s", fix.bpf, name);
+	CHECK_INT(bpf_obj_pin(fd, path), 0);
+	return fd;
+}
+
+static void members_are_found_by_name(void)
+{
+	struct { uint64_t exit_ns; uint16_t procs_forked; char pad[6]; uint64_t novelty; uint32_t flags; int32_t exit_code; char request_id[8]; }
+		v = { 77, 5, "", 1, FATE_ENV_LEADER_EXITED, 9, "abc" };
+	struct { uint64_t more, start_ns; } w = { 3, 1234 };
+	struct fate_env_key key = { .cgroup_id = 4711, .start_ns = 1234 };
+	struct btf *btf = btf__new_empty();
+	int u64 = btf__add_int(btf, "u64", 8, 0), u32 = btf__add_int(btf, "u32", 4, 0), u16 = btf__add_int(btf, "u16", 2, 0);
+	int s32 = btf__add_int(btf, "s32", 4, BTF_INT_SIGNED), ch = btf__add_int(btf, "char", 1, 0);
+	int text = btf__add_array(btf, u32, ch, 8), key_id, env_id, watch_id, env_fd, watch_fd;
+	char path[300];
+	struct scan s;
+
+	env_id = btf__add_struct(btf, "fate_env", sizeof(v));
+	btf__add_field(btf, "exit_ns", u64, 0, 0);
+	btf__add_field(btf, "procs_forked", u16, 64, 0);
+	btf__add_field(btf, "novelty", u64, 128, 0);
+	btf__add_field(btf, "flags", u32, 192, 0);
+	btf__add_field(btf, "exit_code", s32, 224, 0);
+	btf__add_field(btf, "request_id", text, 256, 0);
+	watch_id = btf__add_struct(btf, "fate_watch", sizeof(w));
+	btf__add_field(btf, "more", u64, 0, 0);
+	btf__add_field(btf, "start_ns", u64, 64, 0);
+	key_id = btf__add_struct(btf, "fate_env_key", sizeof(key));
+	btf__add_field(btf, "cgroup_id", u64, 0, 0);
+	btf__add_field(btf, "start_ns", u64, 64, 0);
+	CHECK_INT(btf__load_into_kernel(btf), 0);
+
+	new_pinned();
+	snprintf(path, sizeof(path), "%s/v98", fix.bpf);
+	CHECK(mkdir(path, 0700) == 0);
+	env_fd = old_map("fate_env", "fate_env", btf, key_id, env_id, sizeof(key), sizeof(v));
+	watch_fd = old_map("fate_watch", "fate_watch", btf, u64, watch_id, 8, sizeof(w));
+	CHECK_INT(bpf_map_update_elem(env_fd, &key, &v, BPF_NOEXIST), 0);
+	CHECK_INT(bpf_map_update_elem(watch_fd, &key.cgroup_id, &w, BPF_NOEXIST), 0);
+	fix.o = observe_free(fix.o, false);
+	fix_observe();
+	s = scan_old();
+	CHECK_INT(s.n, 1);
+	CHECK_INT(s.id[0], 4711);
+	CHECK_INT(s.b[0].env.exit_ns, 77);
+	CHECK_INT(s.b[0].env.procs_forked, 5);
+	CHECK_INT(s.b[0].env.flags, FATE_ENV_LEADER_EXITED);
+	CHECK_INT(s.b[0].env.exit_code, 9);
+	CHECK_STR(s.b[0].env.request_id, "abc");
+	CHECK_INT(s.b[0].env.fork_ns, 0);
+	CHECK_INT(s.b[0].reaped, 0);
+	observe_port(fix.o)->ops->forget(observe_port(fix.o), 4711);
+	CHECK(!pinned("v98/fate_env") && !pinned("v98"));
+	close(env_fd);
+	close(watch_fd);
+	btf__free(btf);
 	fix_done();
 }
 
@@ -380,6 +499,7 @@ int main(int argc, char **argv)
 	RUN_CLEAN(counts_are_exact_across_take_overs);
 	RUN_CLEAN(half_made_entries_are_removed);
 	RUN_CLEAN(another_layout_is_recognised_and_replaced);
+	RUN_CLEAN(members_are_found_by_name);
 	RUN_CLEAN(a_missing_pin_is_no_disaster);
 	RUN_CLEAN(sizes_change_when_they_may);
 	RUN_CLEAN(leftovers_of_a_dead_load_are_swept);

@@ -245,6 +245,14 @@ static void message_put(struct sent *s, const char *queue, int64_t n, const char
 	op->message.sent_at_ms = 100 + n;
 }
 
+static void message_del(struct sent *s, const char *queue, const char *receipt)
+{
+	struct store_op *op = store_batch_add(&s->b, STORE_OP_MESSAGE_DEL);
+
+	snprintf(op->message.queue, sizeof(op->message.queue), "%s", queue);
+	snprintf(op->message.receipt, sizeof(op->message.receipt), "%s", receipt);
+}
+
 static void must(struct sent *s)
 {
 	if (apply(s) < 0)
@@ -361,6 +369,69 @@ static bool blob_is(const struct blob *b, const char *want)
 	return b && b->len == strlen(want) && memcmp(b->data, want, b->len) == 0;
 }
 
+/* want: "SEQ SEQ …" in the order of their ends; positions count up, without holes unless something is filtered. */
+static void check_tail(const char *function, enum inv_condition condition, int64_t after, int limit, const char *want, int64_t want_last)
+{
+	struct store_query q = { .kind = STORE_Q_TAIL, .condition = condition, .after_pos = after, .limit = limit };
+	bool all = !function[0] && !condition;
+	struct answer a = {};
+	struct buf b = {};
+
+	snprintf(q.function, sizeof(q.function), "%s", function);
+	get(&a, q);
+	for (size_t i = 0; i < a.res.n_records; i++) {
+		buf_addf(&b, "%s%" PRId64, i ? " " : "", a.res.records[i].seq);
+		CHECK(blob_is(a.res.records[i].body, "{\"body\":1}"));
+		CHECK(a.res.records[i].pos > after && a.res.records[i].pos <= want_last);
+		if (all)
+			CHECK_INT(a.res.records[i].pos, after + 1 + (int64_t)i);
+	}
+	CHECK_STR(buf_str(&b), want);
+	CHECK_INT(a.res.last_pos, want_last);
+	buf_done(&b);
+	store_result_done(&a.res);
+}
+
+static struct store_query peek_q(const char *queue, int limit)
+{
+	struct store_query q = { .kind = STORE_Q_PEEK, .limit = limit };
+
+	snprintf(q.queue, sizeof(q.queue), "%s", queue);
+	return q;
+}
+
+/* want: "N:RECEIVE_COUNT:VISIBLE_AT …", oldest first. */
+static void check_peek(const char *queue, int limit, const char *want)
+{
+	struct answer a = {};
+	struct buf b = {};
+
+	get(&a, peek_q(queue, limit));
+	for (size_t i = 0; i < a.res.n_messages; i++) {
+		const struct store_op_message *m = &a.res.messages[i];
+		unsigned int n = 0;
+
+		CHECK(sscanf(m->id, "%8x", &n) == 1);
+		buf_addf(&b, "%s%u:%d:%" PRId64, i ? " " : "", n, m->receive_count, m->visible_at_ms);
+		CHECK_STR(m->queue, queue);
+		CHECK_STR(m->receipt, "");	/* its holder's alone */
+		CHECK_INT(m->sent_at_ms, 100 + (int)n);
+	}
+	CHECK_STR(buf_str(&b), want);
+	buf_done(&b);
+	store_result_done(&a.res);
+}
+
+static int64_t purge(const char *queue)
+{
+	struct store_query q = { .kind = STORE_Q_PURGE, .now_ms = 1000 };
+	struct answer a = {};
+
+	snprintf(q.queue, sizeof(q.queue), "%s", queue);
+	get(&a, q);
+	return a.res.affected;
+}
+
 /* ---- loads ------------------------------------------------------------------------------------------------- */
 
 struct loaded {
@@ -451,6 +522,10 @@ static void case_is_empty_at_first(void)
 	get(&a, receive_q("nowhere", 10, 0, 0, 1));
 	CHECK_INT(a.res.n_messages, 0);
 	CHECK_INT(delete_message("nowhere", "no-receipt"), 0);
+	check_peek("nowhere", 10, "");
+	CHECK_INT(purge("nowhere"), 0);
+	check_tail("", COND_NONE, 0, 10, "", 0);
+	check_tail("", COND_NONE, -1, 10, "", 0);
 	CHECK_INT(the_store->ops->version, PORT_STORE_VERSION);
 }
 
@@ -473,6 +548,7 @@ static void case_event_comes_back_whole(void)
 	row.due_at_ms = 1700000060000;
 	row.state = INV_WAITING;
 	row.epoch = UINT32_MAX;		/* the fence is 32 bits, all of them */
+	row.verdicts = 0xff01020304050607;	/* and the verdicts 64 */
 	memset(row.function, 'f', LIM_FUNCTION_NAME_MAX);
 	memset(row.qualifier, 'q', LIM_QUALIFIER_MAX);
 	event_put(&s, 7, text("{\"a\":1}"));
@@ -494,6 +570,7 @@ static void case_event_comes_back_whole(void)
 	CHECK_INT(got->backoffs, 2);
 	CHECK_INT(got->epoch, UINT32_MAX);
 	CHECK_INT(got->condition, COND_NONE);
+	CHECK(got->verdicts == 0xff01020304050607);
 	CHECK(blob_is(a.res.payload, "{\"a\":1}"));
 	CHECK_INT(a.res.n_attempts + a.res.n_records + a.res.n_outbox, 0);
 	store_result_done(&a.res);
@@ -554,7 +631,8 @@ static void case_event_set_keeps_what_came_with_it(void)
 
 	put_events(1, 1);
 	row.state = INV_ROUTING;
-	row.condition = COND_AGE_EXCEEDED;
+	row.condition = COND_CANCELLED;		/* the last there is */
+	row.verdicts = UINT64_MAX;
 	row.backoffs = 4;
 	row.due_at_ms = INT64_MAX;
 	row.attempts = 2;
@@ -565,7 +643,8 @@ static void case_event_set_keeps_what_came_with_it(void)
 	get_event(&a, 1);
 	row = a.res.events[0];
 	CHECK_INT(row.state, INV_ROUTING);
-	CHECK_INT(row.condition, COND_AGE_EXCEEDED);
+	CHECK_INT(row.condition, COND_CANCELLED);
+	CHECK(row.verdicts == UINT64_MAX);
 	CHECK_INT(row.backoffs, 4);
 	CHECK_INT(row.due_at_ms, INT64_MAX);
 	CHECK_INT(row.attempts, 2);
@@ -632,7 +711,7 @@ static void case_payload_of_six_megabytes(void)
 static void case_batch_is_all_or_nothing(void)
 {
 	struct sent s = {};
-	struct answer a = {};
+	struct answer a = {}, b = {};
 	struct store_counts c;
 
 	put_events(1, 2);
@@ -640,7 +719,9 @@ static void case_batch_is_all_or_nothing(void)
 	must(&s);
 	s = (struct sent){};
 	message_put(&s, "kept", 1, "m");
+	message_put(&s, "kept", 4, "m");
 	must(&s);
+	get(&b, receive_q("kept", 1, 1000, 500, 1));
 
 	/* Every kind of operation, then one that fails. */
 	s = (struct sent){};
@@ -655,6 +736,7 @@ static void case_batch_is_all_or_nothing(void)
 	outbox_op(&s, STORE_OP_OUTBOX_DEL, 2, ROLE_ON_SUCCESS);
 	message_put(&s, "kept", 2, "m");
 	message_put(&s, "new", 3, "m");
+	message_del(&s, "kept", b.res.messages[0].receipt);
 	event_put(&s, 2, NULL);
 	CHECK_INT(apply(&s), -EEXIST);
 
@@ -665,7 +747,9 @@ static void case_batch_is_all_or_nothing(void)
 		CHECK_INT(c.attempts, 0);
 		CHECK_INT(c.records, 0);
 		CHECK_INT(c.outbox, 1);
-		CHECK_INT(c.messages, 1);
+		CHECK_INT(c.messages, 2);
+		check_peek("kept", 1000, "1:1:1500 4:0:0");	/* in its old place, and leased as before */
+		check_tail("", COND_NONE, 0, 1000, "", 0);
 		get_event(&a, 2);
 		CHECK_INT(a.res.n_outbox, 1);
 		CHECK_INT(a.res.outbox[0].tries, 0);
@@ -683,8 +767,13 @@ static void case_batch_is_all_or_nothing(void)
 	attempt_put(&s, 3, 1, 1000);
 	outbox_put(&s, 1, ROLE_ON_FAILURE, 1);
 	message_put(&s, "new", 3, "m");
+	message_del(&s, "kept", b.res.messages[0].receipt);
+	record_put(&s, 1, COND_SUCCESS, "{\"body\":1}");
 	must(&s);
+	check_peek("kept", 1000, "4:0:0");
+	check_tail("", COND_NONE, 0, 1000, "1", 1);
 	store_result_done(&a.res);
+	store_result_done(&b.res);
 }
 
 /* Each batch on its own, though they are committed together. */
@@ -928,9 +1017,11 @@ static void case_one_record_per_event(void)
 	CHECK_STR(a.res.records[0].function, "resize");
 	CHECK_INT(a.res.records[0].condition, COND_RETRIES_EXHAUSTED);
 	CHECK_INT(a.res.records[0].at_ms, 9001);
+	CHECK_INT(a.res.records[0].pos, 1);
 	CHECK(blob_is(a.res.records[0].body, "{\"r\":1}"));
 	get_event(&a, 1);
 	CHECK_INT(a.res.n_records, 1);
+	CHECK_INT(a.res.records[0].pos, 1);
 	uuid_of(2, q.request_id);
 	get(&a, q);
 	CHECK_INT(a.res.n_records, 0);
@@ -1234,6 +1325,63 @@ static void case_lists_of_records(void)
 	CHECK_INT(c.by_condition[COND_ZERO_CONCURRENCY], 0);
 }
 
+/* In the order of the ends, which is not that of the acceptance, nor that of the clock. */
+static void case_tail_of_records(void)
+{
+	static const int order[] = { 9, 3, 12, 1, 6, 2 };
+	static const struct { int seq; bool fails; int result; } batches[] = {
+		{ 4, false, 0 }, { 10, true, -EEXIST }, { 7, false, 0 }, { 3, false, -EEXIST }, { 5, false, 0 },
+	};
+	struct sent s = {}, t[ARRAY_SIZE(batches)] = {};
+
+	put_events(1, 12);
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		record_put(&s, order[i], order[i] == 6 ? COND_CANCELLED : order[i] < 3 ? COND_RETRIES_EXHAUSTED : COND_SUCCESS,
+			   "{\"body\":1}");
+		if (i % 2) {
+			must(&s);
+			s = (struct sent){};
+		}
+	}
+	for (int again = 0; again < 2; again++) {
+		check_tail("", COND_NONE, 0, 1000, "9 3 12 1 6 2", 6);
+		check_tail("", COND_NONE, 0, 2, "9 3", 6);
+		check_tail("", COND_NONE, 2, 2, "12 1", 6);
+		check_tail("", COND_NONE, 5, 1000, "2", 6);
+		check_tail("", COND_NONE, 6, 1000, "", 6);
+		check_tail("", COND_NONE, INT64_MAX, 1000, "", 6);
+		check_tail("", COND_NONE, -1, 1000, "", 6);
+		check_tail("third", COND_NONE, 0, 1000, "9 3 12 6", 6);
+		check_tail("third", COND_NONE, 1, 2, "3 12", 6);
+		check_tail("nobody", COND_NONE, 0, 1000, "", 6);
+		check_tail("", COND_RETRIES_EXHAUSTED, 0, 1000, "1 2", 6);
+		check_tail("", COND_CANCELLED, 0, 1000, "6", 6);
+		check_tail("third", COND_SUCCESS, 0, 1000, "9 3 12", 6);
+		check_tail("resize", COND_SUCCESS, 0, 1000, "", 6);
+		CHECK_INT(counts().by_condition[COND_CANCELLED], 1);
+		reopen();
+	}
+	/* A batch that fails uses no position, among others or alone. */
+	for (size_t i = 0; i < ARRAY_SIZE(batches); i++) {
+		record_put(&t[i], batches[i].seq, COND_SUCCESS, "{\"body\":1}");
+		if (batches[i].fails)
+			event_put(&t[i], 1, NULL);
+		give(&t[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(batches); i++) {
+		CHECK_INT(await(&t[i]), batches[i].result);
+		store_batch_done(&t[i].b);
+	}
+	s = (struct sent){};
+	record_put(&s, 10, COND_SUCCESS, "{\"body\":1}");
+	event_put(&s, 1, NULL);
+	CHECK_INT(apply(&s), -EEXIST);
+	s = (struct sent){};
+	record_put(&s, 10, COND_SUCCESS, "{\"body\":1}");
+	must(&s);
+	check_tail("", COND_NONE, 0, 1000, "9 3 12 1 6 2 4 7 5 10", 10);
+}
+
 /* A page of large bodies ends before it fills the memory, and paging still finds all of them. */
 static void case_large_records_come_in_short_pages(void)
 {
@@ -1264,6 +1412,16 @@ static void case_large_records_come_in_short_pages(void)
 	}
 	CHECK_INT(seen, N);
 	CHECK_INT(pages, 2);	/* 16 of 4 MiB are the limit */
+	for (int64_t after = seen = 0;; after = a.res.records[a.res.n_records - 1].pos) {
+		get(&a, (struct store_query){ .kind = STORE_Q_TAIL, .after_pos = after, .limit = 1000 });
+		CHECK_INT(a.res.last_pos, N);
+		if (!a.res.n_records)
+			break;
+		seen += (int)a.res.n_records;
+		pages++;
+	}
+	CHECK_INT(seen, N);
+	CHECK_INT(pages, 4);
 	store_result_done(&a.res);
 	blob_unref(big);
 }
@@ -1279,6 +1437,13 @@ static void case_bad_queries_are_refused(void)
 		{ .kind = STORE_Q_EVENTS, .state = -2, .limit = 1 },
 		{ .kind = STORE_Q_RECORDS, .condition = 17, .limit = 1 },
 		{ .kind = STORE_Q_OUTBOX, .limit = -1 },
+		{ .kind = STORE_Q_RECORDS, .condition = COND_MAX, .limit = 1 },
+		{ .kind = STORE_Q_TAIL, .condition = COND_MAX, .limit = 1 },
+		{ .kind = STORE_Q_TAIL, .limit = 0 },
+		{ .kind = STORE_Q_TAIL, .limit = 1, .after_pos = -2 },
+		{ .kind = STORE_Q_TAIL + 1, .limit = 1 },
+		{ .kind = STORE_Q_PEEK, .queue = "q", .limit = 0 },
+		{ .kind = STORE_Q_PEEK, .queue = "q", .limit = 1001 },
 		{ .kind = STORE_Q_RECEIVE, .queue = "q", .limit = 0 },
 		{ .kind = STORE_Q_RECEIVE, .queue = "q", .limit = 1, .visibility_ms = -1 },
 	};
@@ -1362,6 +1527,108 @@ static void case_queue_receive_and_delete(void)
 	CHECK_INT(counts().messages, 4);
 	store_result_done(&a.res);
 	store_result_done(&b.res);
+}
+
+static void case_queue_peek(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+
+	for (int64_t n = 1; n <= 4; n++)
+		message_put(&s, "done", n, "body");
+	message_put(&s, "other", 5, "body");
+	must(&s);
+	check_peek("done", 1000, "1:0:0 2:0:0 3:0:0 4:0:0");
+	get(&a, receive_q("done", 2, 1000, 500, 42));
+	for (int again = 0; again < 2; again++) {
+		check_peek("done", 1000, "1:1:1500 2:1:1500 3:0:0 4:0:0");	/* leased ones in their places */
+		check_peek("done", 1, "1:1:1500");
+		check_peek("other", 1000, "5:0:0");
+		reopen();
+	}
+	CHECK_INT(delete_message("done", a.res.messages[0].receipt), 1);	/* the lease is as it was */
+	get(&a, peek_q("done", 2));
+	CHECK_INT(a.res.n_messages, 2);
+	CHECK(blob_is(a.res.messages[0].body, "body"));
+	CHECK(blob_is(a.res.messages[0].attributes, "{}"));
+	CHECK(!a.res.messages[1].attributes);
+	/* Nothing has been leased by all that looking. */
+	get(&a, receive_q("done", 10, 1499, 500, 43));
+	CHECK_INT(a.res.n_messages, 2);
+	store_result_done(&a.res);
+}
+
+static void case_queue_purge(void)
+{
+	struct sent s = {};
+	struct answer a = {}, b = {};
+
+	for (int64_t n = 1; n <= 4; n++)
+		message_put(&s, "done", n, "body");
+	message_put(&s, "other", 5, "body");
+	must(&s);
+	get(&a, receive_q("done", 2, 1000, 500, 42));
+	get(&b, receive_q("other", 1, 1000, 500, 43));
+	CHECK_INT(purge("done"), 4);
+	CHECK_INT(purge("done"), 0);
+	reopen();
+	check_peek("done", 1000, "");
+	check_peek("other", 1000, "5:1:1500");
+	CHECK_INT(counts().messages, 1);
+	CHECK_INT(delete_message("done", a.res.messages[0].receipt), 0);
+	get(&a, (struct store_query){ .kind = STORE_Q_QUEUES, .now_ms = 1000 });
+	CHECK_INT(a.res.n_queues, 2);		/* it stays known */
+	CHECK_STR(a.res.queues[0].name, "done");
+	CHECK_INT(a.res.queues[0].visible + a.res.queues[0].in_flight, 0);
+	/* Ids are free again, and what comes now is found. */
+	s = (struct sent){};
+	message_put(&s, "done", 1, "again");
+	must(&s);
+	get(&a, receive_q("done", 10, 1000, 500, 44));
+	CHECK_INT(a.res.n_messages, 1);
+	CHECK(blob_is(a.res.messages[0].body, "again"));
+	CHECK_INT(delete_message("other", b.res.messages[0].receipt), 1);
+	store_result_done(&a.res);
+	store_result_done(&b.res);
+}
+
+/* A leased message goes with the batch it belongs to: what takes it out of the queue and what comes of it are one. */
+static void case_messages_go_within_a_batch(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+
+	for (int64_t n = 1; n <= 3; n++)
+		message_put(&s, "dead", n, "body");
+	must(&s);
+	get(&a, receive_q("dead", 2, 1000, 500, 42));
+
+	s = (struct sent){};
+	event_put(&s, 1, text("body"));
+	message_del(&s, "dead", a.res.messages[0].receipt);
+	must(&s);
+	check_peek("dead", 1000, "2:1:1500 3:0:0");
+	reopen();
+	CHECK_INT(counts().events[INV_QUEUED], 1);
+
+	/* None of that receipt: gone already, of another queue, of no queue, no receipt at all. */
+	s = (struct sent){};
+	event_put(&s, 2, NULL);
+	message_del(&s, "dead", a.res.messages[0].receipt);
+	message_del(&s, "other", a.res.messages[1].receipt);
+	message_del(&s, "dead", "");
+	must(&s);
+	check_peek("dead", 1000, "2:1:1500 3:0:0");
+	CHECK_INT(counts().events[INV_QUEUED], 2);
+
+	/* It may be put again in the batch in which it went, and comes last then. */
+	s = (struct sent){};
+	message_del(&s, "dead", a.res.messages[1].receipt);
+	message_put(&s, "dead", 2, "body");
+	must(&s);
+	check_peek("dead", 1000, "3:0:0 2:0:0");
+	CHECK_INT(counts().messages, 2);
+	store_result_done(&a.res);
 }
 
 static void case_queue_ids_are_unique(void)
@@ -1538,9 +1805,9 @@ static void disk_newer_schema_is_refused(void)
 	set_up(true);
 	the_store->ops->close(the_store);
 	the_store = NULL;
+	sql("PRAGMA user_version=3");
+	check_refused(-EPROTONOSUPPORT, "version 3, this fated knows 2");
 	sql("PRAGMA user_version=2");
-	check_refused(-EPROTONOSUPPORT, "version 2, this fated knows 1");
-	sql("PRAGMA user_version=1");
 	open_disk();
 	tear_down();
 }
@@ -1585,11 +1852,124 @@ static void disk_file_is_private_and_marked(void)
 				 " (SELECT count(*) FROM opening)", -1, &q, NULL) == SQLITE_OK);
 	CHECK(sqlite3_step(q) == SQLITE_ROW);
 	CHECK_INT(sqlite3_column_int(q, 0), 0x66617465);
-	CHECK_INT(sqlite3_column_int(q, 1), 1);
+	CHECK_INT(sqlite3_column_int(q, 1), 2);
 	CHECK_STR((const char *)sqlite3_column_text(q, 2), "wal");
 	CHECK_INT(sqlite3_column_int(q, 3), 2);
 	sqlite3_finalize(q);
 	sqlite3_close(db);
+	tear_down();
+}
+
+/* The file is as version 1 left it, tests/data/fated-v1.sql: nothing open. */
+static void write_version_1(void)
+{
+	char text[16384];
+	size_t n;
+	FILE *f;
+
+	the_store->ops->close(the_store);
+	the_store = NULL;
+	f = fopen("tests/data/fated-v1.sql", "re");
+	if (!f)
+		FAIL("tests/data/fated-v1.sql is missing");
+	n = fread(text, 1, sizeof(text) - 1, f);
+	CHECK(n > 0 && n < sizeof(text) - 1 && fclose(f) == 0);
+	text[n] = '\0';
+	CHECK(unlink(the_path) == 0);
+	sql(text);
+}
+
+static int64_t sql_int(const char *text)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *q = NULL;
+	int64_t n;
+
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	CHECK(sqlite3_prepare_v2(db, text, -1, &q, NULL) == SQLITE_OK);
+	CHECK(sqlite3_step(q) == SQLITE_ROW);
+	n = sqlite3_column_int64(q, 0);
+	sqlite3_finalize(q);
+	sqlite3_close(db);
+	return n;
+}
+
+static void check_version_1_events(void)
+{
+	static const char bytes[] = { 0, (char)0xff, '\'', '"', 0, '\n' };
+	struct loaded l = {};
+	struct answer a = {};
+
+	must_load(&l);
+	CHECK_INT(l.n, 5);
+	CHECK_INT(l.next_seq, 9);
+	CHECK_STR(buf_str(&l.fates), "[{\"attempt\":1}][][{\"attempt\":1}][{\"attempt\":1}][]");
+	for (size_t i = 0; i < l.n; i++)
+		CHECK_INT(l.rows[i].verdicts, 0);
+	CHECK_INT(l.rows[0].state, INV_WAITING);
+	CHECK_INT(l.rows[0].due_at_ms, 1700000060000);
+	CHECK_INT(l.rows[2].epoch, UINT32_MAX);
+	CHECK_INT(l.n_outbox, 2);
+	CHECK_INT(l.outbox[0].tries, 3);
+	CHECK_STR(l.outbox[0].last_error, "connection refused");
+	CHECK(blob_is(l.outbox[0].body, "{\"version\":\"1.0\"}"));
+	get_event(&a, 4);
+	CHECK(a.res.payload && a.res.payload->len == sizeof(bytes) && memcmp(a.res.payload->data, bytes, sizeof(bytes)) == 0);
+	get_event(&a, 2);
+	CHECK_INT(a.res.n_attempts, 2);
+	CHECK_INT(a.res.attempts[1].outcome, OUTCOME_TIMEOUT);
+	CHECK_INT(a.res.n_records, 1);
+	CHECK_INT(a.res.records[0].pos, 2);
+	CHECK(blob_is(a.res.records[0].body, "{\"r\":2}"));
+	CHECK_INT(counts().events[INV_DONE], 3);
+	loaded_done(&l);
+	store_result_done(&a.res);
+}
+
+static void disk_version_1_goes_on(void)
+{
+	static const int order[] = { 7, 2, 6, 1 };	/* by at_ms, then by seq */
+	struct sent s = {};
+	struct answer a = {};
+	struct inv_row row = row_of(3);
+
+	set_up(true);
+	write_version_1();
+	CHECK_INT(sql_int("PRAGMA user_version"), 1);
+	open_disk();
+	CHECK_INT(sql_int("PRAGMA user_version"), 2);
+	for (int again = 0; again < 2; again++) {
+		check_version_1_events();
+		get(&a, (struct store_query){ .kind = STORE_Q_TAIL, .limit = 10 });
+		CHECK_INT(a.res.last_pos, 4);
+		CHECK_INT(a.res.n_records, ARRAY_SIZE(order));
+		for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+			CHECK_INT(a.res.records[i].seq, order[i]);
+			CHECK_INT(a.res.records[i].pos, (int64_t)i + 1);
+		}
+		check_peek("done", 10, "1:1:1500 2:0:0");
+		check_peek("dead", 10, "4:0:0");
+		get(&a, (struct store_query){ .kind = STORE_Q_QUEUES });
+		CHECK_INT(a.res.n_queues, 3);
+		reopen();
+	}
+	CHECK_INT(delete_message("done", "85d28b32-43d0-4de0-8c01-f5e3006aaca6"), 1);	/* leased in the days of version 1 */
+	s = (struct sent){};
+	row.state = INV_DONE;
+	row.condition = COND_CANCELLED;
+	row.verdicts = 7;
+	row.epoch = 3;
+	event_set(&s, row, 2);
+	record_put(&s, 3, COND_CANCELLED, "{\"body\":1}");
+	must(&s);
+	reopen();
+	check_tail("", COND_NONE, 4, 10, "3", 5);
+	get_event(&a, 3);
+	CHECK_INT(a.res.events[0].verdicts, 7);
+	/* And SQLite finds no fault with the file. */
+	CHECK_INT(sql_int("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+	CHECK_INT(sql_int("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+	store_result_done(&a.res);
 	tear_down();
 }
 
@@ -1599,14 +1979,17 @@ static void disk_impossible_rows_are_named(void)
 	static const struct { const char *sql, *says; bool at_load; } bad[] = {
 		{ "UPDATE event SET state = 9 WHERE seq = 2", "event 2: state 9 is not within 0 to 5", true },
 		{ "UPDATE event SET state = -1 WHERE seq = 2", "event 2: state -1", true },
-		{ "UPDATE event SET condition = 5 WHERE seq = 2", "event 2: condition 5", true },
+		{ "UPDATE event SET condition = 6 WHERE seq = 2", "event 2: condition 6", true },
 		{ "UPDATE event SET epoch = 4294967296 WHERE seq = 2", "event 2: epoch 4294967296", true },
 		{ "UPDATE event SET attempts = -3 WHERE seq = 2", "event 2: attempts -3", true },
 		{ "UPDATE event SET function = hex(zeroblob(40)) WHERE seq = 2", "event 2: function is too long", true },
 		{ "UPDATE event SET function = 'a' || char(0) || 'b' WHERE seq = 2", "event 2: function is", true },
-		{ "UPDATE attempt SET outcome = 12 WHERE seq = 2", "attempt of event 2: outcome 12", true },
+		{ "UPDATE attempt SET outcome = 13 WHERE seq = 2", "attempt of event 2: outcome 13", true },
 		{ "UPDATE attempt SET start = 0 WHERE seq = 2", "attempt of event 2: start 0", true },
 		{ "UPDATE record SET condition = 0 WHERE seq = 2", "record of event 2: condition 0", false },
+		{ "UPDATE record SET condition = 6 WHERE seq = 2", "record of event 2: condition 6", false },
+		{ "UPDATE record_pos SET pos = 0 WHERE seq = 2", "record of event 2: pos 0", false },
+		{ "DELETE FROM record_pos WHERE seq = 2", "record of event 2: pos is not a number", false },
 		{ "UPDATE outbox SET id = 8, role = 0 WHERE seq = 2; UPDATE outbox_body SET id = 8", "outbox row of event 2: role 0", true },
 	};
 	char says[128];
@@ -1751,7 +2134,8 @@ static void close_of_nothing(void)
 	X(queries_see_what_was_reported) X(attempts) X(one_record_per_event) \
 	X(outbox_row_comes_back_whole) X(outbox_is_unique_for_ever) X(load_gives_what_is_open) \
 	X(load_tells_the_last_start) X(ten_thousand_events) X(lists_of_events) X(lists_of_records) \
-	X(large_records_come_in_short_pages) X(bad_queries_are_refused) X(queue_receive_and_delete) \
+	X(tail_of_records) X(large_records_come_in_short_pages) X(bad_queries_are_refused) X(queue_receive_and_delete) \
+	X(queue_peek) X(queue_purge) X(messages_go_within_a_batch) \
 	X(queue_ids_are_unique) X(queues_are_listed) X(receives_do_not_share) X(close_reports_everything_first)
 
 #define DEFINE(name) \
@@ -1765,6 +2149,7 @@ int main(void)
 	CASES(RUN_BOTH)
 	RUN(disk_second_opener_is_refused);
 	RUN(disk_foreign_files_are_refused_untouched);
+	RUN(disk_version_1_goes_on);
 	RUN(disk_newer_schema_is_refused);
 	RUN(disk_a_changed_schema_is_refused);
 	RUN(disk_missing_directory_is_told);

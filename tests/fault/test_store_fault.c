@@ -8,6 +8,9 @@
  *   sync, nothing is left, or a random half of its sectors (seeded by the number of the access);
  * - kill -9 of a process that writes, at random moments.
  *
+ * The nth failure also meets a file of version 1 being brought to today's schema, and queues being redriven and purged:
+ * a message taken from a queue and the event made of it are one.
+ *
  * The first two go through a VFS of ours. It does not sync for real: what a sync means is modelled here.
  */
 #include "lib/test.h"
@@ -357,6 +360,10 @@ static void work_fill(struct work *w, int64_t seq)
 	snprintf(op->message.queue, sizeof(op->message.queue), "done");
 	uuid_of(seq, op->message.id);
 	op->message.body = blob_new("{}", 2);
+	op = store_batch_add(&w->b, STORE_OP_RECORD_PUT);
+	op->record.seq = seq;
+	op->record.condition = COND_SUCCESS;
+	op->record.body = blob_new("{}", 2);
 }
 
 static void work_done(struct store_batch *b, int result, const struct err *e)
@@ -387,7 +394,16 @@ static void work_await(struct work *w)
 
 /* ---- looking ----------------------------------------------------------------------------------------------- */
 
-struct look { bool done; int result; char msg[256]; bool event, whole; struct store_counts counts; int64_t seq; };
+struct look {
+	bool done;
+	int result;
+	char msg[256];
+	bool event, whole;
+	struct store_counts counts;
+	int64_t seq, last_pos, affected;
+	size_t n_messages;
+	char receipt[ID_UUID_LEN + 1];	/* the first message's */
+};
 
 static void look_done(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e)
 {
@@ -398,14 +414,19 @@ static void look_done(void *arg, const struct store_query *q, const struct store
 	if (result < 0)
 		snprintf(l->msg, sizeof(l->msg), "%.250s", err_msg(e));
 	l->counts = res->counts;
+	l->last_pos = res->last_pos;
+	l->affected = res->affected;
+	if (res->n_messages)
+		snprintf(l->receipt, sizeof(l->receipt), "%s", res->messages[0].receipt);
+	l->n_messages = res->n_messages;
 	l->event = res->n_events == 1;
-	l->whole = l->event && res->n_attempts == 1 && res->n_outbox == 1 && res->payload &&
+	l->whole = l->event && res->n_attempts == 1 && res->n_outbox == 1 && res->n_records == 1 && res->payload &&
 		   res->payload->len == payload_len(l->seq);
 	for (size_t i = 0; l->whole && i < res->payload->len; i++)
 		l->whole = res->payload->data[i] == 'a' + (int)(l->seq % 26);
 }
 
-static struct look look(struct store_query q, int64_t seq)
+static struct look try_look(struct store_query q, int64_t seq)
 {
 	struct look l = { .seq = seq };
 
@@ -414,6 +435,13 @@ static struct look look(struct store_query q, int64_t seq)
 	the_store->ops->query(the_store, &q);
 	while (!l.done)
 		turn();
+	return l;
+}
+
+static struct look look(struct store_query q, int64_t seq)
+{
+	struct look l = try_look(q, seq);
+
 	if (l.result < 0)
 		FAIL("query: %s", l.msg);
 	return l;
@@ -432,22 +460,32 @@ static struct store_counts look_counts(void)
 	return look((struct store_query){ .kind = STORE_Q_COUNTS }, 0).counts;
 }
 
-/* Nothing is half there: as many of each as of the others, and SQLite finds no fault with the file. */
-static int64_t check_sound(void)
+static void check_file(void)
 {
-	struct store_counts c = look_counts();
 	sqlite3_stmt *q = NULL;
 	sqlite3 *db = NULL;
 
-	if (c.attempts != c.events[INV_QUEUED] || c.outbox != c.attempts || c.messages != c.attempts)
-		FAIL("half there: %" PRId64 " events, %" PRId64 " attempts, %" PRId64 " outbox rows, %" PRId64 " messages",
-		     c.events[INV_QUEUED], c.attempts, c.outbox, c.messages);
 	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
 	CHECK(sqlite3_prepare_v2(db, "PRAGMA integrity_check", -1, &q, NULL) == SQLITE_OK);
 	CHECK(sqlite3_step(q) == SQLITE_ROW);
 	CHECK_STR((const char *)sqlite3_column_text(q, 0), "ok");
 	CHECK(sqlite3_finalize(q) == SQLITE_OK);
 	CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
+/* Nothing is half there: as many of each as of the others, the last record at that place, and SQLite finds no fault with
+ * the file. */
+static int64_t check_sound(void)
+{
+	struct store_counts c = look_counts();
+	int64_t last_pos = look((struct store_query){ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, 0).last_pos;
+
+	if (c.attempts != c.events[INV_QUEUED] || c.outbox != c.attempts || c.messages != c.attempts || c.records != c.attempts ||
+	    last_pos != c.records)
+		FAIL("half there: %" PRId64 " events, %" PRId64 " attempts, %" PRId64 " outbox rows, %" PRId64 " messages, %"
+		     PRId64 " records, the last at %" PRId64,
+		     c.events[INV_QUEUED], c.attempts, c.outbox, c.messages, c.records, last_pos);
+	check_file();
 	return c.events[INV_QUEUED];
 }
 
@@ -585,6 +623,195 @@ static void disk_full_once(void) { nth_failure(FAULT_WRITE, false, SQLITE_FULL);
 static void disk_full_from_nth_write(void) { nth_failure(FAULT_WRITE, true, SQLITE_FULL); }
 static void nth_sync_fails_once(void) { nth_failure(FAULT_SYNC, false, 0); }
 static void nth_sync_and_all_later_fail(void) { nth_failure(FAULT_SYNC, true, 0); }
+
+/* ---- nth failure: queues ----------------------------------------------------------------------------------- */
+
+enum { LETTERS = 6, OTHERS = 40 };
+
+/* A queue "dead" of LETTERS to redrive and one of OTHERS to purge, with bodies that have pages of their own. */
+static void put_letters(void)
+{
+	struct work w = {};
+
+	for (int64_t n = 1; n <= LETTERS + OTHERS; n++) {
+		struct store_op *op = store_batch_add(&w.b, STORE_OP_MESSAGE_PUT);
+
+		snprintf(op->message.queue, sizeof(op->message.queue), n <= LETTERS ? "dead" : "others");
+		uuid_of(n, op->message.id);
+		op->message.body = blob_new(NULL, 3000);
+	}
+	work_give(&w);
+	work_await(&w);
+	CHECK_INT(w.result, 0);
+	store_batch_done(&w.b);
+}
+
+static struct store_query queue_q(enum store_query_kind kind, const char *queue, int limit)
+{
+	struct store_query q = { .kind = kind, .limit = limit, .now_ms = 1000, .visibility_ms = 1000, .random = id_random64() };
+
+	snprintf(q.queue, sizeof(q.queue), "%s", queue);
+	return q;
+}
+
+/* Leases one, makes an event of it, takes it away: as a redrive does. False when the fault was met. */
+static bool redrive_one(int64_t seq)
+{
+	struct look l = try_look(queue_q(STORE_Q_RECEIVE, "dead", 1), 0);
+	struct store_op *op;
+	struct work w = {};
+	bool ok;
+
+	if (l.result < 0)
+		return false;
+	CHECK_INT(l.n_messages, 1);
+	op = store_batch_add(&w.b, STORE_OP_EVENT_PUT);
+	op->event.row = (struct inv_row){ .seq = seq, .function = "resize" };
+	uuid_of(seq, op->event.row.request_id);
+	op->event.payload = blob_new(NULL, 3000);
+	op = store_batch_add(&w.b, STORE_OP_MESSAGE_DEL);
+	snprintf(op->message.queue, sizeof(op->message.queue), "dead");
+	memcpy(op->message.receipt, l.receipt, sizeof(l.receipt));
+	work_give(&w);
+	work_await(&w);
+	ok = w.result == 0;
+	if (!ok)
+		CHECK(strstr(w.msg, the_path));
+	store_batch_done(&w.b);
+	return ok;
+}
+
+/* What is seen now: each letter in the queue, or an event, never both, never neither; the others all there, or none. */
+static void check_letters(int n, int redriven, bool purged, bool exact)
+{
+	struct store_counts c = look_counts();
+	size_t letters = look(queue_q(STORE_Q_PEEK, "dead", 1000), 0).n_messages;
+	size_t others = look(queue_q(STORE_Q_PEEK, "others", 1000), 0).n_messages;
+
+	if ((int64_t)letters + c.events[INV_QUEUED] != LETTERS)
+		FAIL("fault %d: %zu letters and %" PRId64 " events of %d", n, letters, c.events[INV_QUEUED], LETTERS);
+	if (exact ? c.events[INV_QUEUED] != redriven : c.events[INV_QUEUED] < redriven)
+		FAIL("fault %d: %" PRId64 " events, of %d reported", n, c.events[INV_QUEUED], redriven);
+	if (others != (purged ? 0 : OTHERS) && (exact || others != 0))
+		FAIL("fault %d: %zu others, %spurged", n, others, purged ? "" : "not ");
+	CHECK_INT(c.messages, letters + others);
+	check_file();
+}
+
+/* Returns whether the fault was met. */
+static bool live_of_queues(enum fault kind, int n, bool sticky)
+{
+	int redriven = 0;
+	struct look l = {};
+	bool hit;
+
+	must_open("breaking");
+	put_letters();
+	set_fault(kind, n, sticky, SQLITE_IOERR_WRITE);
+	for (int64_t seq = 1; seq <= LETTERS; seq++)
+		redriven += redrive_one(seq);
+	l = try_look(queue_q(STORE_Q_PURGE, "others", 0), 0);
+	CHECK_INT(l.affected, l.result < 0 ? 0 : OTHERS);
+	hit = fault_hit;
+	check_letters(n, redriven, l.result == 0, true);
+	close_store();
+	set_fault(FAULT_NONE, 0, false, 0);
+	must_open("breaking");
+	check_letters(n, redriven, l.result == 0, false);
+	close_store();
+	remove_files();
+	if (!hit)
+		CHECK(redriven == LETTERS && l.result == 0);
+	else if (sticky)
+		CHECK(redriven < LETTERS || l.result < 0);
+	return hit;
+}
+
+static void nth_failure_of_queues(enum fault kind, bool sticky)
+{
+	int n = 1;
+
+	set_up();
+	while (live_of_queues(kind, n, sticky))
+		n++;
+	CHECK(n > 2 * LETTERS);		/* a receive and a batch each */
+	printf("# %d faults\n", n - 1);
+	tear_down();
+}
+
+static void queues_nth_write_fails_once(void) { nth_failure_of_queues(FAULT_WRITE, false); }
+static void queues_nth_write_and_all_later_fail(void) { nth_failure_of_queues(FAULT_WRITE, true); }
+static void queues_nth_sync_fails_once(void) { nth_failure_of_queues(FAULT_SYNC, false); }
+static void queues_nth_sync_and_all_later_fail(void) { nth_failure_of_queues(FAULT_SYNC, true); }
+
+/* ---- nth failure: a file of version 1 ---------------------------------------------------------------------- */
+
+static void write_version_1(void)
+{
+	unsigned char *text;
+	char *zero;
+	sqlite3 *db = NULL;
+	size_t n;
+
+	read_whole("tests/data/fated-v1.sql", &text, &n);
+	if (!text)
+		FAIL("tests/data/fated-v1.sql is missing");
+	zero = calloc(1, n + 1);
+	memcpy(zero, text, n);
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	CHECK(sqlite3_exec(db, zero, NULL, NULL, NULL) == SQLITE_OK);
+	CHECK(sqlite3_close(db) == SQLITE_OK);
+	free(zero);
+	free(text);
+}
+
+static void check_upgraded(int n)
+{
+	struct look l = look((struct store_query){ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, 0);
+	struct store_counts c = look_counts();
+
+	if (l.last_pos != 4 || c.records != 4 || c.events[INV_DONE] != 3 || c.attempts != 7 || c.outbox != 2 || c.messages != 3)
+		FAIL("fault %d: not what version 1 had", n);
+	check_file();
+}
+
+/* Opened with a fault it is refused, or all is well; the next opening finds everything. */
+static void nth_failure_of_an_upgrade(enum fault kind, bool sticky, int rc)
+{
+	int n, refused = 0;
+
+	set_up();
+	for (n = 1;; n++) {
+		struct err e = {};
+		bool hit;
+
+		write_version_1();
+		set_fault(kind, n, sticky, rc);
+		if (open_store("breaking", &e) < 0) {
+			CHECK(fault_hit && strstr(e.msg, the_path));
+			refused++;
+		} else {
+			check_upgraded(n);
+		}
+		close_store();
+		hit = fault_hit;
+		set_fault(FAULT_NONE, 0, false, 0);
+		must_open("breaking");
+		check_upgraded(n);
+		close_store();
+		remove_files();
+		if (!hit)
+			break;
+		CHECK(n < 5000);
+	}
+	printf("# %d faults, %d times refused\n", n - 1, refused);
+	CHECK(refused > 0);
+	tear_down();
+}
+
+static void upgrade_nth_write_fails_once(void) { nth_failure_of_an_upgrade(FAULT_WRITE, false, SQLITE_IOERR_WRITE); }
+static void upgrade_disk_full_from_nth_write(void) { nth_failure_of_an_upgrade(FAULT_WRITE, true, SQLITE_FULL); }
+static void upgrade_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(FAULT_SYNC, true, 0); }
 
 /* ---- power loss -------------------------------------------------------------------------------------------- */
 
@@ -834,6 +1061,13 @@ int main(void)
 	RUN(disk_full_from_nth_write);
 	RUN(nth_sync_fails_once);
 	RUN(nth_sync_and_all_later_fail);
+	RUN(queues_nth_write_fails_once);
+	RUN(queues_nth_write_and_all_later_fail);
+	RUN(queues_nth_sync_fails_once);
+	RUN(queues_nth_sync_and_all_later_fail);
+	RUN(upgrade_nth_write_fails_once);
+	RUN(upgrade_disk_full_from_nth_write);
+	RUN(upgrade_nth_sync_and_all_later_fail);
 	RUN(power_is_lost_and_unsynced_data_too);
 	RUN(power_is_lost_and_half_of_unsynced_data);
 	RUN(power_loss_catches_a_lack_of_sync);

@@ -509,17 +509,41 @@ static void logs(void)
 {
 	begin();
 	get("/fate/v1/functions/echo/logs");
-	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":16,\"log\":\"START \\\"x\\\"\\n\xef\xbf\xbd end\\n\"}");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":16,\"cursor\":\"0.1\",\"log\":\"START \\\"x\\\"\\n\xef\xbf\xbd end\\n\"}");
 	get("/fate/v1/functions/echo/logs?bytes=5");
-	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"log\":\"START\"}");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.1\",\"log\":\"START\"}");
+	CHECK_INT(fake.log_bytes, 5);
 	get("/fate/v1/functions/gone/logs");	/* no longer defined, but it has a log */
 	CHECK_INT(res.status, 200);
 	get("/fate/v1/functions/resize/logs");	/* defined, and never wrote one */
-	CHECK_STR(buf_str(&res.body), "{\"function\":\"resize\",\"bytes\":0,\"log\":\"\"}");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"resize\",\"bytes\":0,\"cursor\":\"0.1\",\"log\":\"\"}");
 	get("/fate/v1/functions/nope/logs");
 	check_refused(404, "ResourceNotFoundException", NULL);
 	get("/fate/v1/functions/unreadable/logs");
 	check_refused(500, "ServiceException", "{\"Type\":\"Service\",\"Message\":\"Log of unreadable: permission denied\"}");
+	end();
+}
+
+static void logs_after_a_cursor(void)
+{
+	begin();
+	get("/fate/v1/functions/echo/logs?cursor=0.1");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.2\",\"more\":true,\"log\":\"two\\u0000\\n\"}");
+	CHECK_INT(fake.log_bytes, 1048576);
+	get("/fate/v1/functions/echo/logs?cursor=0.3&bytes=7");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.5\",\"lost\":true,\"log\":\"five\\n\"}");
+	CHECK_INT(fake.log_bytes, 7);
+	get("/fate/v1/functions/echo/logs?cursor=0.5");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":0,\"cursor\":\"0.5\",\"log\":\"\"}");
+	get("/fate/v1/functions/resize/logs?cursor=0.1");
+	CHECK_INT(res.status, 200);
+	get("/fate/v1/functions/nope/logs?cursor=0.1");
+	check_refused(404, "ResourceNotFoundException", NULL);
+	get("/fate/v1/functions/echo/logs?cursor=");
+	check_refused(400, "ValidationException", NULL);
+	get("/fate/v1/functions/echo/logs?cursor=x%22y");
+	check_refused(400, "ValidationException", NULL);
+	check_in("Value 'x\\\"y' at 'cursor' failed");
 	end();
 }
 
@@ -695,6 +719,7 @@ int main(void)
 	RUN(status_and_version);
 	RUN(functions);
 	RUN(logs);
+	RUN(logs_after_a_cursor);
 	RUN(events);
 	RUN(records);
 	RUN(queues);

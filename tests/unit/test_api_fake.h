@@ -46,6 +46,7 @@ struct fake {
 	bool store_hangs;
 	bool failing;				/* FAKE_ID's record is the failed one */
 	int deleted;				/* messages */
+	size_t log_bytes;			/* of a log that were asked for last */
 	struct fake_query *held;		/* the query that hangs */
 	struct api *api;
 };
@@ -359,15 +360,39 @@ static void fake_reload(void *arg, cJSON *into)
 	cJSON_AddItemToArray(list, p);
 }
 
-static int fake_logs(void *arg, const char *function, size_t bytes_max, struct buf *b, struct err *e)
+/* "follow" writes on: two pieces at once, one with a gap before it, then nothing. */
+static int fake_logs_after(struct api_log *log, struct err *e)
 {
+	static const struct { const char *cursor, *text, *next; bool lost, more; } pieces[] = {
+		{ "0.1", "two\0\n", "0.2", false, true }, { "0.2", "three\n", "0.3", false, false }, { "0.3", "five\n", "0.5", true, false },
+		{ "0.5", "", "0.5", false, false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+		if (strcmp(pieces[i].cursor, log->cursor) != 0)
+			continue;
+		buf_add(&log->text, pieces[i].text, i ? strlen(pieces[i].text) : 5);
+		snprintf(log->next, sizeof(log->next), "%s", pieces[i].next);
+		log->lost = pieces[i].lost;
+		log->more = pieces[i].more;
+		return 0;
+	}
+	return err_set(e, -EINVAL, "is no cursor");
+}
+
+static int fake_logs(void *arg, const char *function, struct api_log *log, struct err *e)
+{
+	snprintf(log->next, sizeof(log->next), "0.1");
+	__atomic_store_n(&fake.log_bytes, log->bytes_max, __ATOMIC_SEQ_CST);
 	if (strcmp(function, "resize") == 0)
 		return -ENOENT;
+	if (strcmp(function, "echo") == 0 && log->cursor)
+		return fake_logs_after(log, e);
 	if (strcmp(function, "unreadable") == 0)
 		return err_set(e, -EACCES, "permission denied");
 	if (strcmp(function, "gone") != 0 && strcmp(function, "echo") != 0)
 		return -ENOENT;
-	buf_add(b, "START \"x\"\n\xff end\n", MIN(bytes_max, (size_t)16));
+	buf_add(&log->text, "START \"x\"\n\xff end\n", MIN(log->bytes_max, (size_t)16));
 	return 0;
 }
 

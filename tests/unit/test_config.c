@@ -79,6 +79,8 @@ static void defaults(void)
 	CHECK(!conf.fallback);
 	CHECK_INT(conf.log_level, LOG_INF);
 	CHECK_INT(conf.function_log_bytes, 10485760);
+	CHECK_INT(conf.function_log_files, 2);
+	CHECK_INT(conf.function_log_max_age_s, 14 * 24 * 3600);
 }
 
 /* The whole table once more, by hand: what each source must be able to set. */
@@ -100,6 +102,8 @@ static const struct sample { const char *key, *env, *json, *text; size_t place; 
 	{ "LogLevel", "FATED_LOG_LEVEL", "\"debug\"", "debug", offsetof(struct config, log_level), CONFIG_LEVEL, LOG_DBG },
 	{ "Observer", "FATED_OBSERVER", "\"fallback\"", "fallback", offsetof(struct config, fallback), CONFIG_BOOL, 1 },
 	{ "FunctionLogBytes", "FATED_FUNCTION_LOG_BYTES", "65536", "65536", offsetof(struct config, function_log_bytes), CONFIG_INT64, 65536 },
+	{ "FunctionLogFiles", "FATED_FUNCTION_LOG_FILES", "0", "0", offsetof(struct config, function_log_files), CONFIG_INT, 0 },
+	{ "FunctionLogMaxAge", "FATED_FUNCTION_LOG_MAX_AGE", "60", "60", offsetof(struct config, function_log_max_age_s), CONFIG_INT, 60 },
 };
 
 static void check_sample(const struct sample *s)

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include "test_api_fake.h"
@@ -297,6 +298,140 @@ static void functions(void)
 	rig_stop(&fake.rig);
 }
 
+/* ---- logs -f: a program that runs on */
+
+struct running { pid_t pid; int out, err; struct buf got, said; };
+
+static struct running run_on(const char *const *args)
+{
+	char socket[128];
+	const char *argv[8] = { "fatectl" }, *env[] = { socket, NULL };
+	struct running r = {};
+	int o[2], e[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	snprintf(socket, sizeof(socket), "FATED_SOCKET=%s", fake.rig.path);
+	for (int n = 0; args[n] && n < 6; n++)
+		argv[n + 1] = args[n];
+	CHECK(null >= 0 && pipe2(o, O_CLOEXEC) == 0 && pipe2(e, O_CLOEXEC) == 0);
+	r.pid = fork();
+	CHECK(r.pid >= 0);
+	if (r.pid == 0) {
+		if (dup2(null, 0) < 0 || dup2(o[1], 1) < 0 || dup2(e[1], 2) < 0)
+			_exit(99);
+		execve(fatectl, (char *const *)argv, (char *const *)env);
+		_exit(98);
+	}
+	close(null);
+	close(o[1]);
+	close(e[1]);
+	r.out = o[0];
+	r.err = e[0];
+	return r;
+}
+#define RUN_ON(...) run_on((const char *const []){ __VA_ARGS__, NULL })
+
+/* Reads until that many bytes came, or the end. */
+static void read_until(int fd, struct buf *b, size_t len)
+{
+	char text[4096];
+	ssize_t n = 1;
+
+	while (b->len < len && n > 0) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+
+		if (poll(&p, 1, 60000) <= 0)	/* the bound is for a broken program */
+			FAIL("nothing more comes after \"%s\"", buf_str(b));
+		n = read(fd, text, sizeof(text));
+		buf_add(b, text, n > 0 ? (size_t)n : 0);
+	}
+}
+
+/* Its exit status; what it still wrote is read. */
+static int run_out(struct running *r)
+{
+	int status;
+
+	if (r->out >= 0)
+		read_until(r->out, &r->got, SIZE_MAX);
+	read_until(r->err, &r->said, SIZE_MAX);
+	CHECK(waitpid(r->pid, &status, 0) == r->pid);
+	if (r->out >= 0)
+		close(r->out);
+	close(r->err);
+	buf_clear(&out);
+	buf_clear(&err);
+	buf_add(&out, buf_str(&r->got), r->got.len);
+	buf_add(&err, buf_str(&r->said), r->said.len);
+	buf_done(&r->got);
+	buf_done(&r->said);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+static void logs_followed(void)
+{
+	static const char want[] = "START \"x\"\n\xef\xbf\xbd end\ntwo\0\nthree\nfive\n";
+	struct running r;
+
+	fake_start();
+	r = RUN_ON("logs", "-f", "echo");
+	read_until(r.out, &r.got, sizeof(want) - 1);
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK_INT(out.len, sizeof(want) - 1);
+	CHECK(memcmp(out.data, want, sizeof(want) - 1) == 0);
+	CHECK_STR(buf_str(&err), "fatectl: part of the log is gone: it was rotated away or removed before it was read\n");
+
+	r = RUN_ON("logs", "--follow", "echo", "--bytes", "5", "--json");
+	read_until(r.out, &r.got, strlen("{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.1\",\"log\":\"START\"}\n"));
+	CHECK(kill(r.pid, SIGTERM) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK(strncmp(buf_str(&out), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.1\",\"log\":\"START\"}\n", 58) == 0);
+	rig_stop(&fake.rig);
+}
+
+static void a_follower_ends_with_its_reader(void)
+{
+	struct running r;
+
+	fake_start();
+	r = RUN_ON("logs", "-f", "echo");
+	read_until(r.out, &r.got, 1);
+	close(r.out);
+	r.out = -1;
+	CHECK_INT(run_out(&r), 0);	/* writing or waiting */
+	r = RUN_ON("logs", "-f", "resize");	/* has nothing to write, ever */
+	close(r.out);
+	r.out = -1;
+	CHECK_INT(run_out(&r), 0);
+	quiet();
+	CHECK_EXIT(4, "logs", "-f", "nope");
+	CHECK_ERR("ResourceNotFoundException");
+	CHECK_EXIT(5, "logs", "-f", "unreadable");
+	CHECK_EXIT(2, "logs", "-f");
+	CHECK_EXIT(2, "logs", "-f=1", "echo");
+	rig_stop(&fake.rig);
+	CHECK_EXIT(3, "logs", "-f", "echo");	/* there was none to begin with */
+	CHECK_ERR("is fated running?");
+}
+
+static void a_follower_waits_for_the_daemon(void)
+{
+	static const char gone[] = "fatectl: daemon is gone, waiting\n";
+	struct running r;
+
+	fake_start();
+	r = RUN_ON("logs", "-f", "resize");
+	/* The first answer has been given when the second is asked for. */
+	for (int i = 0; i < 60000 && __atomic_load_n(&fake.log_bytes, __ATOMIC_SEQ_CST) != 1048576; i++)
+		(void)poll(NULL, 0, 1);
+	rig_stop(&fake.rig);
+	read_until(r.err, &r.said, strlen(gone));
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK_STR(buf_str(&err), gone);
+	CHECK_STR(buf_str(&out), "");
+}
+
 static void events_and_records(void)
 {
 	fake_start();
@@ -438,6 +573,9 @@ int main(void)
 	RUN(payloads);
 	RUN(status);
 	RUN(functions);
+	RUN(logs_followed);
+	RUN(a_follower_ends_with_its_reader);
+	RUN(a_follower_waits_for_the_daemon);
 	RUN(events_and_records);
 	RUN(queues);
 	RUN(queue_receive_to_a_full_disk);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "dest/deliver.h"
 #include "dest/dest.h"
@@ -479,6 +480,31 @@ static void a_target_that_cannot_be_is_refused_by_the_loop(void)
 	CHECK_ANSWER(&answers[3], DELIVERED_NEVER, "cannot be sent to");
 }
 
+static int said;
+static char said_ids[80], said_last[300];
+
+static void hear(enum log_level level, const struct log_ctx *ctx, const char *msg)
+{
+	said++;
+	snprintf(said_ids, sizeof(said_ids), "%d %s", level, ctx && ctx->request_id ? ctx->request_id : "-");
+	snprintf(said_last, sizeof(said_last), "%s", msg);
+}
+
+static void a_failure_is_said_with_its_request(void)
+{
+	fresh();
+	said = 0;
+	log_set_sink(hear);
+	CHECK_ACK(deliver_to("r.jsonl", "{}"));
+	CHECK_INT(said, 0);
+	send_row("queue:done", ROLE_ON_SUCCESS, "{}", NULL);
+	wait_for(2);
+	log_set_sink(NULL);
+	CHECK_INT(said, 1);
+	CHECK_STR(said_ids, "3 " REQUEST);
+	CHECK(strstr(said_last, "delivery of event 2, OnSuccess: failed for good, kept: "));
+}
+
 static void the_table_has_what_can_be_sent_to(void)
 {
 	CHECK(dest_for(TARGET_FILE) == &dest_file);
@@ -609,6 +635,7 @@ int main(void)
 	RUN(a_locked_file_is_not_waited_for);
 	RUN(rotation_and_links_are_followed);
 	RUN(a_target_that_cannot_be_is_refused_by_the_loop);
+	RUN(a_failure_is_said_with_its_request);
 	RUN(the_table_has_what_can_be_sent_to);
 	RUN(the_queue_is_bounded_and_keeps_its_order);
 	RUN(one_that_waits_does_not_stop_the_loop_answering);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "lib/test.h"
@@ -26,10 +27,15 @@ static struct funclog *the_log;
 static struct port_log *port;
 static int warnings;
 static char last_warning[512];
+static struct { int n; enum log_level level; char ids[160]; } said;
 
 static void count_warnings(enum log_level level, const struct log_ctx *ctx, const char *msg)
 {
 	warnings += level == LOG_WARN;
+	said.n++;
+	said.level = level;
+	if (ctx && ctx->function && ctx->request_id && ctx->env)
+		snprintf(said.ids, sizeof(said.ids), "%s %s %s %u", ctx->function, ctx->request_id, ctx->env, ctx->attempt);
 	snprintf(last_warning, sizeof(last_warning), "%s", msg);
 }
 
@@ -45,17 +51,36 @@ static void clear(void)
 		nftw(dir, rm, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-static void fresh(int64_t max_bytes)
+/* Files get their times from the real clock; the log's own clock is that much ahead. */
+static int64_t ahead_ms;
+static int64_t fake_mono(void *self) { return clock_mono_ns() + ahead_ms * NS_PER_MS; }
+static int64_t fake_wall(void *self) { return clock_wall_ms() + ahead_ms; }
+static struct port_clock the_clock = { .mono_ns = fake_mono, .wall_ms = fake_wall };
+
+static void reopen(sd_event *loop, int64_t max_bytes, int files, int64_t max_age_ms)
 {
+	struct funclog_config cfg = { dir, max_bytes, files, max_age_ms, &the_clock };
 	struct err e = {};
 
+	the_log = funclog_free(the_log);
+	if (funclog_new(loop, &cfg, &the_log, &e) < 0)
+		FAIL("%s", err_msg(&e));
+	port = funclog_port(the_log);
+}
+
+static void fresh_with(int64_t max_bytes, int files, int64_t max_age_ms)
+{
 	clear();
 	snprintf(dir, sizeof(dir), "/tmp/fated-funclog-XXXXXX");
 	CHECK(mkdtemp(dir));
 	warnings = 0;
-	if (funclog_new(dir, max_bytes, &the_log, &e) < 0)
-		FAIL("%s", err_msg(&e));
-	port = funclog_port(the_log);
+	ahead_ms = 0;
+	reopen(NULL, max_bytes, files, max_age_ms);
+}
+
+static void fresh(int64_t max_bytes)
+{
+	fresh_with(max_bytes, 1, 0);
 }
 
 static void start(uint64_t id, const char *function, const char *request_id)
@@ -368,10 +393,11 @@ static void what_is_open_is_written_at_the_end(void)
 
 static void a_missing_directory_is_an_error(void)
 {
+	struct funclog_config cfg = { .dir = "/nonexistent/fated", .max_bytes = 1000, .clock = &the_clock };
 	struct funclog *l = NULL;
 	struct err e = {};
 
-	CHECK_INT(funclog_new("/nonexistent/fated", 1000, &l, &e), -ENOENT);
+	CHECK_INT(funclog_new(NULL, &cfg, &l, &e), -ENOENT);
 	CHECK(strstr(err_msg(&e), "/nonexistent/fated"));
 	CHECK(!l);
 }
@@ -386,15 +412,20 @@ static void put_file(const char *name, const char *data)
 	CHECK(f && fputs(data, f) >= 0 && fclose(f) == 0);
 }
 
+static void part_done(struct funclog_part *p)
+{
+	buf_done(&p->text);
+}
+
 static void check_tail(size_t bytes, const char *want)
 {
-	CLEAN(buf_done) struct buf b = {};
+	CLEAN(part_done) struct funclog_part part = {};
 	struct err e = {};
 
-	if (funclog_read_tail(dir, "f", bytes, &b, &e) < 0)
+	if (funclog_read_tail(the_log, "f", bytes, &part, &e) < 0)
 		FAIL("%zu bytes: %s", bytes, err_msg(&e));
-	if (strcmp(buf_str(&b), want) != 0)
-		FAIL("%zu bytes give \"%s\", want \"%s\"", bytes, buf_str(&b), want);
+	if (strcmp(buf_str(&part.text), want) != 0)
+		FAIL("%zu bytes give \"%s\", want \"%s\"", bytes, buf_str(&part.text), want);
 }
 
 static void the_tail_begins_with_a_line(void)
@@ -437,35 +468,395 @@ static void the_tail_of_the_old_file_alone(void)
 
 static void the_tail_appends_and_keeps_every_byte(void)
 {
-	CLEAN(buf_done) struct buf b = {};
+	CLEAN(part_done) struct funclog_part part = {};
 
 	fresh(1 << 20);
 	start(7, "f", ID_A);
 	port->ops->output(port, 7, "a\0b\n", 4);
-	buf_adds(&b, "before|");
-	CHECK_INT(funclog_read_tail(dir, "f", 4, &b, NULL), 0);
-	CHECK_INT(b.len, 11);
-	CHECK(memcmp(b.data, "before|a\0b\n", 11) == 0);
+	buf_adds(&part.text, "before|");
+	CHECK_INT(funclog_read_tail(the_log, "f", 4, &part, NULL), 0);
+	CHECK_INT(part.text.len, 11);
+	CHECK(memcmp(part.text.data, "before|a\0b\n", 11) == 0);
 }
 
 static void no_log_is_told_apart_from_a_bad_one(void)
 {
-	CLEAN(buf_done) struct buf b = {};
+	CLEAN(part_done) struct funclog_part part = {};
 	char path[160];
 	struct err e = {};
 
 	fresh(1 << 20);
-	CHECK_INT(funclog_read_tail(dir, "f", 100, &b, &e), -ENOENT);
+	CHECK_INT(funclog_read_tail(the_log, "f", 100, &part, &e), -ENOENT);
 	CHECK(strstr(err_msg(&e), "f.log:"));
 	snprintf(path, sizeof(path), "%s/f.log", dir);
 	CHECK(mkfifo(path, 0600) == 0);
-	CHECK_INT(funclog_read_tail(dir, "f", 100, &b, &e), -ENOTSUP);
+	CHECK_INT(funclog_read_tail(the_log, "f", 100, &part, &e), -ENOTSUP);
 	CHECK(unlink(path) == 0);
 	put_file("f.log", "new\n");
 	snprintf(path, sizeof(path), "%s/f.log.1", dir);
 	CHECK(mkdir(path, 0700) == 0);
-	CHECK_INT(funclog_read_tail(dir, "f", 100, &b, &e), -ENOTSUP);
-	CHECK_INT(b.len, 0);
+	CHECK_INT(funclog_read_tail(the_log, "f", 100, &part, &e), -ENOTSUP);
+	CHECK_INT(part.text.len, 0);
+}
+
+static void the_tail_is_that_of_all_files(void)
+{
+	fresh_with(1 << 20, 3, 0);
+	put_file("f.log.4", "beyond\n");	/* more than are kept: no part of the log any more */
+	put_file("f.log.3", "a 1\na 2\n");
+	put_file("f.log.1", "b 1\n");		/* and a number that is missing is no end */
+	put_file("f.log", "c 1\n");
+	check_tail(1000, "a 1\na 2\nb 1\nc 1\n");
+	check_tail(16, "a 1\na 2\nb 1\nc 1\n");
+	check_tail(15, "a 2\nb 1\nc 1\n");
+	check_tail(8, "b 1\nc 1\n");
+	check_tail(7, "c 1\n");
+}
+
+/* ---- old files ------------------------------------------------------------------------------------------------ */
+
+static bool there(const char *name)
+{
+	char path[160];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return lstat(path, &st) == 0;
+}
+
+static void as_many_files_as_are_kept(void)
+{
+	static const char line[] = "0123456789012345678901234567890123456789\n";
+
+	for (int files = 0; files <= 3; files++) {
+		char name[16] = "f.log";
+		int lines = 0;
+
+		fresh_with(41 * 4, files, 0);
+		start(7, "f", ID_A);
+		for (int i = 0; i < 100; i++) {
+			char text[64];
+
+			snprintf(text, sizeof(text), "%03d %s", i, line + 4);
+			put(7, text);
+		}
+		for (int n = 0; n <= files; n++) {
+			snprintf(name, sizeof(name), n ? "f.log.%d" : "f.log", n);
+			if (n)
+				CHECK_INT(content(name)->len, 41 * 4);
+			lines += (int)content(name)->len / 41;
+			CHECK_INT(atoi(text(name)), 100 - lines);	/* without a gap, the higher the older */
+		}
+		snprintf(name, sizeof(name), "f.log.%d", files + 1);
+		CHECK(!there(name));
+		CHECK_INT(funclog_lost(the_log), 0);
+	}
+}
+
+static void a_free_number_saves_the_older(void)
+{
+	fresh_with(50, 3, 0);
+	put_file("f.log.3", "three\n");
+	put_file("f.log.1", "one\n");
+	put_file("f.log", "now, and no room for another line\n");
+	start(7, "f", ID_A);
+	put(7, "new, and no room for another line\n");
+	CHECK_STR(text("f.log.3"), "three\n");
+	CHECK_STR(text("f.log.2"), "one\n");
+	CHECK_STR(text("f.log.1"), "now, and no room for another line\n");
+}
+
+static void an_old_file_is_moved_on_by_the_next_write(void)
+{
+	fresh_with(1 << 20, 2, 1000 * 1000);
+	start(7, "f", ID_A);
+	put(7, "one\n");
+	ahead_ms = 900 * 1000;
+	put(7, "two\n");
+	CHECK_STR(text("f.log"), START(ID_A) "one\ntwo\n");
+	ahead_ms = 1100 * 1000;
+	put(7, "three\n");
+	CHECK_STR(text("f.log.1"), START(ID_A) "one\ntwo\n");
+	CHECK_STR(text("f.log"), "three\n");
+	fresh_with(1 << 20, 2, 0);
+	start(7, "f", ID_A);
+	ahead_ms = 1ll << 40;
+	put(7, "never too old\n");
+	CHECK(!there("f.log.1"));
+}
+
+static void sweep_all(void)
+{
+	int steps = 0;
+
+	while (!funclog_sweep(the_log))
+		CHECK(++steps < 100);
+}
+
+static void the_sweep_removes_what_is_old(void)
+{
+	fresh_with(1 << 20, 2, 1000 * 1000);
+	put_file("f.log.1", "old\n");
+	put_file("f.log", "old, and of a function that writes no more\n");
+	ahead_ms = 900 * 1000;
+	sweep_all();
+	CHECK(there("f.log.1") && there("f.log"));
+	ahead_ms = 1100 * 1000;
+	sweep_all();
+	CHECK(!there("f.log.1") && !there("f.log"));
+	/* What is beyond the number goes at any age. */
+	fresh_with(1 << 20, 2, 0);
+	put_file("f.log.1", "1\n");
+	put_file("f.log.2", "2\n");
+	put_file("f.log.3", "3\n");
+	put_file("f.log.100", "100\n");
+	ahead_ms = 1ll << 40;
+	sweep_all();
+	CHECK(there("f.log.1") && there("f.log.2") && !there("f.log.3") && !there("f.log.100"));
+}
+
+static void the_sweep_touches_only_what_is_ours(void)
+{
+	static const char *const theirs[] = {
+		"f", "f.log.", "f.log.0", "f.log.01", "f.log.x", "f.log.1x", "f.log.101", "f.log.99999999999999999999", "f.log1", "f.logs",
+		"a b.log", "f.g.log", ".log", ".f.log", "f.log.1.gz", "f.LOG",
+		"x1234567890123456789012345678901234567890123456789012345678901234.log",	/* 65 characters */
+	};
+	char path[160], outside[160];
+
+	fresh_with(1 << 20, 2, 1000);
+	for (size_t i = 0; i < ARRAY_SIZE(theirs); i++)
+		put_file(theirs[i], "x");
+	put_file("outside", "x");
+	snprintf(outside, sizeof(outside), "%s/outside", dir);
+	snprintf(path, sizeof(path), "%s/link.log", dir);
+	CHECK(symlink(outside, path) == 0);
+	snprintf(path, sizeof(path), "%s/dir.log", dir);
+	CHECK(mkdir(path, 0700) == 0);
+	snprintf(path, sizeof(path), "%s/pipe.log.1", dir);
+	CHECK(mkfifo(path, 0600) == 0);
+	put_file("Ours-_9.log", "x");
+	ahead_ms = 1ll << 40;
+	sweep_all();
+	for (size_t i = 0; i < ARRAY_SIZE(theirs); i++)
+		if (!there(theirs[i]))
+			FAIL("%s was removed", theirs[i]);
+	CHECK(there("outside") && there("link.log") && there("dir.log") && there("pipe.log.1"));
+	CHECK(!there("Ours-_9.log"));
+	CHECK_INT(warnings, 0);
+}
+
+static int files_left(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < 1000; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "f%d.log", i);
+		n += there(name);
+	}
+	return n;
+}
+
+static void the_sweep_goes_by_small_steps(void)
+{
+	int left = 1000, steps = 0;
+
+	fresh_with(1 << 20, 2, 1000);
+	for (int i = 0; i < 1000; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "f%d.log", i);
+		put_file(name, "x");
+	}
+	ahead_ms = 10000;
+	while (!funclog_sweep(the_log)) {
+		CHECK(left - files_left() <= 256);
+		left = files_left();
+		steps++;
+	}
+	CHECK(steps >= 3);
+	CHECK_INT(files_left(), 0);
+	put_file("again.log", "x");
+	CHECK(!funclog_sweep(the_log) || !there("again.log"));	/* begins anew */
+	the_log = funclog_free(the_log);	/* in the middle of one or not */
+}
+
+static void the_loop_sweeps_from_the_start(void)
+{
+	sd_event *loop = NULL;
+
+	fresh(1 << 20);
+	for (int i = 0; i < 600; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "f%d.log", i);
+		put_file(name, "x");
+	}
+	ahead_ms = 10000;
+	CHECK(sd_event_new(&loop) >= 0);
+	reopen(loop, 1 << 20, 1, 1000);
+	while (files_left())		/* every step's timer is a turn of the loop; none for a minute is a failure */
+		CHECK(sd_event_run(loop, 60 * 1000000) > 0);
+	the_log = funclog_free(the_log);
+	sd_event_unref(loop);
+}
+
+/* ---- cursors -------------------------------------------------------------------------------------------------- */
+
+static char cursor[FUNCLOG_CURSOR_LEN + 1];
+
+/* What came after the cursor, which then stands behind it. */
+static void check_next(size_t bytes, const char *want, bool lost, bool more)
+{
+	CLEAN(part_done) struct funclog_part part = {};
+	struct err e = {};
+	int r = funclog_read_after(the_log, "f", cursor, bytes, &part, &e);
+
+	if (r < 0 && r != -ENOENT)
+		FAIL("%s", err_msg(&e));
+	if (strcmp(buf_str(&part.text), want) != 0)
+		FAIL("after %s: \"%s\", want \"%s\"", cursor, buf_str(&part.text), want);
+	CHECK_INT(part.lost, lost);
+	CHECK_INT(part.more, more);
+	memcpy(cursor, part.cursor, sizeof(cursor));
+}
+
+static void cursor_at_the_end(void)
+{
+	CLEAN(part_done) struct funclog_part part = {};
+	int r = funclog_read_tail(the_log, "f", 0, &part, NULL);
+
+	CHECK(r == 0 || r == -ENOENT);
+	memcpy(cursor, part.cursor, sizeof(cursor));
+}
+
+static void a_cursor_goes_on_where_it_was(void)
+{
+	fresh_with(60, 3, 0);
+	cursor_at_the_end();		/* nothing was written yet */
+	check_next(1000, "", false, false);
+	put_file("f.log", "one\n");
+	check_next(1000, "one\n", false, false);
+	check_next(1000, "", false, false);
+	start(7, "f", ID_A);
+	put(7, "two\n");	/* with START more than fits, so each of these moves the file before it on */
+	put(7, "three\n");
+	CHECK_STR(text("f.log.2"), "one\n");
+	check_next(1000, START(ID_A) "two\nthree\n", false, false);
+	for (int i = 0; i < 3; i++)
+		put(7, "0123456789012345678901234567890123456789\n");
+	CHECK(there("f.log.3"));
+	reopen(NULL, 60, 3, 0);		/* and no memory of it is needed */
+	check_next(1000, "0123456789012345678901234567890123456789\n0123456789012345678901234567890123456789\n"
+			 "0123456789012345678901234567890123456789\n", false, false);
+	check_next(1000, "", false, false);
+}
+
+static void a_cursor_cuts_between_lines(void)
+{
+	fresh_with(1 << 20, 3, 0);
+	cursor_at_the_end();
+	put_file("f.log.2", "a 1\na 2\n");
+	put_file("f.log.1", "b 1\n");
+	put_file("f.log", "a longer line\nc\n");
+	check_next(3, "a 1", false, true);	/* no line fits */
+	check_next(3, "\n", false, true);
+	check_next(6, "a 2\n", false, true);
+	check_next(4, "b 1\n", false, true);
+	check_next(15, "a longer line\n", false, true);
+	check_next(2, "c\n", false, false);
+	check_next(2, "", false, false);
+	cursor_at_the_end();
+	check_next(2, "", false, false);
+}
+
+static void what_is_gone_is_said_once(void)
+{
+	char path[160];
+
+	fresh_with(60, 1, 0);
+	start(7, "f", ID_A);
+	put(7, "0\n");
+	cursor_at_the_end();
+	for (int i = 1; i < 4; i++) {
+		char line[64];
+
+		snprintf(line, sizeof(line), "%d 3456789012345678901234567890123456789\n", i);
+		put(7, line);
+	}
+	check_next(1000, "2 3456789012345678901234567890123456789\n3 3456789012345678901234567890123456789\n", true, false);
+	check_next(1000, "", false, false);
+	snprintf(path, sizeof(path), "%s/f.log", dir);
+	CHECK(truncate(path, 0) == 0);
+	check_next(1000, "", true, false);
+	put(7, "after the cut\n");
+	check_next(1000, "after the cut\n", false, false);
+	CHECK(unlink(path) == 0);
+	snprintf(path, sizeof(path), "%s/f.log.1", dir);
+	CHECK(unlink(path) == 0);
+	check_next(1000, "", true, false);
+	check_next(1000, "", false, false);
+	put(7, "anew\n");
+	check_next(1000, "anew\n", false, false);
+}
+
+/* The file that goes leaves its inode to the one that comes: as a rule on ext4, and its cursor must not fit there. */
+static void a_cursor_knows_a_new_file(void)
+{
+	char path[160];
+
+	fresh_with(1 << 20, 0, 0);
+	snprintf(path, sizeof(path), "%s/f.log", dir);
+	for (int i = 0; i < 20; i++) {
+		int64_t t = clock_mono_ns();
+
+		put_file("f.log", "read\n");
+		cursor_at_the_end();
+		while (clock_mono_ns() - t < 20 * NS_PER_MS)	/* births are told apart by the kernel's tick */
+			;
+		CHECK(unlink(path) == 0);
+		put_file("f.log", "unread and longer\n");
+		check_next(1000, "unread and longer\n", true, false);
+	}
+}
+
+static void what_is_no_cursor(void)
+{
+	static const char *const bad[] = { "", "x", "1", "1.2", "1.2.", "1.2.3.4", ".1.2.3", "1..3", "-1.2.3", "1.2.-3", "1.2.3 ", "1.2.G",
+					   "1.2.ffffffffffffffff", "1.ffffffffffffffff.3", "11111111111111111.2.3" };
+	CLEAN(part_done) struct funclog_part part = {};
+
+	fresh(1 << 20);
+	put_file("f.log", "x\n");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		CHECK_INT(funclog_read_after(the_log, "f", bad[i], 100, &part, NULL), -EINVAL);
+	CHECK_INT(part.text.len, 0);
+	CHECK_INT(funclog_read_after(the_log, "g", "0.0.0", 100, &part, NULL), -ENOENT);
+	CHECK_STR(part.cursor, "0.0.0");
+}
+
+/* ---- the daemon's own line ------------------------------------------------------------------------------------ */
+
+static void an_outcome_is_one_line_with_all_ids(void)
+{
+	static const struct { const char *summary, *want; } cases[] = {
+		{ SUMMARY, "success: " SUMMARY },
+		{ SUMMARY "Status: timeout", "timeout: " SUMMARY "Status: timeout" },
+		{ SUMMARY "Status: error\tError Type: x\tStatus: success", "error: " SUMMARY "Status: error\tError Type: x\tStatus: success" },
+	};
+
+	fresh(1 << 20);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		said.n = 0;
+		port->ops->start(port, 18446744073709551615u, "f", ID_A, 3);
+		port->ops->end(port, 18446744073709551615u, cases[i].summary);
+		CHECK_INT(said.n, 1);
+		CHECK_STR(last_warning, cases[i].want);
+		CHECK_STR(said.ids, "f " ID_A " 18446744073709551615 3");
+		CHECK_INT(said.level, LOG_INF);
+	}
 }
 
 int main(void)
@@ -495,6 +886,20 @@ int main(void)
 	RUN(the_tail_of_the_old_file_alone);
 	RUN(the_tail_appends_and_keeps_every_byte);
 	RUN(no_log_is_told_apart_from_a_bad_one);
+	RUN(the_tail_is_that_of_all_files);
+	RUN(as_many_files_as_are_kept);
+	RUN(a_free_number_saves_the_older);
+	RUN(an_old_file_is_moved_on_by_the_next_write);
+	RUN(the_sweep_removes_what_is_old);
+	RUN(the_sweep_touches_only_what_is_ours);
+	RUN(the_sweep_goes_by_small_steps);
+	RUN(the_loop_sweeps_from_the_start);
+	RUN(a_cursor_goes_on_where_it_was);
+	RUN(a_cursor_cuts_between_lines);
+	RUN(what_is_gone_is_said_once);
+	RUN(a_cursor_knows_a_new_file);
+	RUN(what_is_no_cursor);
+	RUN(an_outcome_is_one_line_with_all_ids);
 	clear();
 	TEST_END();
 }

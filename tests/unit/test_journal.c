@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The log sink: text on stderr, entries in a journal of the test's own. */
 #include "base/mem.h"
+#include "ops/funclog.h"
 #include "ops/journal.h"
 #include "unit/test_journal_rig.h"
 
@@ -29,7 +30,7 @@ static void a_line_has_time_level_and_ids(void)
 	check_line(LOG_NOTE, NULL, "x", "2026-11-23T10:00:00.000Z notice: x\n");
 	check_line(LOG_DBG, NULL, "x", "2026-11-23T10:00:00.000Z debug: x\n");
 	check_line((enum log_level)99, NULL, "x", "2026-11-23T10:00:00.000Z log: x\n");
-	check_line(LOG_INF, &full, "ended", "2026-11-23T10:00:00.000Z info: resize " REQUEST " attempt 2 e7-2-0badcafe: ended\n");
+	check_line(LOG_INF, &full, "ended", "2026-11-23T10:00:00.000Z info: resize " REQUEST " attempt 2 env e7-2-0badcafe: ended\n");
 	check_line(LOG_INF, &request, "ended", "2026-11-23T10:00:00.000Z info: resize " REQUEST " attempt 1: ended\n");
 	check_line(LOG_INF, &name, "x", "2026-11-23T10:00:00.000Z info: f: x\n");
 	check_line(LOG_INF, &(struct log_ctx){}, "x", "2026-11-23T10:00:00.000Z info: x\n");
@@ -121,7 +122,7 @@ static void without_a_journal_stderr_has_the_line(void)
 	got = streamed();
 	stderr_back();
 	CHECK(strlen(got) > 24);
-	CHECK_STR(got + 24, " warning: resize " REQUEST " attempt 2 e7-2-0badcafe: words\n");
+	CHECK_STR(got + 24, " warning: resize " REQUEST " attempt 2 env e7-2-0badcafe: words\n");
 	CHECK(rig_empty());
 }
 
@@ -182,6 +183,40 @@ static void what_is_not_known_is_not_a_field(void)
 	CHECK_STR(rig_field("MESSAGE"), "plain");
 	CHECK_STR(rig_field("PRIORITY"), "3");
 	CHECK(!rig_field("FATE_FUNCTION") && !rig_field("FATE_REQUEST_ID") && !rig_field("FATE_ENV") && !rig_field("FATE_ATTEMPT"));
+}
+
+static int64_t now(void *self)
+{
+	return AT;
+}
+
+static void an_outcome_has_all_of_them(void)
+{
+	struct port_clock clock = { .mono_ns = now, .wall_ms = now };
+	char dir[] = "/tmp/fated-journal-XXXXXX", path[64];
+	struct funclog_config cfg = { .dir = dir, .max_bytes = 1 << 20, .clock = &clock };
+	struct funclog *l = NULL;
+	struct port_log *port;
+
+	CHECK(mkdtemp(dir));
+	CHECK(funclog_new(NULL, &cfg, &l, NULL) >= 0);
+	port = funclog_port(l);
+	to_the_journal();
+	port->ops->start(port, 4711, "resize", REQUEST, 2);
+	port->ops->output(port, 4711, "not the daemon's own words\n", 27);
+	port->ops->end(port, 4711, "Duration: 1.00 ms\tStatus: error\tError Type: Odd\nFATE_ENV=0");
+	stderr_back();
+	funclog_free(l);
+	snprintf(path, sizeof(path), "%s/resize.log", dir);
+	CHECK(unlink(path) == 0 && rmdir(dir) == 0);
+	rig_receive();
+	CHECK_STR(rig_field("MESSAGE"), "error: Duration: 1.00 ms\tStatus: error\tError Type: Odd\nFATE_ENV=0");
+	CHECK_STR(rig_field("PRIORITY"), "6");
+	CHECK_STR(rig_field("FATE_FUNCTION"), "resize");
+	CHECK_STR(rig_field("FATE_REQUEST_ID"), REQUEST);
+	CHECK_STR(rig_field("FATE_ENV"), "4711");
+	CHECK_STR(rig_field("FATE_ATTEMPT"), "2");
+	CHECK(rig_empty());
 }
 
 static void the_longest_line_is_one_datagram(void)
@@ -266,6 +301,7 @@ int main(void)
 	RUN(a_strange_variable_is_no_journal);
 	RUN(an_entry_has_its_fields);
 	RUN(what_is_not_known_is_not_a_field);
+	RUN(an_outcome_has_all_of_them);
 	RUN(the_longest_line_is_one_datagram);
 	RUN(a_full_journal_costs_lines_and_says_so);
 	RUN(a_journal_that_is_gone_leaves_the_stream);

@@ -14,6 +14,16 @@
 #include "engine/port_store.h"
 #include "net/http_server.h"
 
+/* A piece of a function's log: its last bytes, or what came after a place in it. */
+struct api_log {
+	const char *cursor;		/* NULL: the last whole lines; else what came after it */
+	size_t bytes_max;
+	struct buf text;		/* the caller's to free */
+	char next[64];			/* the cursor behind the text; "" = this daemon has none */
+	bool lost;			/* something between cursor and text may be gone */
+	bool more;			/* there is more than bytes_max of it */
+};
+
 struct api_context {
 	struct engine *engine;
 	struct port_store *store;
@@ -25,8 +35,9 @@ struct api_context {
 	/* Reads the definitions again and swaps them. Adds "added", "changed", "removed" (arrays of names), "functions" (number)
 	 * and "problems" (array of {"file", "path", "reason"}) to the answer. */
 	void (*reload)(void *arg, cJSON *into);
-	/* Appends the last bytes_max bytes at most of the function's log. -ENOENT when it has none. */
-	int (*logs)(void *arg, const char *function, size_t bytes_max, struct buf *b, struct err *e);
+	/* Fills the second half of log. -ENOENT when the function has no log (next and lost are filled all the same), -EINVAL
+	 * when the cursor is none. */
+	int (*logs)(void *arg, const char *function, struct api_log *log, struct err *e);
 };
 
 struct api;

@@ -175,33 +175,46 @@ void api_function(struct api_call *c)
 	api_answer_json(c, 200, &b);
 }
 
+static void log_json(struct buf *b, const char *name, const struct api_log *log)
+{
+	buf_addc(b, '{');
+	api_json_str(b, "function", name);
+	api_json_int(b, "bytes", (int64_t)log->text.len);
+	api_json_opt(b, "cursor", log->next);
+	if (log->lost)
+		api_json_bool(b, "lost", true);
+	if (log->more)
+		api_json_bool(b, "more", true);
+	api_json_key(b, "log");
+	json_add_string(b, buf_str(&log->text), log->text.len);
+	buf_addc(b, '}');
+}
+
 /* The function may be gone from the definitions: its log is there all the same. */
 void api_function_logs(struct api_call *c)
 {
 	const struct api_context *ctx = &c->a->ctx;
+	struct api_log log = { .cursor = api_arg(c, "cursor") };
 	char name[LIM_FUNCTION_NAME_MAX + 1];
-	CLEAN(buf_done) struct buf b = {}, text = {};
+	CLEAN(buf_done) struct buf b = {};
 	struct err e = {};
 	int64_t bytes;
 	int r;
 
-	if (!api_param_function(c, 0, name, NULL) || !api_arg_int(c, "bytes", 1, LOG_BYTES_MAX, LOG_BYTES_DEFAULT, &bytes))
+	if (!api_param_function(c, 0, name, NULL) ||
+	    !api_arg_int(c, "bytes", 1, LOG_BYTES_MAX, log.cursor ? LOG_BYTES_MAX : LOG_BYTES_DEFAULT, &bytes))
 		return;
-	r = ctx->logs ? ctx->logs(ctx->arg, name, (size_t)bytes, &text, &e) : -ENOENT;
-	if (r == -ENOENT) {
-		if (!registry_get(intake_registry(ctx->engine), name)) {
-			(void)api_param_function(c, 0, name, &(struct func *){ NULL });	/* says so in Lambda's words */
-			return;
-		}
-	} else if (r < 0) {
+	log.bytes_max = (size_t)bytes;
+	r = ctx->logs ? ctx->logs(ctx->arg, name, &log, &e) : -ENOENT;
+	if (r == -ENOENT && !registry_get(intake_registry(ctx->engine), name)) {
+		(void)api_param_function(c, 0, name, &(struct func *){ NULL });	/* says so in Lambda's words */
+	} else if (r == -EINVAL && log.cursor) {
+		api_fail_value(c, "cursor", log.cursor, "Member must be the cursor of an earlier answer");
+	} else if (r < 0 && r != -ENOENT) {
 		api_fail(c, API_SERVICE, "Log of %s: %s", name, err_msg(&e));
-		return;
+	} else {
+		log_json(&b, name, &log);
+		api_answer_json(c, 200, &b);
 	}
-	buf_addc(&b, '{');
-	api_json_str(&b, "function", name);
-	api_json_int(&b, "bytes", (int64_t)text.len);
-	api_json_key(&b, "log");
-	json_add_string(&b, buf_str(&text), text.len);
-	buf_addc(&b, '}');
-	api_answer_json(c, 200, &b);
+	buf_done(&log.text);
 }

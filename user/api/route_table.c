@@ -18,7 +18,7 @@ static const struct api_route routes[] = {
 	{ "POST", V1 "/reload", 0, api_reload, {}, false, NULL },
 	{ "GET", V1 "/functions", 0, api_functions, {}, false, NULL },
 	{ "GET", V1 "/functions/{name}", 0, api_function, {}, false, NULL },
-	{ "GET", V1 "/functions/{name}/logs", 0, api_function_logs, { "bytes" }, false, NULL },
+	{ "GET", V1 "/functions/{name}/logs", 0, api_function_logs, { "bytes", "cursor" }, false, NULL },
 	{ "GET", V1 "/events", 0, api_events, { "function", "state", "limit", "before" }, false, NULL },
 	{ "GET", V1 "/events/{id}", 0, api_event, {}, false, NULL },
 	{ "GET", V1 "/events/{id}/wait", 0, api_event_wait, {}, false, NULL },

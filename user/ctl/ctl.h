@@ -55,6 +55,7 @@ struct ctl_request {
 	const char *const *headers;
 	const char *body;
 	size_t body_len;
+	bool patient;			/* CTL_UNREACHABLE is not printed */
 };
 int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *ret);
 /* GET target; --json: prints the answer, and *ret_json is NULL. Else the answer's tree, to be freed by ctl_json_freep. */
@@ -75,6 +76,12 @@ void ctl_cell(struct ctl_table *t, const char *text);
 void ctl_cellf(struct ctl_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Prints and frees. */
 void ctl_table_print(struct ctl_table *t, FILE *to);
+
+/* Colour: only when stdout is a terminal that has it and NO_COLOR is unset or empty (no-color.org). */
+enum ctl_paint { CTL_GREEN, CTL_YELLOW, CTL_RED, CTL_BOLD };
+bool ctl_colour(void);
+/* text as it is to be printed; itself without colour. Else one of eight buffers in turn, and a text of 500 bytes is cut. */
+const char *ctl_paint(enum ctl_paint how, const char *text);
 
 /* A member as text for people: "" when absent. Static buffers, eight in turn. */
 const char *ctl_text(const cJSON *object, const char *name);
@@ -104,4 +111,6 @@ int ctl_delivery_list(struct ctl *c, int argc, char **argv);
 int ctl_logs(struct ctl *c, int argc, char **argv);
 int ctl_reload(struct ctl *c, int argc, char **argv);
 int ctl_version(struct ctl *c, int argc, char **argv);
+int ctl_doctor(struct ctl *c, int argc, char **argv);
+int ctl_completion(struct ctl *c, int argc, char **argv);
 int ctl_help(struct ctl *c, int argc, char **argv);

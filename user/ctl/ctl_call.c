@@ -34,7 +34,8 @@ int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *r
 	if (r == 0)
 		r = http_call(c->http, &call, ret, &e);
 	if (r < 0) {
-		fprintf(stderr, "fatectl: %s\n", err_msg(&e));
+		if (!req->patient)
+			fprintf(stderr, "fatectl: %s\n", err_msg(&e));
 		return CTL_UNREACHABLE;
 	}
 	if (ret->status >= 200 && ret->status < 300)

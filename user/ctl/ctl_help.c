@@ -19,7 +19,7 @@ static void print_all(FILE *to)
 		"  2  fatectl was called wrongly\n"
 		"  3  the daemon cannot be reached\n"
 		"  4  the daemon refused: not found, bad input, throttled, not allowed\n"
-		"  5  the daemon failed\n");
+		"  5  the daemon failed, or doctor found something that does not work\n");
 }
 
 static void print_verb(const struct ctl_verb *v)

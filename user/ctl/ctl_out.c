@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -121,6 +122,25 @@ double ctl_number(const cJSON *object, const char *name, double fallback)
 	const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, name);
 
 	return cJSON_IsNumber(v) ? v->valuedouble : fallback;
+}
+
+bool ctl_colour(void)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+const char *ctl_paint(enum ctl_paint how, const char *text)
+{
+	static const char *const codes[] = { [CTL_GREEN] = "32", [CTL_YELLOW] = "33", [CTL_RED] = "1;31", [CTL_BOLD] = "1" };
+	char *out;
+
+	if (!ctl_colour())
+		return text;
+	out = ring();
+	snprintf(out, 512, "\033[%sm%.500s\033[0m", codes[how], text);
+	return out;
 }
 
 bool ctl_parse_iso(const char *text, int64_t *ret_ms)

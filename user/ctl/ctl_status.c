@@ -71,7 +71,7 @@ static void observer(const cJSON *o)
 	if (!o)
 		return;
 	printf(LABEL "eBPF, pinned in %s; %s of %s environments watched; %.15g events, %.15g dropped\n", "observer",
-	       ctl_text(o, "pinDirectory"), ctl_text(o, "entries"), ctl_text(o, "entriesMax"), sum(at(o, "events")), sum(at(o, "dropped")));
+	       ctl_text(o, "pinDirectory"), ctl_text(o, "entries"), ctl_text(o, "entriesMax"), sum(at(o, "seen")), sum(at(o, "dropped")));
 	if (!cJSON_IsTrue(at(features, "oomScope")))
 		printf(LABEL "whose memory limit an OOM kill enforced cannot be told: %s\n", "", ctl_text(features, "oomScopeMissing"));
 }

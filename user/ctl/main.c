@@ -36,11 +36,23 @@ const struct ctl_verb ctl_verbs[] = {
 	  "A received message is hidden for SECONDS (30) and then comes back, unless --delete takes it for good.\n\n"
 	  "  fatectl queue receive done --max 10 --delete\n", ctl_queue_receive },
 	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
-	{ "logs", "NAME [--bytes N]", "the end of a function's log", "  fatectl logs resize --bytes 4096\n", ctl_logs },
+	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
+	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"
+	  "restart of the daemon, too.\n\n  fatectl logs resize --bytes 4096\n  fatectl logs -f resize\n", ctl_logs },
 	{ "reload", "", "read the definitions again",
 	  "Prints what was added, changed and removed, and everything that is wrong, with file, path and reason; the exit\n"
 	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n", ctl_reload },
 	{ "version", "", "versions of fatectl and of the daemon", "  fatectl version\n", ctl_version },
+	{ "doctor", "", "checks this host and the daemon, and says what to do",
+	  "A line a finding: ok, warn (works, but not as well as it could, or could not be looked at), FAIL (does not work);\n"
+	  "what to do stands below. The daemon need not run. As root it sees everything. The exit status is 5 when\n"
+	  "anything FAILs. With --json an array of {check, status, found, remedy}.\n\n"
+	  "  fatectl doctor\n  fatectl doctor --json | jq '.[] | select(.status != \"ok\")'\n", ctl_doctor },
+	{ "completion", "bash|zsh", "a completion script for a shell",
+	  "make install puts it where the shells look; without that, in the shell itself:\n\n"
+	  "  . <(fatectl completion bash)\n"
+	  "  fatectl completion bash >/etc/bash_completion.d/fatectl\n"
+	  "  fatectl completion zsh >\"${fpath[1]}/_fatectl\"\n", ctl_completion },
 	{ "help", "[VERB]", "this, or more about one verb", "  fatectl help queue receive\n", ctl_help },
 	{}
 };

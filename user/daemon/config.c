@@ -116,6 +116,11 @@ const struct config_row config_rows[] = {
 	  .help = "Members of this group may use the socket, besides root; empty: root alone." },
 	{ .key = "FunctionLogBytes", .type = CONFIG_INT64, PLACE(function_log_bytes), .def = "10485760", .min = 65536,
 	  .max = 1ll << 40, .help = "Bytes a function's log file may have." },
+	{ .key = "FunctionLogFiles", .type = CONFIG_INT, PLACE(function_log_files), .def = "2", .max = 100,
+	  .help = "Old log files kept of each function: NAME.log.1, the youngest, to NAME.log.N; 0: none." },
+	/* Whole seconds and not CONFIG_SECONDS, whose milliseconds end at 24 days. */
+	{ .key = "FunctionLogMaxAge", .type = CONFIG_INT, PLACE(function_log_max_age_s), .def = "1209600", .max = 315360000,
+	  .help = "Seconds after which what a function has logged goes, at the latest after twice that; 0: never." },
 };
 const size_t config_rows_n = ARRAY_SIZE(config_rows);
 

@@ -40,6 +40,8 @@ struct config {
 	bool fallback;			/* Observer: "fallback" */
 	enum log_level log_level;
 	int64_t function_log_bytes;	/* per file */
+	int function_log_files;		/* old ones kept; 0 = none */
+	int function_log_max_age_s;	/* 0 = no bound */
 };
 
 /*

@@ -95,9 +95,6 @@ static void relay_delivered(void *self, int64_t seq, enum outbox_role role, enum
 {
 	struct deliver_sink s = intake_deliveries(((struct manager *)self)->engine);
 
-	if (how != DELIVERED_ACK)
-		log_msg(how == DELIVERED_NEVER ? LOG_ERROR : LOG_WARN, NULL, "delivery of event %lld, %s: %s: %s", (long long)seq,
-			outbox_role_name(role), how == DELIVERED_NEVER ? "failed for good, kept" : "to be tried again", why ? why : "");
 	s.delivered(s.self, seq, role, how, why);
 }
 
@@ -161,6 +158,7 @@ static void api_status_members(void *arg, cJSON *into)
 	cJSON_AddStringToObject(into, "version", FATED_VERSION);
 	cJSON_AddNumberToObject(into, "pid", getpid());
 	cJSON_AddNumberToObject(into, "uptimeSeconds", (double)(clock_mono_ns() - m->started_ns) / 1e9);
+	cJSON_AddNumberToObject(into, "maxConcurrency", m->cfg->concurrency_max);
 	o = cJSON_AddObjectToObject(into, "observer");
 	if (m->observe)
 		observe_status(m->observe, o);
@@ -181,11 +179,22 @@ static void api_reload_members(void *arg, cJSON *into)
 	reload(arg, into);
 }
 
-static int api_log_tail(void *arg, const char *function, size_t bytes, struct buf *out, struct err *e)
+static int api_read_log(void *arg, const char *function, struct api_log *log, struct err *e)
 {
 	struct manager *m = arg;
+	struct funclog_part part = { .text = log->text };
+	int r;
 
-	return funclog_read_tail(m->cfg->log_dir, function, bytes, out, e);
+	_Static_assert(sizeof(part.cursor) <= sizeof(log->next), "a cursor must fit");
+	if (log->cursor)
+		r = funclog_read_after(m->funclog, function, log->cursor, log->bytes_max, &part, e);
+	else
+		r = funclog_read_tail(m->funclog, function, log->bytes_max, &part, e);
+	log->text = part.text;
+	log->lost = part.lost;
+	log->more = part.more;
+	snprintf(log->next, sizeof(log->next), "%s", part.cursor);
+	return r;
 }
 
 /* ---- signals ----------------------------------------------------------------------------------------------- */
@@ -352,7 +361,7 @@ static int make_door(struct manager *m, struct err *e)
 	struct http_server_config hc = { .listen_fd = -EBADF, .priority = SD_EVENT_PRIORITY_NORMAL + 20 };
 	struct api_context ac = {
 		.engine = m->engine, .store = m->store, .region = m->cfg->region, .clock = &m->clock, .arg = m,
-		.status = api_status_members, .reload = api_reload_members, .logs = api_log_tail,
+		.status = api_status_members, .reload = api_reload_members, .logs = api_read_log,
 	};
 	struct http_peers peers = {};
 	char *path = xasprintf("%s/%s", m->cfg->run_dir, FATE_SOCKET_NAME);
@@ -387,6 +396,10 @@ static int make_signals(struct manager *m)
 static int make_all(struct manager *m, struct err *e)
 {
 	struct fact_sink facts = { .self = m, .fact = relay_fact, .output = relay_output };
+	struct funclog_config logs = {
+		.dir = m->cfg->log_dir, .max_bytes = m->cfg->function_log_bytes, .files = m->cfg->function_log_files,
+		.max_age_ms = m->cfg->function_log_max_age_s * 1000ll, .clock = &m->clock,
+	};
 	char *path;
 	int r;
 
@@ -406,7 +419,7 @@ static int make_all(struct manager *m, struct err *e)
 	r = deliver_new(m->loop, &m->deliveries, &m->deliver, e);
 	if (r < 0)
 		return err_wrap(e, r, "sender");
-	r = funclog_new(m->cfg->log_dir, m->cfg->function_log_bytes, &m->funclog, e);
+	r = funclog_new(m->loop, &logs, &m->funclog, e);
 	if (r < 0)
 		return err_wrap(e, r, "function logs");
 	r = make_engine(m, e);

@@ -21,7 +21,9 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "base/id.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "dest/dest.h"
 
@@ -97,6 +99,20 @@ static void *worker(void *arg)
 	return NULL;
 }
 
+/* Here and not in the sink: the row's key has the request's id in it, the answer has not. */
+static void say_failure(const struct job *j)
+{
+	bool never = j->result.how == DELIVERED_NEVER;
+	char request_id[ID_UUID_LEN + 1];
+
+	if (j->result.how == DELIVERED_ACK)
+		return;
+	snprintf(request_id, sizeof(request_id), "%.*s", (int)strcspn(j->job.key, ":"), j->job.key);
+	log_msg(never ? LOG_ERROR : LOG_WARN, &(struct log_ctx){ .request_id = request_id }, "delivery of event %lld, %s: %s: %s",
+		(long long)j->job.seq, outbox_role_name(j->job.role), never ? "failed for good, kept" : "to be tried again",
+		j->result.why);
+}
+
 /* On the loop. The batch is taken in one piece: what the sink makes us send comes in a later turn. */
 static int answer(sd_event_source *s, int fd, uint32_t revents, void *arg)
 {
@@ -118,6 +134,7 @@ static int answer(sd_event_source *s, int fd, uint32_t revents, void *arg)
 		struct job *j = list_first(&mine, struct job, link);
 
 		assert(j->result.how == DELIVERED_ACK || j->result.why[0]);
+		say_failure(j);
 		d->sink->delivered(d->sink->self, j->job.seq, j->job.role, j->result.how, j->result.why);
 		job_free(j);
 	}

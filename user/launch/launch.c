@@ -19,6 +19,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/id.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "cgroup/cg_events.h"
@@ -69,6 +71,8 @@ struct env_proc {
 	struct sys_spawn spawn;
 	struct blob *payload;
 	char *cgroup_path;
+	char request_id[ID_UUID_LEN + 1], id_text[24];	/* for the log; the leaf's id as text */
+	unsigned int attempt;
 	int child_fds[4];			/* until the start */
 	int fd[PIPES];
 	sd_event_source *source[PIPES], *child;
@@ -81,6 +85,10 @@ static struct launch *as_launch(struct port_launch *p)
 {
 	return container_of(p, struct launch, port);
 }
+
+/* The ids of a log line about p, which has the strings. */
+#define IDS(p) (&(struct log_ctx){ .function = (p)->func->name, .request_id = (p)->request_id, .env = (p)->id_text, \
+				   .attempt = (p)->attempt })
 
 static void tell(struct env_proc *p, enum fact_kind kind, int wait_status)
 {
@@ -170,7 +178,7 @@ static int on_child(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	r = sys.wait_pidfd(p->spawn.pidfd, &status);
 	p->child = sd_event_source_disable_unref(p->child);
 	if (r < 0) {
-		log_error("waitid on the pidfd of %s: %s", p->func->name, strerror(-r));
+		log_msg(LOG_ERROR, IDS(p), "waitid on the pidfd: %s", strerror(-r));
 		return 0;		/* the kernel half is the one witness then */
 	}
 	failed = sys_spawn_failed(&p->spawn, &error);
@@ -301,10 +309,8 @@ static int pipes_make(struct env_proc *p, struct err *e)
 	return r;
 }
 
-static int l_prepare(struct port_launch *port, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
-		     struct err *e)
+static int prepare(struct launch *l, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id, struct err *e)
 {
-	struct launch *l = as_launch(port);
 	const struct func *f = spec->func;
 	struct cg_limits limits = {
 		.memory_bytes = (uint64_t)f->memory_mb << 20, .pids_max = (unsigned int)f->pids_max,
@@ -332,6 +338,9 @@ static int l_prepare(struct port_launch *port, const struct launch_spec *spec, s
 		proc_free(p);
 		return err_wrap(e, r, "environment %s", spec->name);
 	}
+	snprintf(p->request_id, sizeof(p->request_id), "%s", spec->request_id ? spec->request_id : "");
+	snprintf(p->id_text, sizeof(p->id_text), "%" PRIu64, p->leaf.id);
+	p->attempt = (unsigned int)spec->attempt;
 	p->cgroup_path = xasprintf("%s/%s", l->tree->env, spec->name);
 	launch_plan_build(&l->host, spec, user, p->cgroup_path, p->child_fds, &p->plan);
 	p->spawn.steps = p->plan.steps;
@@ -341,6 +350,22 @@ static int l_prepare(struct port_launch *port, const struct launch_spec *spec, s
 	*ret = p;
 	*ret_cgroup_id = p->leaf.id;
 	return 0;
+}
+
+/* The engine stores why a function was not started and does not log: it is said here, where the ids are. */
+static int l_prepare(struct port_launch *port, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
+		     struct err *e)
+{
+	struct log_ctx ctx = {
+		.function = spec->func->name, .request_id = spec->request_id, .env = spec->name, .attempt = (unsigned int)spec->attempt,
+	};
+	struct err own = {};
+	int r = prepare(as_launch(port), spec, ret, ret_cgroup_id, &own);
+
+	if (r >= 0)
+		return r;
+	log_msg(LOG_WARN, &ctx, "not started: %s", err_msg(&own));
+	return err_set(e, r, "%s", err_msg(&own));
 }
 
 /* ---- start ------------------------------------------------------------------------------------------------- */
@@ -371,7 +396,7 @@ static void undo_start(struct env_proc *p)
 	p->child = sd_event_source_disable_unref(p->child);
 }
 
-static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
+static int start(struct env_proc *p, struct err *e)
 {
 	int r;
 
@@ -394,6 +419,17 @@ static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 	}
 	p->started = true;
 	return 0;
+}
+
+static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
+{
+	struct err own = {};
+	int r = start(p, &own);
+
+	if (r >= 0)
+		return r;
+	log_msg(LOG_WARN, IDS(p), "not started: %s", err_msg(&own));
+	return err_set(e, r, "%s", err_msg(&own));
 }
 
 /* ---- end --------------------------------------------------------------------------------------------------- */
@@ -421,7 +457,7 @@ static int l_populated(struct port_launch *port, struct env_proc *p)
 		return r != 0;
 	r = cg_events_watch(p->l->events, &p->leaf, p->leaf.id, &p->watch, &e);
 	if (r < 0) {
-		log_error("cannot watch %s: %s; it is looked at again every second", p->cgroup_path, err_msg(&e));
+		log_msg(LOG_ERROR, IDS(p), "cannot watch %s: %s; it is looked at again every second", p->cgroup_path, err_msg(&e));
 		return 1;
 	}
 	return r;
@@ -468,7 +504,8 @@ static void l_release(struct port_launch *port, struct env_proc *p)
 	cg_events_unwatch(p->l->events, p->watch);
 	r = cg_leaf_remove(&p->leaf, &e);
 	if (r < 0)
-		log_warn("leaf %s stays until the next start: %s", p->cgroup_path ? p->cgroup_path : p->leaf.name, err_msg(&e));
+		log_msg(LOG_WARN, IDS(p), "leaf %s stays until the next start: %s",
+			p->cgroup_path ? p->cgroup_path : p->leaf.name, err_msg(&e));
 	proc_free(p);
 }
 

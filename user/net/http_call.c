@@ -95,11 +95,14 @@ static int why_no_connection(const struct http_caller *c, struct err *e)
 	return err_set(e, r, "cannot connect to %s: %s: is fated running?", c->path, strerror(-r));
 }
 
-static int failure(const struct http_caller *c, CURLcode code, const char *detail, struct err *e)
+static int failure(const struct http_caller *c, const struct http_call *call, CURLcode code, const char *detail, struct err *e)
 {
 	switch (code) {
-	case CURLE_COULDNT_CONNECT:
 	case CURLE_OPERATION_TIMEDOUT:
+		if (call->timeout_ms)
+			return err_set(e, -ETIMEDOUT, "no answer from %s in %ld s", c->path, call->timeout_ms / 1000);
+		return why_no_connection(c, e);
+	case CURLE_COULDNT_CONNECT:
 		return why_no_connection(c, e);
 	case CURLE_WRITE_ERROR:
 		return err_set(e, -EMSGSIZE, "the answer from %s is too long", c->path);
@@ -147,6 +150,7 @@ int http_call(struct http_caller *c, const struct http_call *call, struct http_r
 	curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
+	curl_easy_setopt(c->curl, CURLOPT_TIMEOUT_MS, call->timeout_ms);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
 	curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, ret);
@@ -160,7 +164,7 @@ int http_call(struct http_caller *c, const struct http_call *call, struct http_r
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(headers);
 	if (code != CURLE_OK)
-		return failure(c, code, detail, e);
+		return failure(c, call, code, detail, e);
 	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
 	ret->status = (int)status;
 	return 0;

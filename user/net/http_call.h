@@ -21,6 +21,7 @@ struct http_call {
 	const char *const *headers;	/* "Name: value", NULL-terminated; NULL = none */
 	const char *body;		/* NULL = none */
 	size_t body_len;
+	long timeout_ms;		/* for all of it; 0 = none: a function may run as long as it may */
 };
 struct http_result {
 	int status;
@@ -30,8 +31,7 @@ struct http_result {
 };
 /*
  * 0 when an answer came, whatever its status. -ECONNREFUSED, -ENOENT, -EACCES… when there was nobody to ask, -EPIPE
- * when the answer broke off; e says so in a sentence for people. No time-out: a function may run as long as it may.
- * ret is filled from empty; http_result_done in any case.
+ * when the answer broke off, -ETIMEDOUT; e says so in a sentence for people. ret is filled from empty; http_result_done in any case.
  */
 int http_call(struct http_caller *c, const struct http_call *call, struct http_result *ret, struct err *e);
 void http_result_done(struct http_result *r);

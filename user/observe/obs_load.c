@@ -29,6 +29,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -325,6 +327,23 @@ static int issue_generation(struct obs_load *l, struct err *e)
 	return r < 0 ? err_errno(e, r, "prepare the kernel half") : 0;
 }
 
+/*
+ * With both loads attached every event leaves its mark as it found it: the old sets it, ours takes it away. What was left
+ * by events that met the old alone would make ours skip one each, so it is wiped now. The barrier waits until no processor
+ * is still in such an event.
+ */
+static void wipe_marks(struct obs_load *l)
+{
+	int fd = bpf_map__fd(l->skel->maps.fate_marks), cpus = libbpf_num_possible_cpus();
+	CLEAN(freep) __u32 *none = cpus > 0 ? xcalloc((size_t)cpus + 1, sizeof(__u64)) : NULL;
+
+	if (!none || !l->taken_over)
+		return;
+	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	for (__u32 hook = 0; hook < bpf_map__max_entries(l->skel->maps.fate_marks); hook++)
+		(void)bpf_map_update_elem(fd, &hook, none, BPF_ANY);
+}
+
 /* Steps 3 to 5 of the essay. */
 static int activate(struct obs_load *l, const struct observe_config *cfg, struct err *e)
 {
@@ -333,6 +352,7 @@ static int activate(struct obs_load *l, const struct observe_config *cfg, struct
 	__u32 zero = 0;
 	int r = bpf_map_update_elem(bpf_map__fd(s->maps.fate_meta), &zero, &meta, BPF_ANY);
 
+	wipe_marks(l);
 	if (r == 0)
 		r = bpf_map_update_elem(bpf_map__fd(s->maps.fate_active), &zero, &l->generation, BPF_ANY);
 	if (r < 0)

@@ -24,6 +24,7 @@
 #include <bpf/libbpf.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "fate_event.h"
@@ -94,6 +95,24 @@ static void obs_forget(struct port_observe *p, uint64_t cgroup_id)
 	free(map_del(&o->envs, cgroup_id));
 }
 
+/* The engine does not start what is not watched, and does not log: it is said here, where the ids are. */
+static int cannot_watch(const struct observe *o, const struct observe_spec *spec, int r, struct err *e)
+{
+	char env[24];
+	const struct log_ctx ctx = {
+		.function = spec->function, .request_id = spec->request_id, .env = env, .attempt = (unsigned int)spec->attempt,
+	};
+	struct err own = {};
+
+	if (r == -E2BIG)
+		err_set(&own, r, "watch cgroup %" PRIu64 ": all %u places are taken", spec->cgroup_id, o->load->max_environments);
+	else
+		err_errno(&own, r, "watch cgroup %" PRIu64, spec->cgroup_id);
+	snprintf(env, sizeof(env), "%" PRIu64, spec->cgroup_id);
+	log_msg(LOG_WARN, &ctx, "not started: %s", err_msg(&own));
+	return err_set(e, r, "%s", err_msg(&own));
+}
+
 static int obs_watch(struct port_observe *p, const struct observe_spec *spec, struct err *e)
 {
 	struct observe *o = observe_of(p);
@@ -119,10 +138,7 @@ static int obs_watch(struct port_observe *p, const struct observe_spec *spec, st
 		r = bpf_map_update_elem(o->load->watch_fd, &spec->cgroup_id, &watch, BPF_ANY);
 	if (r < 0) {
 		delete_entry(o, &key);
-		if (r == -E2BIG)
-			return err_set(e, r, "watch cgroup %" PRIu64 ": all %u places are taken", spec->cgroup_id,
-				       o->load->max_environments);
-		return err_errno(e, r, "watch cgroup %" PRIu64, spec->cgroup_id);
+		return cannot_watch(o, spec, r, e);
 	}
 	remember(o, spec->cgroup_id, key.start_ns);
 	return 0;

@@ -3,29 +3,28 @@
  * Every environment has a buffer for its unfinished line, so lines of concurrent runs never mix; what is whole is
  * written in one write(), and what of it does not fit the disk is cut back, so that no half line is left for the next
  * one to be glued to. A line longer than LIM_STDERR_LINE becomes several: a program that never ends its line must not
- * grow our memory. Bytes pass as they are, NUL and control bytes too. Files are regular, so a write costs a copy into the page cache and never waits for the disk;
- * nothing is synced: a log is not a record. A file is opened for each write: a removed or rotated one is made anew, and
- * ten thousand functions hold no descriptors.
+ * grow our memory. Bytes pass as they are, NUL and control bytes too. Files are regular, so a write costs a copy into the
+ * page cache and never waits for the disk; nothing is synced: a log is not a record. A file is opened for each write: a
+ * removed or rotated one is made anew, and ten thousand functions hold no descriptors.
  *
  * A failing write loses lines, never a function: it is counted and said once a minute. The bound holds then too: a file
  * that cannot be moved out of the way takes no more.
+ *
+ * Here is the writer; funclog_file.c knows the files, funclog_sweep.c removes the old ones, funclog_read.c reads.
  */
-#include "ops/funclog.h"
-
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/mem.h"
-#include "model/limits.h"
+#include "ops/funclog_int.h"
 
 #define COMPLAIN_NS (60 * NS_PER_S)
 
@@ -37,15 +36,6 @@ struct stream {			/* one running environment */
 	size_t line_at;		/* where in it that line begins */
 };
 
-struct funclog {
-	struct port_log port;
-	int dirfd;
-	char *dir;
-	int64_t max_bytes;
-	struct map streams;	/* cgroup id → struct stream */
-	int64_t lost, complained_ns;
-};
-
 static struct funclog *as_funclog(struct port_log *p)
 {
 	return container_of(p, struct funclog, port);
@@ -53,7 +43,7 @@ static struct funclog *as_funclog(struct port_log *p)
 
 static void complain(struct funclog *l, const char *file, int error)
 {
-	int64_t now = clock_mono_ns();
+	int64_t now = l->clock->mono_ns(l->clock->self);
 
 	l->lost++;
 	if (l->complained_ns && now - l->complained_ns < COMPLAIN_NS)
@@ -62,28 +52,33 @@ static void complain(struct funclog *l, const char *file, int error)
 	log_warn("function log %s/%s: %s; %lld writes lost so far", l->dir, file, strerror(error), (long long)l->lost);
 }
 
+static bool is_full(const struct funclog *l, const struct funclog_stat *st, size_t len)
+{
+	if (!st->size)
+		return false;
+	return st->size + (int64_t)len > l->max_bytes ||
+	       (l->max_age_ms && l->clock->wall_ms(l->clock->self) - st->first_ms > l->max_age_ms);
+}
+
 static void append(struct funclog *l, const char *function, const char *data, size_t len)
 {
-	char file[LIM_FUNCTION_NAME_MAX + 8], old[LIM_FUNCTION_NAME_MAX + 12];
+	char file[FUNCLOG_NAME_SIZE];
 	CLEAN(closep) int fd = -EBADF;
-	struct stat st;
+	struct funclog_stat st;
 	ssize_t n;
+	int r;
 
-	assert(!strchr(function, '/'));
-	snprintf(file, sizeof(file), "%s.log", function);
+	funclog_file_name(file, function, 0);
 	fd = openat(l->dirfd, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		complain(l, file, errno);
+	r = fd < 0 ? -errno : funclog_file_stat(fd, "", &st);
+	if (r < 0) {
+		complain(l, file, -r);
 		return;
 	}
-	if (!S_ISREG(st.st_mode)) {
-		complain(l, file, ENOTSUP);
-		return;
-	}
-	if (st.st_size && st.st_size + (int64_t)len > l->max_bytes) {
-		snprintf(old, sizeof(old), "%s.1", file);
-		if (renameat(l->dirfd, file, l->dirfd, old) < 0) {
-			complain(l, old, errno);
+	if (is_full(l, &st, len)) {
+		r = funclog_file_rotate(l, function);
+		if (r < 0) {
+			complain(l, file, -r);
 			return;
 		}
 		closep(&fd);
@@ -92,13 +87,13 @@ static void append(struct funclog *l, const char *function, const char *data, si
 			complain(l, file, errno);
 			return;
 		}
-		st.st_size = 0;
+		st.size = 0;
 	}
 	n = write(fd, data, len);
 	if (n == (ssize_t)len)
 		return;
 	complain(l, file, n < 0 ? errno : ENOSPC);
-	if (n > 0 && ftruncate(fd, st.st_size) < 0)
+	if (n > 0 && ftruncate(fd, st.size) < 0)
 		complain(l, file, errno);
 }
 
@@ -178,6 +173,18 @@ static void stream_free(struct funclog *l, struct stream *s)
 	free(s);
 }
 
+/* The daemon's own line about an outcome. The verdict comes first and in every one of them: Lambda's words have none of a
+ * success, and what follows "Status: error" is the function's. */
+static void say_outcome(const struct stream *s, uint64_t cgroup_id, const char *summary)
+{
+	char env[24];
+	const struct log_ctx ctx = { .function = s->function, .request_id = s->request_id, .env = env, .attempt = s->attempt };
+	const char *status = strstr(summary, "\tStatus: "), *word = status ? status + strlen("\tStatus: ") : "success";
+
+	snprintf(env, sizeof(env), "%" PRIu64, cgroup_id);
+	log_msg(LOG_INF, &ctx, "%.*s: %s", (int)strcspn(word, "\t"), word, summary);
+}
+
 static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
 {
 	struct funclog *l = as_funclog(p);
@@ -190,24 +197,33 @@ static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
 	buf_addf(&s->part, "END RequestId: %s\nREPORT RequestId: %s\t", s->request_id, s->request_id);
 	add_summary(&s->part, summary);
 	end_line(s);
-	log_msg(LOG_INF, &(struct log_ctx){ .function = s->function, .request_id = s->request_id, .attempt = s->attempt }, "%s", summary);
+	say_outcome(s, cgroup_id, summary);
 	stream_free(l, s);
 }
 
 static const struct port_log_ops ops = { .start = f_start, .output = f_output, .end = f_end };
 
-int funclog_new(const char *dir, int64_t max_bytes, struct funclog **ret, struct err *e)
+int funclog_new(sd_event *loop, const struct funclog_config *cfg, struct funclog **ret, struct err *e)
 {
 	struct funclog *l;
-	int fd = open(dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	int fd = open(cfg->dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC), r;
 
+	assert(cfg->clock && cfg->files >= 0 && cfg->files <= FUNCLOG_FILES_MAX && cfg->max_age_ms >= 0);
 	if (fd < 0)
-		return err_errno(e, -errno, "%s", dir);
+		return err_errno(e, -errno, "%s", cfg->dir);
 	l = XNEW(struct funclog);
 	l->port.ops = &ops;
+	l->clock = cfg->clock;
 	l->dirfd = fd;
-	l->dir = xstrdup(dir);
-	l->max_bytes = max_bytes;
+	l->dir = xstrdup(cfg->dir);
+	l->max_bytes = cfg->max_bytes;
+	l->max_age_ms = cfg->max_age_ms;
+	l->files = cfg->files;
+	r = loop ? funclog_sweep_start(l, loop, e) : 0;
+	if (r < 0) {
+		funclog_free(l);
+		return r;
+	}
 	*ret = l;
 	return 0;
 }
@@ -234,59 +250,9 @@ struct funclog *funclog_free(struct funclog *l)
 		stream_free(l, s);
 	}
 	map_done(&l->streams);
+	funclog_sweep_stop(l);
 	closep(&l->dirfd);
 	free(l->dir);
 	free(l);
 	return NULL;
-}
-
-/* Appends at most the last `bytes` bytes of one file. */
-static int read_end(const char *path, size_t bytes, struct buf *out, struct err *e)
-{
-	CLEAN(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	struct stat st;
-	ssize_t n;
-	size_t want;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_errno(e, -errno, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return err_set(e, -ENOTSUP, "%s is not a regular file", path);
-	want = MIN(bytes, (size_t)st.st_size);
-	if (buf_reserve(out, want) < 0)
-		return err_errno(e, -ENOMEM, "%s", path);
-	n = pread(fd, out->data + out->len, want, st.st_size - (off_t)want);
-	if (n < 0)
-		return err_errno(e, -errno, "%s", path);
-	out->len += (size_t)n;
-	out->data[out->len] = '\0';
-	return 0;
-}
-
-/* One byte more than asked for is read: it says whether the cut went through a line. */
-int funclog_read_tail(const char *dir, const char *function, size_t bytes, struct buf *out, struct err *e)
-{
-	CLEAN(freep) char *now = xasprintf("%s/%s.log", dir, function);
-	CLEAN(freep) char *old = xasprintf("%s/%s.log.1", dir, function);
-	CLEAN(buf_done) struct buf current = {}, tail = {};
-	const char *from, *nl;
-	int r, older = 0;
-
-	assert(!strchr(function, '/') && bytes < SIZE_MAX);
-	r = read_end(now, bytes + 1, &current, e);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	if (current.len <= bytes) {
-		older = read_end(old, bytes + 1 - current.len, &tail, r < 0 ? NULL : e);
-		if (older < 0 && (older != -ENOENT || r < 0))
-			return r < 0 ? r : older;
-	}
-	buf_add(&tail, current.data, current.len);
-	from = buf_str(&tail);
-	if (tail.len > bytes) {
-		nl = memchr(from, '\n', tail.len);
-		from = nl ? nl + 1 : from + tail.len;
-	}
-	buf_add(out, from, tail.len - (size_t)(from - buf_str(&tail)));
-	return 0;
 }

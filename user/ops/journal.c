@@ -145,13 +145,14 @@ int journal_format(char *out, size_t size, int64_t wall_ms, enum log_level level
 	};
 	const char *word = level >= LOG_ERROR && level <= LOG_DBG ? words[level] : "log: ";
 	const struct log_ctx c = ctx ? *ctx : (struct log_ctx){};
-	char iso[ISO_MS_LEN + 1], attempt[32];
-	const char *const ids[] = { c.function, c.request_id, c.attempt ? attempt : NULL, c.env };
+	char iso[ISO_MS_LEN + 1], attempt[32], env[80];
+	const char *const ids[] = { c.function, c.request_id, c.attempt ? attempt : NULL, c.env ? env : NULL };
 	bool some = false;
 	size_t n = 0;
 
 	assert(size >= 2);
 	snprintf(attempt, sizeof(attempt), "attempt %u", c.attempt);
+	snprintf(env, sizeof(env), "env %s", c.env ? c.env : "");
 
 	n = add_printable(out, size - 1, n, clock_iso_ms(wall_ms, iso));
 	n = add_printable(out, size - 1, n, " ");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything hangs on its event: payload, attempts, record, three outbox slots; queues hold their messages in order
- * of arrival. A batch is atomic by an undo log: each operation pushes what would take it back, and a failing one
+ * of arrival, and a list those events that have a record in the order they got it. A batch is atomic by an undo log: each operation pushes what would take it back, and a failing one
  * makes the log run backwards. Copying the whole state before each batch would be shorter and quadratic.
  *
  * apply() takes effect when it is run, not when it is queued, so that a simulation decides where between the two the
@@ -45,8 +45,10 @@ struct mem_undo {
 	struct inv_row row;			/* EVENT_SET: before */
 	struct store_op_attempt attempt;	/* ATTEMPT_PUT: which; ATTEMPT_END: before */
 	struct slot slot;			/* OUTBOX_*: before, with its references */
-	struct mem_queue *queue;		/* MESSAGE_PUT: its last message is the new one */
+	struct mem_queue *queue;		/* MESSAGE_PUT: its last message is the new one; MESSAGE_DEL, NULL = none went */
 	bool made_queue;
+	struct store_op_message *message;	/* MESSAGE_DEL: which, ours now */
+	size_t place;				/* and where in the queue it was */
 };
 
 struct mem_job {
@@ -59,6 +61,8 @@ struct store_mem {
 	struct port_store port;
 	struct mem_event **events;		/* by seq */
 	size_t n_events;
+	struct mem_event **ended;		/* with a record: [pos - 1] */
+	size_t n_ended;
 	struct strmap by_request_id;
 	struct mem_queue **queues;		/* by name */
 	size_t n_queues;
@@ -171,16 +175,44 @@ static void queue_remove(struct store_mem *s, struct mem_queue *q)
 	free(q);
 }
 
-static void message_remove(struct store_mem *s, struct mem_queue *q, size_t i)
+static void message_free(struct store_op_message *m)
+{
+	if (!m)
+		return;
+	blob_unref(m->body);
+	blob_unref(m->attributes);
+	free(m);
+}
+
+/* The i-th, no longer in the queue: the caller's. */
+static struct store_op_message *message_take(struct store_mem *s, struct mem_queue *q, size_t i)
 {
 	struct store_op_message *m = q->messages[i];
 
 	strmap_del(&s->messages, m->id);
 	memmove(&q->messages[i], &q->messages[i + 1], (q->n - i - 1) * sizeof(*q->messages));
 	q->n--;
-	blob_unref(m->body);
-	blob_unref(m->attributes);
-	free(m);
+	return m;
+}
+
+static void message_insert(struct store_mem *s, struct mem_queue *q, size_t i, struct store_op_message *m)
+{
+	(void)*STORE_ROW_ADD(q->messages, q->n);
+	memmove(&q->messages[i + 1], &q->messages[i], (q->n - i - 1) * sizeof(*q->messages));
+	q->messages[i] = m;
+	strmap_put(&s->messages, m->id, m);
+}
+
+/* False when no message of the queue has that receipt. */
+static bool message_leased(const struct mem_queue *q, const char *receipt, size_t *ret)
+{
+	for (size_t i = 0; q && receipt[0] && i < q->n; i++) {
+		if (strcmp(q->messages[i]->receipt, receipt) == 0) {
+			*ret = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* ---- operations: each fills u, or changes nothing ---------------------------------------------------------- */
@@ -228,6 +260,7 @@ static int event_set(struct store_mem *s, const struct store_op_event *op, struc
 	row->backoffs = op->row.backoffs;
 	row->epoch = op->row.epoch;
 	row->condition = op->row.condition;
+	row->verdicts = op->row.verdicts;
 	return 0;
 }
 
@@ -275,6 +308,8 @@ static int record_put(struct store_mem *s, const struct store_op_record *op, str
 	ev->record = *op;
 	ev->record.body = blob_ref(op->body);
 	ev->has_record = true;
+	*STORE_ROW_ADD(s->ended, s->n_ended) = ev;
+	ev->record.pos = (int64_t)s->n_ended;
 	u->event = ev;
 	return 0;
 }
@@ -338,9 +373,19 @@ static int message_put(struct store_mem *s, const struct store_op_message *op, s
 	m->receipt[0] = '\0';
 	m->receive_count = 0;
 	m->visible_at_ms = 0;
-	*STORE_ROW_ADD(q->messages, q->n) = m;
-	strmap_put(&s->messages, m->id, m);
+	message_insert(s, q, q->n, m);
 	u->queue = q;
+	return 0;
+}
+
+static int message_del(struct store_mem *s, const struct store_op_message *op, struct mem_undo *u)
+{
+	struct mem_queue *q = queue_get(s, op->queue);
+
+	if (message_leased(q, op->receipt, &u->place)) {
+		u->queue = q;
+		u->message = message_take(s, q, u->place);
+	}
 	return 0;
 }
 
@@ -366,7 +411,8 @@ static int run_op(struct store_mem *s, const struct store_op *op, struct mem_und
 		return outbox_change(s, &op->outbox, true, u, e);
 	case STORE_OP_MESSAGE_PUT:
 		return message_put(s, &op->message, u, e);
-	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
+	case STORE_OP_MESSAGE_DEL:
+		return message_del(s, &op->message, u);
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -406,6 +452,7 @@ static void undo_one(struct store_mem *s, struct mem_undo *u)
 	case STORE_OP_RECORD_PUT:
 		blob_unref(u->event->record.body);
 		u->event->has_record = false;
+		s->n_ended--;
 		break;
 	case STORE_OP_OUTBOX_PUT:
 	case STORE_OP_OUTBOX_SET:
@@ -414,11 +461,14 @@ static void undo_one(struct store_mem *s, struct mem_undo *u)
 		u->event->slots[u->role] = u->slot;
 		break;
 	case STORE_OP_MESSAGE_PUT:
-		message_remove(s, u->queue, u->queue->n - 1);
+		message_free(message_take(s, u->queue, u->queue->n - 1));
 		if (u->made_queue)
 			queue_remove(s, u->queue);
 		break;
-	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
+	case STORE_OP_MESSAGE_DEL:
+		if (u->message)
+			message_insert(s, u->queue, u->place, TAKE(u->message));
+		break;
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -431,6 +481,8 @@ static void undo_forget(struct mem_undo *u)
 		blob_unref(u->attempt.fate);
 	else if (u->kind == STORE_OP_OUTBOX_SET || u->kind == STORE_OP_OUTBOX_DEL)
 		slot_clear(&u->slot);
+	else if (u->kind == STORE_OP_MESSAGE_DEL)
+		message_free(TAKE(u->message));
 }
 
 static int batch_apply(struct store_mem *s, const struct store_batch *b, struct err *e)
@@ -480,11 +532,15 @@ static bool event_wanted(const struct mem_event *ev, const struct store_query *q
 	       (!q->function[0] || strcmp(ev->row.function, q->function) == 0);
 }
 
+static bool record_matches(const struct store_op_record *rec, const struct store_query *q)
+{
+	return (!q->condition || rec->condition == q->condition) &&
+	       (!q->function[0] || strcmp(rec->function, q->function) == 0);
+}
+
 static bool record_wanted(const struct mem_event *ev, const struct store_query *q)
 {
-	return ev->has_record && (q->before_seq <= 0 || ev->row.seq < q->before_seq) &&
-	       (!q->condition || ev->record.condition == q->condition) &&
-	       (!q->function[0] || strcmp(ev->record.function, q->function) == 0);
+	return ev->has_record && (q->before_seq <= 0 || ev->row.seq < q->before_seq) && record_matches(&ev->record, q);
 }
 
 static void query_lists(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -502,6 +558,18 @@ static void query_lists(struct store_mem *s, const struct store_query *q, struct
 			n++;
 		}
 	}
+}
+
+static void query_tail(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	size_t bytes = 0;
+
+	res->last_pos = (int64_t)s->n_ended;
+	if (q->after_pos < 0 || q->after_pos > res->last_pos)
+		return;
+	for (size_t i = (size_t)q->after_pos; i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
+		if (record_matches(&s->ended[i]->record, q))
+			add_record(res, &s->ended[i]->record, &bytes);
 }
 
 static void query_event(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -588,6 +656,25 @@ static void query_counts(struct store_mem *s, struct store_counts *c)
 		c->messages += (int64_t)s->queues[i]->n;
 }
 
+static void add_message(struct store_result *res, const struct store_op_message *m, size_t *bytes)
+{
+	*STORE_ROW_ADD(res->messages, res->n_messages) = *m;
+	blob_ref(m->body);
+	blob_ref(m->attributes);
+	*bytes += (m->body ? m->body->len : 0) + (m->attributes ? m->attributes->len : 0);
+}
+
+static void query_peek(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	struct mem_queue *queue = queue_get(s, q->queue);
+	size_t bytes = 0;
+
+	for (size_t i = 0; queue && i < queue->n && i < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++) {
+		add_message(res, queue->messages[i], &bytes);
+		res->messages[i].receipt[0] = '\0';	/* its holder's */
+	}
+}
+
 static void query_receive(struct store_mem *s, const struct store_query *q, struct store_result *res)
 {
 	struct mem_queue *queue = queue_get(s, q->queue);
@@ -601,24 +688,27 @@ static void query_receive(struct store_mem *s, const struct store_query *q, stru
 		m->receive_count++;
 		m->visible_at_ms = q->visibility_ms > INT64_MAX - MAX(q->now_ms, 0) ? INT64_MAX : q->now_ms + q->visibility_ms;
 		store_row_receipt(q->random, res->n_messages, m->receipt);
-		*STORE_ROW_ADD(res->messages, res->n_messages) = *m;
-		blob_ref(m->body);
-		blob_ref(m->attributes);
-		bytes += (m->body ? m->body->len : 0) + (m->attributes ? m->attributes->len : 0);
+		add_message(res, m, &bytes);
 	}
 }
 
 static void query_delete(struct store_mem *s, const struct store_query *q, struct store_result *res)
 {
 	struct mem_queue *queue = queue_get(s, q->queue);
+	size_t i;
 
-	for (size_t i = 0; queue && q->receipt[0] && i < queue->n; i++) {
-		if (strcmp(queue->messages[i]->receipt, q->receipt) != 0)
-			continue;
-		message_remove(s, queue, i);
+	if (message_leased(queue, q->receipt, &i)) {
+		message_free(message_take(s, queue, i));
 		res->affected = 1;
-		return;
 	}
+}
+
+static void query_purge(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	struct mem_queue *queue = queue_get(s, q->queue);
+
+	for (; queue && queue->n; res->affected++)
+		message_free(message_take(s, queue, queue->n - 1));
 }
 
 static void query_run(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -638,9 +728,14 @@ static void query_run(struct store_mem *s, const struct store_query *q, struct s
 		return query_counts(s, &res->counts);
 	case STORE_Q_RECEIVE:
 		return query_receive(s, q, res);
-	case STORE_Q_PEEK: case STORE_Q_PURGE: case STORE_Q_TAIL:
 	case STORE_Q_DELETE:
 		return query_delete(s, q, res);
+	case STORE_Q_PEEK:
+		return query_peek(s, q, res);
+	case STORE_Q_PURGE:
+		return query_purge(s, q, res);
+	case STORE_Q_TAIL:
+		return query_tail(s, q, res);
 	}
 }
 
@@ -798,11 +893,12 @@ static void op_close(struct port_store *port)
 	for (size_t i = 0; i < s->n_events; i++)
 		event_free(s->events[i]);
 	free(s->events);
+	free(s->ended);
 	while (s->n_queues) {
 		struct mem_queue *q = s->queues[0];
 
 		while (q->n)
-			message_remove(s, q, q->n - 1);
+			message_free(message_take(s, q, q->n - 1));
 		queue_remove(s, q);
 	}
 	free(s->queues);

@@ -9,6 +9,9 @@
  * - event_open and outbox_due are partial indexes, so that a start reads what is open, however long the history.
  * - outbox.id is seq * 4 + role, which makes "at most one per (seq, role), ever" the key itself (I7); an
  *   acknowledged row stays as a small tombstone: due_at_ms NULL, its body gone.
+ * - record_pos is the order of the events' ends. It is a table of its own for the reason above: giving the records of
+ *   version 1 a column would have written all their bodies again.
+ * - event.verdicts is a uint64_t, its bits taken as SQLite's signed integer.
  * - event.epoch fences, event.lease_owner says which opening of the file (table "opening") wrote the row last. One
  *   daemon needs the first only as a check; they are there so that several can share a store without a migration.
  * - Tables are STRICT, so a value of the wrong type cannot get in; ranges are asserted before a write and checked
@@ -110,8 +113,19 @@ static const char schema_1[] =
 	"	attributes BLOB"
 	") STRICT;";
 
+/* The records there are get their places by the clock; from here on the order is that of the commits. */
+static const char schema_2[] =
+	"ALTER TABLE event ADD COLUMN verdicts INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE record_pos ("
+	"	pos INTEGER PRIMARY KEY,"
+	"	seq INTEGER NOT NULL UNIQUE REFERENCES record"
+	") STRICT;"
+	"INSERT INTO record_pos (pos, seq)"
+	"	SELECT row_number() OVER (ORDER BY at_ms, seq), seq FROM record;";
+
 static const char *const migrations[] = {
 	[0] = schema_1,		/* from version 0, the empty file, to 1 */
+	[1] = schema_2,
 };
 
 static int migrate_step(struct store_db *d, size_t i, struct err *e)

@@ -17,8 +17,10 @@
 #include "store/store_row.h"
 
 #define EVENT_COLS "e.seq, e.request_id, e.function, e.qualifier, e.state, e.accepted_at_ms, e.due_at_ms, e.attempts," \
-	" e.starts, e.backoffs, e.epoch, e.condition"
-#define RECORD_COLS "r.seq, r.request_id, r.function, r.condition, r.at_ms, r.body"
+	" e.starts, e.backoffs, e.epoch, e.condition, e.verdicts"
+#define RECORD_COLS "r.seq, r.request_id, r.function, r.condition, r.at_ms, p.pos, r.body"
+/* A record without a place is read as one that is impossible, and named. */
+#define RECORD_POS " LEFT JOIN record_pos p ON p.seq = r.seq"
 #define OUTBOX_COLS "o.seq, o.role, o.target, o.key, o.tries, o.due_at_ms, o.last_error, b.body, b.attributes"
 #define OUTBOX_FROM " FROM outbox o JOIN outbox_body b ON b.id = o.id"
 #define PAGE(t) " ORDER BY " t ".seq DESC LIMIT ?2"
@@ -28,8 +30,9 @@ enum r_stmt {
 	R_LAST_SEQ, R_OPEN_SEQS, R_EVENT_BY_SEQ, R_EVENT_BY_ID, R_PAYLOAD, R_ATTEMPTS,
 	R_EVENTS, R_EVENTS_OPEN, R_EVENTS_DONE, R_EVENTS_FUNCTION, R_EVENTS_FUNCTION_OPEN, R_EVENTS_FUNCTION_DONE,
 	R_RECORD_BY_SEQ, R_RECORD_BY_ID, R_RECORDS, R_RECORDS_FUNCTION, R_RECORDS_CONDITION, R_RECORDS_FUNCTION_CONDITION,
+	R_LAST_POS, R_TAIL,
 	R_OUTBOX_ALL, R_OUTBOX_DUE, R_OUTBOX_BY_SEQ,
-	R_QUEUES,
+	R_QUEUES, R_MESSAGES,
 	R_COUNT_OPEN, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS, R_COUNT_OUTBOX, R_COUNT_MESSAGES,
 	R_MAX
 };
@@ -54,15 +57,20 @@ static const char *const r_sql[R_MAX] = {
 				   " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = ?4 AND e.state <> 5" PAGE("e"),
 	[R_EVENTS_FUNCTION_DONE] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_by_function"
 				   " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = ?4" PAGE("e"),
-	[R_RECORD_BY_SEQ] = "SELECT " RECORD_COLS " FROM record r WHERE r.seq = ?1",
-	[R_RECORD_BY_ID] = "SELECT " RECORD_COLS " FROM event e JOIN record r ON r.seq = e.seq WHERE e.request_id = ?1",
-	[R_RECORDS] = "SELECT " RECORD_COLS " FROM record r NOT INDEXED WHERE r.seq < ?1" PAGE("r"),
-	[R_RECORDS_FUNCTION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function"
+	[R_RECORD_BY_SEQ] = "SELECT " RECORD_COLS " FROM record r" RECORD_POS " WHERE r.seq = ?1",
+	[R_RECORD_BY_ID] = "SELECT " RECORD_COLS " FROM event e JOIN record r ON r.seq = e.seq" RECORD_POS
+			   " WHERE e.request_id = ?1",
+	[R_RECORDS] = "SELECT " RECORD_COLS " FROM record r NOT INDEXED" RECORD_POS " WHERE r.seq < ?1" PAGE("r"),
+	[R_RECORDS_FUNCTION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function" RECORD_POS
 			       " WHERE r.seq < ?1 AND r.function = ?3" PAGE("r"),
-	[R_RECORDS_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_condition"
+	[R_RECORDS_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_condition" RECORD_POS
 				" WHERE r.seq < ?1 AND r.condition = ?4" PAGE("r"),
-	[R_RECORDS_FUNCTION_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function"
+	[R_RECORDS_FUNCTION_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function" RECORD_POS
 					 " WHERE r.seq < ?1 AND r.function = ?3 AND r.condition = ?4" PAGE("r"),
+	[R_LAST_POS] = "SELECT coalesce(max(pos), 0) FROM record_pos",
+	/* By pos, whatever the filter: what is new is near the end, and few. */
+	[R_TAIL] = "SELECT " RECORD_COLS " FROM record_pos p NOT INDEXED CROSS JOIN record r ON r.seq = p.seq"
+		   " WHERE p.pos > ?1 AND (?3 = '' OR r.function = ?3) AND (?4 = 0 OR r.condition = ?4) ORDER BY p.pos LIMIT ?2",
 	/* The order comes from the key, not from a sort that would carry all the bodies. */
 	[R_OUTBOX_ALL] = "SELECT " OUTBOX_COLS " FROM (SELECT id FROM outbox INDEXED BY outbox_due WHERE due_at_ms IS NOT NULL"
 			 " ORDER BY id LIMIT -1) d CROSS JOIN outbox o ON o.id = d.id JOIN outbox_body b ON b.id = o.id",
@@ -73,6 +81,9 @@ static const char *const r_sql[R_MAX] = {
 	[R_QUEUES] = "SELECT q.id, q.name, coalesce(sum(m.visible_at_ms <= ?1), 0), coalesce(sum(m.visible_at_ms > ?1), 0),"
 		     " coalesce(min(m.sent_at_ms), 0)"
 		     " FROM queue q LEFT JOIN message m ON m.queue_id = q.id GROUP BY q.id ORDER BY q.name",
+	[R_MESSAGES] = "SELECT m.pos, m.id, m.sent_at_ms, m.receive_count, m.visible_at_ms, b.body, b.attributes"
+		       " FROM queue q JOIN message m INDEXED BY message_by_queue ON m.queue_id = q.id"
+		       " JOIN message_body b ON b.pos = m.pos WHERE q.name = ?1 ORDER BY m.pos LIMIT ?2",
 	[R_COUNT_OPEN] = "SELECT state, count(*) FROM event INDEXED BY event_open WHERE state <> 5 GROUP BY state",
 	[R_COUNT_EVENTS] = "SELECT count(*) FROM event",
 	[R_COUNT_ATTEMPTS] = "SELECT count(*) FROM attempt",
@@ -105,6 +116,7 @@ static int read_event(struct store_db *d, enum r_stmt i, struct inv_row *row, st
 	row->backoffs = (int)store_read_int(&rd, "backoffs", 0, INT32_MAX);
 	row->epoch = (uint32_t)store_read_int(&rd, "epoch", 0, UINT32_MAX);
 	row->condition = (enum inv_condition)store_read_int(&rd, "condition", 0, COND_MAX - 1);
+	row->verdicts = (uint64_t)store_read_int(&rd, "verdicts", INT64_MIN, INT64_MAX);
 	return rd.r;
 }
 
@@ -131,6 +143,7 @@ static int read_record(struct store_db *d, enum r_stmt i, struct store_op_record
 	store_read_text(&rd, "function", rec->function, sizeof(rec->function));
 	rec->condition = (enum inv_condition)store_read_int(&rd, "condition", 1, COND_MAX - 1);
 	rec->at_ms = store_read_int(&rd, "at_ms", INT64_MIN, INT64_MAX);
+	rec->pos = store_read_int(&rd, "pos", 1, INT64_MAX);
 	rec->body = store_read_blob(&rd);
 	return rd.r;
 }
@@ -149,6 +162,21 @@ static int read_outbox(struct store_db *d, enum r_stmt i, struct store_op_outbox
 	store_read_text(&rd, "last_error", o->last_error, sizeof(o->last_error));
 	o->body = store_read_blob(&rd);
 	o->attributes = store_read_blob(&rd);
+	return rd.r;
+}
+
+static int read_message(struct store_db *d, const struct store_query *q, struct store_op_message *m, struct err *e)
+{
+	struct store_reader rd = { .d = d, .s = stmt(d, R_MESSAGES), .what = "message", .e = e };
+
+	rd.id = store_read_int(&rd, "pos", 1, INT64_MAX);
+	memcpy(m->queue, q->queue, sizeof(m->queue));
+	store_read_text(&rd, "id", m->id, sizeof(m->id));
+	m->sent_at_ms = store_read_int(&rd, "sent_at_ms", INT64_MIN, INT64_MAX);
+	m->receive_count = (int)store_read_int(&rd, "receive_count", 0, INT32_MAX);
+	m->visible_at_ms = store_read_int(&rd, "visible_at_ms", INT64_MIN, INT64_MAX);
+	m->body = store_read_blob(&rd);
+	m->attributes = store_read_blob(&rd);
 	return rd.r;
 }
 
@@ -287,14 +315,12 @@ static int query_events(struct store_db *d, const struct store_query *q, struct 
 	return bad < 0 ? bad : r;
 }
 
-static int query_records(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
+/* Statement i, as bound. */
+static int query_record_page(struct store_db *d, enum r_stmt i, struct store_result *res, struct err *e)
 {
-	enum r_stmt i = !q->condition ? (q->function[0] ? R_RECORDS_FUNCTION : R_RECORDS) :
-			q->function[0] ? R_RECORDS_FUNCTION_CONDITION : R_RECORDS_CONDITION;
 	size_t bytes = 0;
 	int r = 0, bad = 0;
 
-	bind_page(d, i, q, q->condition);
 	while (bad >= 0 && bytes < STORE_RESULT_BYTES_MAX && (r = store_db_step(d, i, "records", 0, e)) > 0) {
 		struct store_op_record *rec = STORE_ROW_ADD(res->records, res->n_records);
 
@@ -302,6 +328,50 @@ static int query_records(struct store_db *d, const struct store_query *q, struct
 		bytes += rec->body ? rec->body->len : 0;
 	}
 	store_db_reset(d, i);
+	return bad < 0 ? bad : r;
+}
+
+static int query_records(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	enum r_stmt i = !q->condition ? (q->function[0] ? R_RECORDS_FUNCTION : R_RECORDS) :
+			q->function[0] ? R_RECORDS_FUNCTION_CONDITION : R_RECORDS_CONDITION;
+
+	bind_page(d, i, q, q->condition);
+	return query_record_page(d, i, res, e);
+}
+
+static int query_tail(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	sqlite3_stmt *s = stmt(d, R_TAIL);
+	int r = store_db_step(d, R_LAST_POS, "records", 0, e);
+
+	if (r < 0)
+		return r;
+	res->last_pos = sqlite3_column_int64(stmt(d, R_LAST_POS), 0);
+	store_db_reset(d, R_LAST_POS);
+	if (q->after_pos < 0)
+		return 0;
+	store_bind_int(s, 1, q->after_pos);
+	store_bind_int(s, 2, q->limit);
+	store_bind_text(s, 3, q->function);
+	store_bind_int(s, 4, q->condition);
+	return query_record_page(d, R_TAIL, res, e);
+}
+
+static int query_messages(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	size_t bytes = 0;
+	int r = 0, bad = 0;
+
+	store_bind_text(stmt(d, R_MESSAGES), 1, q->queue);
+	store_bind_int(stmt(d, R_MESSAGES), 2, q->limit);
+	while (bad >= 0 && bytes < STORE_RESULT_BYTES_MAX && (r = store_db_step(d, R_MESSAGES, "messages", 0, e)) > 0) {
+		struct store_op_message *m = STORE_ROW_ADD(res->messages, res->n_messages);
+
+		bad = read_message(d, q, m, e);
+		bytes += (m->body ? m->body->len : 0) + (m->attributes ? m->attributes->len : 0);
+	}
+	store_db_reset(d, R_MESSAGES);
 	return bad < 0 ? bad : r;
 }
 
@@ -458,9 +528,13 @@ static int query_one(struct store_db *d, const struct store_query *q, struct sto
 		return query_outbox(d, R_OUTBOX_DUE, res, e);
 	case STORE_Q_COUNTS:
 		return query_counts(d, &res->counts, e);
+	case STORE_Q_PEEK:
+		return query_messages(d, q, res, e);
+	case STORE_Q_TAIL:
+		return query_tail(d, q, res, e);
 	case STORE_Q_RECEIVE:
-	case STORE_Q_PEEK: case STORE_Q_PURGE: case STORE_Q_TAIL:
 	case STORE_Q_DELETE:
+	case STORE_Q_PURGE:
 		break;
 	}
 	assert(!"not a reader's query");

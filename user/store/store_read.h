@@ -7,5 +7,5 @@
 /* The file must have been opened (and migrated) by a writer. On failure *d is zeroed. */
 int store_reader_open(struct store_db *d, const char *path, const char *vfs, struct err *e);
 int store_reader_load(struct store_db *d, const struct store_loader *l, int64_t *ret_next_seq, struct err *e);
-/* All kinds but RECEIVE and DELETE, from one snapshot. *res is zeroed by the caller, who also frees it on failure. */
+/* All kinds but those that write (store_writer_answers()), from one snapshot. *res is zeroed by the caller, who also frees it on failure. */
 int store_reader_query(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e);

@@ -16,7 +16,7 @@ static void check_event(const struct inv_row *row)
 	ASSERT_TEXT(row->qualifier);
 	assert(row->request_id[0]);
 	assert((int)row->state >= 0 && row->state < INV_MAX);
-	assert((int)row->condition >= 0 && row->condition <= COND_MAX - 1);
+	assert((int)row->condition >= 0 && row->condition < COND_MAX);
 	assert(row->attempts >= 0 && row->starts >= 0 && row->backoffs >= 0);
 }
 
@@ -45,8 +45,8 @@ static int64_t op_seq(const struct store_op *op)
 	case STORE_OP_OUTBOX_DEL:
 		return op->outbox.seq;
 	case STORE_OP_MESSAGE_PUT:
+	case STORE_OP_MESSAGE_DEL:
 		return 1;
-	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -73,7 +73,7 @@ void store_row_check(const struct store_op *op)
 	case STORE_OP_RECORD_PUT:
 		ASSERT_TEXT(op->record.request_id);
 		ASSERT_TEXT(op->record.function);
-		assert(op->record.condition > COND_NONE && op->record.condition <= COND_MAX - 1);
+		assert(op->record.condition > COND_NONE && op->record.condition < COND_MAX);
 		break;
 	case STORE_OP_OUTBOX_PUT:
 	case STORE_OP_OUTBOX_SET:
@@ -85,7 +85,10 @@ void store_row_check(const struct store_op *op)
 		ASSERT_TEXT(op->message.id);
 		assert(op->message.queue[0] && op->message.id[0]);
 		break;
-	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
+	case STORE_OP_MESSAGE_DEL:
+		ASSERT_TEXT(op->message.queue);
+		ASSERT_TEXT(op->message.receipt);
+		break;
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -94,20 +97,23 @@ void store_row_check(const struct store_op *op)
 int store_query_check(const struct store_query *q, struct err *e)
 {
 	bool limited = q->kind == STORE_Q_EVENTS || q->kind == STORE_Q_RECORDS || q->kind == STORE_Q_OUTBOX ||
-		       q->kind == STORE_Q_RECEIVE;
+		       q->kind == STORE_Q_RECEIVE || q->kind == STORE_Q_PEEK || q->kind == STORE_Q_TAIL;
+	bool by_condition = q->kind == STORE_Q_RECORDS || q->kind == STORE_Q_TAIL;
 
 	ASSERT_TEXT(q->function);
 	ASSERT_TEXT(q->request_id);
 	ASSERT_TEXT(q->queue);
 	ASSERT_TEXT(q->receipt);
-	if (q->kind < STORE_Q_EVENTS || q->kind > STORE_Q_DELETE)
+	if (q->kind < STORE_Q_EVENTS || q->kind > STORE_Q_TAIL)
 		return err_set(e, -EINVAL, "store: unknown query %d", (int)q->kind);
 	if (limited && (q->limit < 1 || q->limit > STORE_LIMIT_MAX))
 		return err_set(e, -EINVAL, "store: limit %d is not within 1 to %d", q->limit, STORE_LIMIT_MAX);
 	if (q->kind == STORE_Q_EVENTS && (q->state < -1 || q->state >= INV_MAX))
 		return err_set(e, -EINVAL, "store: unknown state %d", q->state);
-	if (q->kind == STORE_Q_RECORDS && ((int)q->condition < 0 || q->condition > COND_MAX - 1))
+	if (by_condition && ((int)q->condition < 0 || q->condition >= COND_MAX))
 		return err_set(e, -EINVAL, "store: unknown condition %d", (int)q->condition);
+	if (q->kind == STORE_Q_TAIL && q->after_pos < -1)
+		return err_set(e, -EINVAL, "store: there is no position %lld", (long long)q->after_pos);
 	if (q->kind == STORE_Q_RECEIVE && q->visibility_ms < 0)
 		return err_set(e, -EINVAL, "store: negative visibility time");
 	return 0;

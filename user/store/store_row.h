@@ -7,13 +7,15 @@
  * - nothing found is an answer (result 0, empty arrays), not an error;
  * - ATTEMPT_END, OUTBOX_SET, OUTBOX_DEL and EVENT_SET of what is not there, and anything that belongs to an event that
  *   is not there, are -ENOENT;
- * - EVENT_SET changes state, due_at_ms, attempts, starts, backoffs, epoch and condition; what came with the
+ * - EVENT_SET changes state, due_at_ms, attempts, starts, backoffs, epoch, condition and verdicts; what came with the
  *   acceptance stays;
+ * - positions of records have no holes: a batch that fails uses none;
  * - a list with bodies ends early when they pass STORE_RESULT_BYTES_MAX (but holds one row at least): go on with
- *   before_seq until a page is empty;
+ *   before_seq (TAIL: after_pos) until a page is empty;
  * - a message is visible when visible_at_ms <= now_ms; a receipt is good until the message is received again or
  *   deleted (as in SQS, also after its visibility time). Ids of messages are unique over all queues, and free again
- *   once the message is deleted.
+ *   once the message is deleted. PEEK shows how often a message was received and until when it is leased; the receipt is
+ *   its holder's alone. A purged queue is empty, and stays known.
  * - a limit out of range or an unknown kind of query is -EINVAL.
  */
 #include "engine/port_store.h"

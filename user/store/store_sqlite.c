@@ -3,7 +3,7 @@
  * The store the daemon runs on: two threads, two connections, one way back.
  *
  *    loop's thread                     writer thread                            reader thread
- *    apply(), RECEIVE, DELETE ─jobs─►  BEGIN, all jobs there are, COMMIT        BEGIN, the query, COMMIT
+ *    apply(), RECEIVE… ────────jobs─►  BEGIN, all jobs there are, COMMIT        BEGIN, the query, COMMIT
  *    other queries ────────────jobs──────────────────────────────────────────►
  *    done() ◄─ eventfd ◄─ finished ◄───────┴───────────────────────────────────────┘
  *
@@ -383,7 +383,7 @@ static void op_apply(struct port_store *port, struct store_batch *b)
 static void op_query(struct port_store *port, const struct store_query *q)
 {
 	struct job *j = job_new(NULL, q);
-	bool writes = q->kind == STORE_Q_RECEIVE || q->kind == STORE_Q_DELETE;
+	bool writes = store_writer_answers(q->kind);
 
 	assert(q->done);
 	/* A query that is wrong in itself is refused on the reader's side, where nobody waits for a commit. */

@@ -20,11 +20,11 @@ enum w_stmt {
 	W_OPENING,
 	W_EVENT_PUT, W_PAYLOAD_PUT, W_EVENT_SET, W_EVENT_EPOCH,
 	W_ATTEMPT_PUT, W_ATTEMPT_END,
-	W_RECORD_PUT,
+	W_RECORD_PUT, W_RECORD_POS_PUT,
 	W_OUTBOX_PUT, W_OUTBOX_BODY_PUT, W_OUTBOX_SET, W_OUTBOX_DEL, W_OUTBOX_BODY_DEL,
 	W_QUEUE_GET, W_QUEUE_PUT,
 	W_MESSAGE_PUT, W_MESSAGE_BODY_PUT, W_MESSAGE_VISIBLE, W_MESSAGE_LEASE, W_MESSAGE_RECEIPT, W_MESSAGE_DEL,
-	W_MESSAGE_BODY_DEL,
+	W_MESSAGE_BODY_DEL, W_MESSAGE_PURGE, W_MESSAGE_BODY_PURGE,
 	W_MAX
 };
 
@@ -36,17 +36,19 @@ static const char *const w_sql[W_MAX] = {
 	[W_UNDO] = "ROLLBACK TO batch",
 	[W_OPENING] = "INSERT INTO opening (at_ms, pid) VALUES (?1, ?2)",
 	[W_EVENT_PUT] = "INSERT INTO event (seq, request_id, function, qualifier, state, accepted_at_ms, due_at_ms,"
-			" attempts, starts, backoffs, condition, epoch, lease_owner)"
-			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+			" attempts, starts, backoffs, condition, epoch, lease_owner, verdicts)"
+			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
 	[W_PAYLOAD_PUT] = "INSERT INTO event_payload (seq, body) VALUES (?1, ?2)",
 	[W_EVENT_SET] = "UPDATE event SET state = ?5, due_at_ms = ?7, attempts = ?8, starts = ?9, backoffs = ?10,"
-			" condition = ?11, epoch = ?12, lease_owner = ?13 WHERE seq = ?1 AND epoch = ?14",
+			" condition = ?11, epoch = ?12, lease_owner = ?13, verdicts = ?14 WHERE seq = ?1 AND epoch = ?15",
 	[W_EVENT_EPOCH] = "SELECT epoch FROM event WHERE seq = ?1",
 	[W_ATTEMPT_PUT] = "INSERT INTO attempt (seq, start, started_at_ms, ended_at_ms, outcome, fate)"
 			  " VALUES (?1, ?2, ?3, 0, 0, NULL)",
 	[W_ATTEMPT_END] = "UPDATE attempt SET ended_at_ms = ?3, outcome = ?4, fate = ?5 WHERE seq = ?1 AND start = ?2",
 	[W_RECORD_PUT] = "INSERT INTO record (seq, request_id, function, condition, at_ms, body)"
 			 " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	/* SQLite gives the largest pos and one more: batches are applied in the order of their commits. */
+	[W_RECORD_POS_PUT] = "INSERT INTO record_pos (seq) VALUES (?1)",
 	[W_OUTBOX_PUT] = "INSERT INTO outbox (id, seq, role, target, key, tries, due_at_ms, last_error)"
 			 " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
 	[W_OUTBOX_BODY_PUT] = "INSERT INTO outbox_body (id, body, attributes) VALUES (?1, ?2, ?3)",
@@ -66,6 +68,9 @@ static const char *const w_sql[W_MAX] = {
 	[W_MESSAGE_RECEIPT] = "SELECT pos FROM message INDEXED BY message_by_receipt WHERE receipt = ?1 AND queue_id = ?2",
 	[W_MESSAGE_DEL] = "DELETE FROM message WHERE pos = ?1",
 	[W_MESSAGE_BODY_DEL] = "DELETE FROM message_body WHERE pos = ?1",
+	[W_MESSAGE_PURGE] = "DELETE FROM message INDEXED BY message_by_queue WHERE queue_id = ?1",
+	[W_MESSAGE_BODY_PURGE] = "DELETE FROM message_body WHERE pos IN"
+				 " (SELECT pos FROM message INDEXED BY message_by_queue WHERE queue_id = ?1)",
 };
 
 static sqlite3_stmt *stmt(struct store_writer *w, enum w_stmt i)
@@ -107,6 +112,7 @@ static void bind_event(struct store_writer *w, sqlite3_stmt *s, const struct inv
 	store_bind_int(s, 11, row->condition);
 	store_bind_int(s, 12, row->epoch);
 	store_bind_int(s, 13, w->owner);
+	store_bind_int(s, 14, (int64_t)row->verdicts);
 }
 
 static int event_put(struct store_writer *w, const struct store_op_event *op, struct err *e)
@@ -136,7 +142,7 @@ static int event_set(struct store_writer *w, const struct store_op_event *op, st
 	int r;
 
 	bind_event(w, s, &op->row);
-	store_bind_int(s, 14, op->epoch_was);
+	store_bind_int(s, 15, op->epoch_was);
 	r = run(w, W_EVENT_SET, "event", op->row.seq, &changed, e);
 	if (r < 0 || changed)
 		return r;
@@ -185,6 +191,7 @@ static int attempt_end(struct store_writer *w, const struct store_op_attempt *op
 static int record_put(struct store_writer *w, const struct store_op_record *op, struct err *e)
 {
 	sqlite3_stmt *s = stmt(w, W_RECORD_PUT);
+	int r;
 
 	store_bind_int(s, 1, op->seq);
 	store_bind_text(s, 2, op->request_id);
@@ -193,7 +200,11 @@ static int record_put(struct store_writer *w, const struct store_op_record *op, 
 	store_bind_int(s, 5, op->at_ms);
 	if (store_bind_blob(s, 6, op->body) < 0)
 		return too_big(w, "record of event", op->seq, e);
-	return run(w, W_RECORD_PUT, "record of event", op->seq, NULL, e);
+	r = run(w, W_RECORD_PUT, "record of event", op->seq, NULL, e);
+	if (r < 0)
+		return r;
+	store_bind_int(stmt(w, W_RECORD_POS_PUT), 1, op->seq);
+	return run(w, W_RECORD_POS_PUT, "position of record", op->seq, NULL, e);
 }
 
 /* ---- outbox ------------------------------------------------------------------------------------------------ */
@@ -362,16 +373,17 @@ static int receive(struct store_writer *w, const struct store_query *q, struct s
 	return r;
 }
 
-static int delete_leased(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e)
+/* *ret_affected (may be NULL): 1, or 0 when nothing in the queue has that receipt. */
+static int delete_leased(struct store_writer *w, const char *name, const char *receipt, int64_t *ret_affected, struct err *e)
 {
 	sqlite3_stmt *s = stmt(w, W_MESSAGE_RECEIPT);
 	int64_t queue = 0, pos;
 	int r;
 
-	r = queue_find(w, q->queue, &queue, e);
+	r = queue_find(w, name, &queue, e);
 	if (r <= 0)
 		return r;
-	store_bind_text(s, 1, q->receipt);
+	store_bind_text(s, 1, receipt);
 	store_bind_int(s, 2, queue);
 	r = store_db_step(&w->db, W_MESSAGE_RECEIPT, "queue", queue, e);
 	if (r <= 0)
@@ -379,11 +391,27 @@ static int delete_leased(struct store_writer *w, const struct store_query *q, st
 	pos = sqlite3_column_int64(s, 0);
 	store_db_reset(&w->db, W_MESSAGE_RECEIPT);
 	store_bind_int(stmt(w, W_MESSAGE_DEL), 1, pos);
-	r = run(w, W_MESSAGE_DEL, "message", pos, &res->affected, e);
+	r = run(w, W_MESSAGE_DEL, "message", pos, ret_affected, e);
 	if (r < 0)
 		return r;
 	store_bind_int(stmt(w, W_MESSAGE_BODY_DEL), 1, pos);
 	return run(w, W_MESSAGE_BODY_DEL, "message", pos, NULL, e);
+}
+
+static int purge(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	int64_t queue = 0;
+	int r;
+
+	r = queue_find(w, q->queue, &queue, e);
+	if (r <= 0)
+		return r;
+	store_bind_int(stmt(w, W_MESSAGE_BODY_PURGE), 1, queue);
+	r = run(w, W_MESSAGE_BODY_PURGE, "bodies of queue", queue, NULL, e);
+	if (r < 0)
+		return r;
+	store_bind_int(stmt(w, W_MESSAGE_PURGE), 1, queue);
+	return run(w, W_MESSAGE_PURGE, "queue", queue, &res->affected, e);
 }
 
 /* ---- transactions ------------------------------------------------------------------------------------------ */
@@ -447,7 +475,8 @@ static int run_op(struct store_writer *w, const struct store_op *op, struct err 
 		return outbox_del(w, &op->outbox, e);
 	case STORE_OP_MESSAGE_PUT:
 		return message_put(w, &op->message, e);
-	case STORE_OP_MESSAGE_DEL:	/* the store helper fills this in */
+	case STORE_OP_MESSAGE_DEL:
+		return delete_leased(w, op->message.queue, op->message.receipt, NULL, e);
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -464,10 +493,19 @@ int store_writer_batch(struct store_writer *w, const struct store_batch *b, stru
 	return r;
 }
 
+bool store_writer_answers(enum store_query_kind kind)
+{
+	return kind == STORE_Q_RECEIVE || kind == STORE_Q_DELETE || kind == STORE_Q_PURGE;
+}
+
 int store_writer_query(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e)
 {
-	assert(q->kind == STORE_Q_RECEIVE || q->kind == STORE_Q_DELETE);
-	return q->kind == STORE_Q_RECEIVE ? receive(w, q, res, e) : delete_leased(w, q, res, e);
+	assert(store_writer_answers(q->kind));
+	if (q->kind == STORE_Q_RECEIVE)
+		return receive(w, q, res, e);
+	if (q->kind == STORE_Q_PURGE)
+		return purge(w, q, res, e);
+	return delete_leased(w, q->queue, q->receipt, &res->affected, e);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */

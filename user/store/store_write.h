@@ -24,5 +24,6 @@ int store_writer_undo(struct store_writer *w, struct err *e);
 
 /* All operations of b, up to the first that fails. */
 int store_writer_batch(struct store_writer *w, const struct store_batch *b, struct err *e);
-/* STORE_Q_RECEIVE and STORE_Q_DELETE. */
+/* The queries that write: STORE_Q_RECEIVE, STORE_Q_DELETE, STORE_Q_PURGE. */
+bool store_writer_answers(enum store_query_kind kind);
 int store_writer_query(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e);
