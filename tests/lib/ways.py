@@ -144,7 +144,7 @@ WAYS = [
         help=('kill_group', 9, 0)),
     signal_way('two_environments_at_once', 'wait', 9, KILLER, help=outside(9), least=2),
     # ---- under trace
-    Way('traced_reaped_by_tracer', 'traced reap', 'Signal', fate=signalled(9, leftovers=1), sender=KILLER, processes=2, help=outside(9)),
+    Way('traced_reaped_by_tracer', 'traced reap', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KILLER, processes=2, help=outside(9)),
     Way('traced_withheld_by_tracer', 'traced ignore', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KILLER, processes=2,
         help=outside(9)),
     Way('traced_tracer_ends', 'traced exitkill', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KERNEL, processes=2),
