@@ -206,7 +206,8 @@ static void fate_of_a_kill(void)
 {
 	struct evidence ev = { .have_wait = true, .wait_status = SIGKILL, .started_ns = 1, .ended_ns = 2500001, .leftovers = 2 };
 	struct outcome o = { .kind = OUTCOME_SIGNAL, .signo = SIGKILL, .witness = WITNESS_BOTH };
-	struct fate_input in = { .attempt = 2, .started_at_ms = 1657720081007, .ev = &ev, .outcome = &o, .timeout_ms = 3000 };
+	struct fate_input in = { .attempt = 2, .started_at_ms = 1657720081007, .ev = &ev, .outcome = &o, .timeout_ms = 3000,
+				 .observed = true };
 
 	ev.bpf.seen = true;
 	ev.bpf.env.flags = FATE_ENV_LEADER_EXITED;
@@ -215,16 +216,117 @@ static void fate_of_a_kill(void)
 	ev.bpf.env.sender = (struct fate_sender){ .pid = 77, .uid = 1000, .sig = SIGKILL, .flags = FATE_SENDER_KNOWN, .comm = "kil\"ler" };
 	buf_clear(&b);
 	fate_build(&b, &in);
-	CHECK_STR(buf_str(&b), "{\"attempt\":2,\"verdict\":\"Signal\",\"signal\":9,\"signalName\":\"SIGKILL\",\"coreDumped\":false,"
-		  "\"sender\":{\"kernel\":false,\"pid\":77,\"uid\":1000,\"comm\":\"kil\\\"ler\"},\"startedAt\":\"2022-07-13T13:48:01.007Z\","
-		  "\"durationMs\":2.500,\"processes\":3,\"leftovers\":2,\"witness\":\"both\"}");
+	CHECK_STR(buf_str(&b), "{\"attempt\":2,\"verdict\":\"Signal\",\"observer\":\"bpf\",\"signal\":9,\"signalName\":\"SIGKILL\","
+		  "\"coreDumped\":false,\"sender\":{\"kernel\":false,\"pid\":77,\"uid\":1000,\"comm\":\"kil\\\"ler\"},"
+		  "\"startedAt\":\"2022-07-13T13:48:01.007Z\",\"timeoutMs\":3000,\"durationMs\":2.500,\"processes\":3,\"leftovers\":2,"
+		  "\"witness\":\"both\"}");
 	/* What was not seen is not said. */
 	ev = (struct evidence){ .interrupted = true };
 	o = (struct outcome){ .kind = OUTCOME_INTERRUPTED };
-	in.started_at_ms = 0;
+	in = (struct fate_input){ .attempt = 2, .ev = &ev, .outcome = &o };
 	buf_clear(&b);
 	fate_build(&b, &in);
-	CHECK_STR(buf_str(&b), "{\"attempt\":2,\"verdict\":\"Interrupted\",\"interrupted\":true}");
+	CHECK_STR(buf_str(&b), "{\"attempt\":2,\"verdict\":\"Interrupted\",\"observer\":\"fallback\",\"interrupted\":true}");
+}
+
+/* Everything that can be known of one death, and where each member comes from. */
+static struct evidence everything(void)
+{
+	struct evidence ev = {
+		.queued_ns = 1000000, .claimed_ns = 3000000, .started_ns = 4000000, .ended_ns = 3105000000, .empty_ns = 3106000000,
+		.verdict_ns = 3105020000, .have_wait = true, .wait_status = SIGKILL, .grace_survivors = 1,
+		.sender_group = "/system.slice/fated.service", .oom_group = "/machine.slice",
+		.bpf = { .seen = true, .env = {
+			.flags = FATE_ENV_LEADER_EXITED | FATE_ENV_DEADLINE_HIT | FATE_ENV_EMPTY, .fork_ns = 5000000, .exec_ns = 5500000,
+			.deadline_ns = 3005000000, .deadline_hit_ns = 3005100000, .exit_ns = 3105000000, .empty_ns = 3106000001,
+			.exit_code = SIGKILL, .procs_forked = 3, .procs_exited = 3,
+			.oom_kills = 2, .oom_scope = FATE_OOM_ANCESTOR, .oom_victim_tgid = 78, .oom_victim_comm = "eater",
+			.oom_limit_cgroup_id = 99, .oom_limit_bytes = 67108864,
+			.sender = { .pid = 77, .uid = 0, .sig = SIGKILL, .flags = FATE_SENDER_KNOWN, .cgroup_id = 18446744073709551615ull,
+				    .comm = "fated" },
+			.acct = { .cpu_ns = 9000000, .wait_ns = 4000000, .life_ns = 3200000000, .minor_faults = 10, .major_faults = 1,
+				  .voluntary_switches = 5, .involuntary_switches = 6, .read_bytes = 100, .written_bytes = 200,
+				  .read_storage = 4096, .written_storage = 8192, .peak_rss = 1048576, .threads = 4,
+				  .known = FATE_ACCT_WAIT | FATE_ACCT_IO | FATE_ACCT_RSS },
+		} },
+		.cgroup = { .have_memory = true, .oom_kills = 1, .memory_peak = 33554432, .memory_limit = 134217728,
+			    .have_cpu = true, .cpu_usage_us = 10000, .cpu_user_us = 7000, .cpu_system_us = 3000,
+			    .missing = FACT_MISSING_PIDS | FACT_MISSING_CPU },
+	};
+
+	ev.stderr_tail = blob_new("one\ntwo\xff\n", 9);
+	return ev;
+}
+
+static void fate_of_everything(void)
+{
+	struct evidence ev = everything();
+	struct outcome o = { .kind = OUTCOME_TIMEOUT, .signo = SIGKILL, .witness = WITNESS_BOTH, .oom_scope = OOM_SCOPE_ANCESTOR };
+	struct fate_input in = { .attempt = 1, .started_at_ms = 1657720081007, .ev = &ev, .outcome = &o, .timeout_ms = 3000,
+				 .memory_mb = 128, .observed = true };
+
+	buf_clear(&b);
+	fate_build(&b, &in);
+	CHECK(json_valid(b.data, b.len, NULL));
+	CHECK_STR(buf_str(&b), "{\"attempt\":1,\"verdict\":\"Timeout\",\"observer\":\"bpf\",\"signal\":9,\"signalName\":\"SIGKILL\","
+		  "\"coreDumped\":false,\"sender\":{\"kernel\":false,\"pid\":77,\"uid\":0,\"comm\":\"fated\","
+		  "\"cgroup\":\"/system.slice/fated.service\",\"cgroupId\":\"18446744073709551615\"},"
+		  "\"oom\":{\"kills\":2,\"scope\":\"ancestor\",\"victim\":{\"pid\":78,\"comm\":\"eater\"},\"limitBytes\":67108864,"
+		  "\"limitCgroup\":\"/machine.slice\",\"peakBytes\":33554432},"
+		  "\"startedAt\":\"2022-07-13T13:48:01.007Z\",\"deadlineAt\":\"2022-07-13T13:48:04.009Z\",\"timeoutMs\":3000,"
+		  "\"deadlineToEmptyMs\":100.900,\"durationMs\":3100.000,\"verdictUs\":20.0,\"kernelStartUs\":5000,\"kernelEndUs\":3106001,"
+		  "\"time\":{\"queuedMs\":2.000,\"startingMs\":2.500,\"onCpuMs\":10.000,\"waitingMs\":4.000,\"asleepMs\":3186.000},"
+		  "\"cpu\":{\"userMs\":7.000,\"systemMs\":3.000},"
+		  "\"memory\":{\"limitMB\":128,\"peakRssBytes\":1048576,\"peakBytes\":33554432},"
+		  "\"faults\":{\"minor\":10,\"major\":1},\"switches\":{\"voluntary\":5,\"involuntary\":6},"
+		  "\"io\":{\"readBytes\":100,\"writtenBytes\":200,\"storageReadBytes\":4096,\"storageWrittenBytes\":8192},"
+		  "\"processes\":3,\"threads\":4,\"graceSurvivors\":1,\"limitsMissing\":[\"pids\",\"cpu\"],"
+		  "\"stderrTail\":\"one\\ntwo\xef\xbf\xbd\\n\",\"witness\":\"both\"}");
+
+	/* Ends that were not counted: no sum is given. cpu.stat has all of them. */
+	ev.bpf.incomplete = true;
+	buf_clear(&b);
+	fate_build(&b, &in);
+	CHECK(strstr(buf_str(&b), "\"time\":{\"queuedMs\":2.000,\"startingMs\":2.500,\"onCpuMs\":10.000},\"cpu\":{"));
+	CHECK(strstr(buf_str(&b), "\"incomplete\":true"));
+	CHECK(!strstr(buf_str(&b), "peakRssBytes") && !strstr(buf_str(&b), "threads") && !strstr(buf_str(&b), "processes"));
+	CHECK(!strstr(buf_str(&b), "faults") && !strstr(buf_str(&b), "asleepMs") && !strstr(buf_str(&b), "switches"));
+	blob_unref(ev.stderr_tail);
+}
+
+static void fate_by_files_alone(void)
+{
+	struct evidence ev = everything();
+	struct outcome o = { .kind = OUTCOME_OOM, .signo = SIGKILL, .witness = WITNESS_WAIT, .oom_scope = OOM_SCOPE_OWN };
+	struct fate_input in = { .attempt = 1, .started_at_ms = 1657720081007, .ev = &ev, .outcome = &o, .timeout_ms = 3000,
+				 .memory_mb = 128 };
+
+	blob_unref(TAKE(ev.stderr_tail));
+	ev.bpf = (struct fact_bpf){};
+	ev.oom_group[0] = '\0';
+	ev.grace_survivors = 0;
+	ev.cgroup.missing = 0;
+	buf_clear(&b);
+	fate_build(&b, &in);
+	CHECK_STR(buf_str(&b), "{\"attempt\":1,\"verdict\":\"OutOfMemory\",\"observer\":\"fallback\",\"signal\":9,\"signalName\":\"SIGKILL\","
+		  "\"coreDumped\":false,\"oom\":{\"kills\":1,\"scope\":\"own\",\"limitBytes\":134217728,\"peakBytes\":33554432},"
+		  "\"startedAt\":\"2022-07-13T13:48:01.007Z\",\"deadlineAt\":\"2022-07-13T13:48:04.008Z\",\"timeoutMs\":3000,"
+		  "\"durationMs\":3101.000,\"time\":{\"queuedMs\":2.000,\"onCpuMs\":10.000},\"cpu\":{\"userMs\":7.000,\"systemMs\":3.000},"
+		  "\"memory\":{\"limitMB\":128,\"peakBytes\":33554432},\"witness\":\"wait\"}");
+	/* A limit above, found in the files. */
+	o.oom_scope = OOM_SCOPE_ANCESTOR;
+	ev.cgroup.above_known = true;
+	ev.cgroup.above_limit = 4096;
+	snprintf(ev.cgroup.above, sizeof(ev.cgroup.above), "/a \"b\"");
+	buf_clear(&b);
+	fate_build(&b, &in);
+	CHECK(strstr(buf_str(&b), "\"oom\":{\"kills\":1,\"scope\":\"ancestor\",\"limitBytes\":4096,\"limitCgroup\":\"/a \\\"b\\\"\",\"peakBytes\""));
+	/* Nobody could tell. */
+	o.oom_scope = OOM_SCOPE_UNKNOWN;
+	ev.cgroup.above[0] = '\0';
+	buf_clear(&b);
+	fate_build(&b, &in);
+	CHECK(strstr(buf_str(&b), "\"oom\":{\"kills\":1,\"peakBytes\":33554432}"));
 }
 
 int main(void)
@@ -236,6 +338,8 @@ int main(void)
 	RUN(function_gone);
 	RUN(dead_letters);
 	RUN(fate_of_a_kill);
+	RUN(fate_of_everything);
+	RUN(fate_by_files_alone);
 	buf_done(&b);
 	TEST_END();
 }

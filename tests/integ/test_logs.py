@@ -125,8 +125,8 @@ def plant(d):
 
 def every_outcome_has_its_line(d):
     """Function, request id, attempt, environment and verdict in one line of the daemon's stderr for every attempt."""
-    ways = {'ends': (['exit', '0'], 'success'), 'crashes': (['exit', '3'], 'error'), 'reports': (['handled', '1'], 'error'),
-            'hangs': (['wait'], 'timeout')}
+    ways = {'ends': (['exit', '0'], 'Success'), 'crashes': (['exit', '3'], 'Crash'), 'reports': (['handled', '1'], 'Error'),
+            'hangs': (['wait'], 'Timeout')}
     for name, (way, _) in ways.items():
         d.define(name, [fated.DIE, *way], retries=1, delays=[0], **({'Timeout': 1} if name == 'hangs' else {}))
     d.ctl('reload', check=0)
@@ -135,8 +135,8 @@ def every_outcome_has_its_line(d):
         want.append((name, d.invoke(name, {}).headers['x-amzn-RequestId'], 1, verdict))
         request_id = d.accept(name, {})
         d.wait(request_id)
-        want += [(name, request_id, n, verdict) for n in ((1,) if verdict == 'success' else (1, 2))]
-    line = re.compile(r'^\S+Z info: (\S+) ([0-9a-f-]{36}) attempt (\d+) env (\d+): (\w+): Duration: [\d.]+ ms\t.*$', re.M)
+        want += [(name, request_id, n, verdict) for n in ((1,) if verdict == 'Success' else (1, 2))]
+    line = re.compile(r'^\S+Z info: (\S+) ([0-9a-f-]{36}) attempt (\d+) env (\d+): (\w+): (?:exit status \d+|SIG\w+) after [\d.]+ ms$', re.M)
     found = lambda: line.findall(open(d.stderr).read())
     until(lambda: len([f for f in found() if f[0] in ways]) >= len(want), lambda: f'{len(want)} lines\n{d.log_tail()}')
     lines = [f for f in found() if f[0] in ways]
@@ -158,7 +158,7 @@ def env_is_the_cgroup(d):
     with open(os.path.join(leaf, 'cgroup.kill'), 'w') as f:
         f.write('1')
     d.wait(request_id)
-    until(lambda: f' {request_id} attempt 1 env {e["cgroupId"]}: error: ' in open(d.stderr).read(), lambda: f'its line\n{d.log_tail()}')
+    until(lambda: f' {request_id} attempt 1 env {e["cgroupId"]}: Signal: SIGKILL after ' in open(d.stderr).read(), lambda: f'its line\n{d.log_tail()}')
 
 
 def what_was_not_started_has_its_line(d):
@@ -166,7 +166,7 @@ def what_was_not_started_has_its_line(d):
     d.ctl('reload', check=0)
     request_id = d.accept('homeless', {})
     d.wait(request_id)
-    want = re.compile(rf'warning: homeless {request_id} attempt 1 env e\d+-1-[0-9a-f]{{8}}: not started: .*no-such-user-here')
+    want = re.compile(rf'info: homeless {request_id} attempt 1: ExecFailed: user: .*no-such-user-here')
     equal(len(want.findall(open(d.stderr).read())), 1, 'lines')
 
 

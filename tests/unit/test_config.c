@@ -223,7 +223,7 @@ static void bounds(void)
 {
 	static const struct { const char *key; double lo, hi, step; } rows[] = {
 		{ "MaxConcurrency", 1, 100000, 1 }, { "MaxQueuedEvents", 1, 10000000, 1 }, { "MaxEnvironments", 16, 1048576, 1 },
-		{ "RingBytes", 65536, 1073741824, 1 }, { "StopGracePeriod", 0, 3600, 0.001 },
+		{ "RingBytes", 4096, 1073741824, 1 }, { "StopGracePeriod", 0, 3600, 0.001 },
 		{ "FunctionLogBytes", 65536, 1099511627776.0, 1 },
 	};
 
@@ -323,7 +323,7 @@ static void all_problems_of_a_file(void)
 		 "%1$s: $.LogLevel: must be a string, a number, true or false, is null\n"
 		 "%1$s: $.MaxConcurrency: must be a number\n"
 		 "%1$s: $.Nonsense: is no known setting\n"
-		 "%1$s: $.RingBytes: is 1.5, must be from 65536 to 1073741824\n"
+		 "%1$s: $.RingBytes: is 1.5, must be from 4096 to 1073741824\n"
 		 "%1$s: $.StateDirectory: contains a NUL character\n"
 		 "%1$s: $.Region: is given twice\n"
 		 "%1$s: $[\"a\357\277\275\"]: the name contains a NUL character\n"

@@ -52,7 +52,8 @@ static void left_overs_are_killed(void)
 {
 	begin(0);
 	say(FACT_WAIT, 10);
-	CHECK_INT(say(FACT_POPULATED, 10), ENV_FX_KILL);
+	CHECK_INT(say(FACT_POPULATED, 10), ENV_FX_LEFT);
+	CHECK_INT(env_left(&row, &ev, true, 10), ENV_FX_KILL);
 	CHECK(!ev.killed_by_us);		/* not the leader: that had ended by itself */
 	CHECK_INT(say(FACT_POPULATED, 11), 0);
 	CHECK_INT(env_next_timer_ns(&row), 10 + NS_PER_S);
@@ -83,7 +84,9 @@ static void deadline_with_grace(void)
 	begin(5);
 	say(FACT_BPF_DEADLINE, 900);
 	CHECK_INT(say(FACT_WAIT, 950), ENV_FX_VERDICT | ENV_FX_CHECK_EMPTY);
-	CHECK_INT(say(FACT_POPULATED, 950), ENV_FX_KILL);	/* the leader obeyed, its children did not */
+	CHECK_INT(say(FACT_POPULATED, 950), ENV_FX_LEFT);	/* the leader obeyed, its children did not */
+	row.leftovers = FUNC_LEFTOVERS_WAIT;
+	CHECK_INT(env_left(&row, &ev, true, 950), ENV_FX_KILL);
 	CHECK_INT(say(FACT_EMPTY, 960), ENV_FX_OVER);
 }
 
@@ -115,8 +118,75 @@ static void the_daemon_stops(void)
 	CHECK(ev.stopped_by_us);
 	begin(0);
 	say(FACT_BPF_EXIT, 4);
-	CHECK_INT(env_interrupt(&row, &ev, 5), 0);
+	CHECK_INT(env_interrupt(&row, &ev, 5), ENV_FX_KILL);	/* there may be more than the leader */
 	CHECK(!ev.stopped_by_us);
+	CHECK_INT(env_interrupt(&row, &ev, 6), 0);
+}
+
+static void left(enum func_leftovers policy)
+{
+	begin(0);
+	row.leftovers = policy;
+	say(FACT_BPF_EXIT, 9);
+	say(FACT_WAIT, 10);
+	CHECK_INT(say(FACT_POPULATED, 10), ENV_FX_LEFT);
+}
+
+static void left_overs_may_be_waited_for(void)
+{
+	left(FUNC_LEFTOVERS_WAIT);
+	CHECK_INT(env_left(&row, &ev, true, 10), 0);
+	CHECK_INT(env_next_timer_ns(&row), 1000);	/* until the deadline */
+	CHECK_INT(say(FACT_BPF_EMPTY, 500), ENV_FX_CHECK_EMPTY);
+	CHECK_INT(say(FACT_POPULATED, 500), 0);
+	CHECK_INT(say(FACT_EMPTY, 600), ENV_FX_OVER);
+	CHECK(!row.kill_sent && !ev.left_running);
+
+	left(FUNC_LEFTOVERS_WAIT);
+	CHECK_INT(env_left(&row, &ev, true, 10), 0);
+	CHECK_INT(say(FACT_TIMER, 999), 0);
+	CHECK_INT(say(FACT_TIMER, 1000), ENV_FX_KILL);
+	CHECK(!ev.deadline_by_timer && !ev.killed_by_us);	/* the answer was in time */
+	CHECK_INT(say(FACT_EMPTY, 1001), ENV_FX_OVER);
+
+	left(FUNC_LEFTOVERS_WAIT);
+	CHECK_INT(env_left(&row, &ev, false, 10), ENV_FX_KILL);	/* a retry must not meet them */
+	left(FUNC_LEFTOVERS_WAIT);
+	CHECK_INT(env_left(&row, &ev, true, 1000), ENV_FX_KILL);
+}
+
+static void left_overs_may_go_on(void)
+{
+	left(FUNC_LEFTOVERS_WARN);
+	CHECK_INT(env_left(&row, &ev, true, 10), ENV_FX_OVER);
+	CHECK_INT(row.state, ENV_LEFT);
+	CHECK(ev.left_running);
+	CHECK(env_next_timer_ns(&row) == INT64_MAX);
+	CHECK_INT(say(FACT_POPULATED, 20), 0);
+	CHECK_INT(say(FACT_BPF_DEADLINE, 1000), 0);
+	CHECK_INT(say(FACT_TIMER, 1000), 0);
+	CHECK_INT(env_cancel(&row, &ev, 1100), 0);	/* its event has ended */
+	CHECK_INT(say(FACT_EMPTY, 5000), ENV_FX_OVER);
+	CHECK_INT(row.state, ENV_GONE);
+
+	left(FUNC_LEFTOVERS_WARN);
+	CHECK_INT(env_left(&row, &ev, true, 10), ENV_FX_OVER);
+	CHECK_INT(env_interrupt(&row, &ev, 20), ENV_FX_KILL);	/* the daemon stops */
+	CHECK_INT(row.state, ENV_STOPPING);
+	CHECK_INT(say(FACT_EMPTY, 30), ENV_FX_OVER);
+	left(FUNC_LEFTOVERS_WARN);
+	CHECK_INT(env_left(&row, &ev, false, 10), ENV_FX_KILL);
+}
+
+static void somebody_cancels(void)
+{
+	begin(10);
+	CHECK_INT(env_cancel(&row, &ev, 5), ENV_FX_KILL);	/* no grace: he wants it ended */
+	CHECK(ev.cancelled && ev.killed_by_us && !ev.stopped_by_us);
+	begin(0);
+	say(FACT_BPF_EXIT, 4);
+	CHECK_INT(env_cancel(&row, &ev, 5), 0);
+	CHECK(!ev.cancelled);
 }
 
 int main(void)
@@ -130,5 +200,8 @@ int main(void)
 	RUN(our_timer_alone);
 	RUN(too_much_output);
 	RUN(the_daemon_stops);
+	RUN(left_overs_may_be_waited_for);
+	RUN(left_overs_may_go_on);
+	RUN(somebody_cancels);
 	TEST_END();
 }

@@ -28,10 +28,13 @@ static void every_state_and_event(void)
 		{ INV_QUEUED, INV_EV_ZERO_CONCURRENCY, T0, INV_FX_ROUTE, INV_ROUTING },
 		{ INV_RUNNING, INV_EV_OUTCOME, T0, INV_FX_ROUTE, INV_ROUTING },
 		{ INV_ROUTING, INV_EV_ROUTED, T0, INV_FX_END, INV_DONE },
+		{ INV_QUEUED, INV_EV_CANCEL, T0, INV_FX_ROUTE, INV_ROUTING },
+		{ INV_WAITING, INV_EV_CANCEL, T0, INV_FX_ROUTE, INV_ROUTING },
+		{ INV_WAITING, INV_EV_NOW, T0, INV_FX_REQUEUE, INV_QUEUED },
 	};
 
 	for (int s = 0; s < INV_MAX; s++)
-		for (int k = INV_EV_DISPATCH; k <= INV_EV_ROUTED; k++) {
+		for (int k = INV_EV_DISPATCH; k <= INV_EV_NOW; k++) {
 			struct inv_row row = row_in((enum inv_state)s), before = row;
 			int fx = step(&row, (enum inv_event_kind)k, OUTCOME_SUCCESS, T0);
 			bool found = false;
@@ -137,12 +140,12 @@ static void age(void)
 static void configured_retries(void)
 {
 	struct func *f = func_new();
-	struct outcome o = { .kind = OUTCOME_INTERRUPTED };
+	struct outcome o = { .kind = OUTCOME_CRASH };
 	struct inv_event ev = { .kind = INV_EV_OUTCOME, .outcome = &o };
 	struct inv_row row = row_in(INV_RUNNING);
 
 	f->retries_max = 0;
-	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);	/* 0 means never twice, also when the daemon died */
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
 	CHECK_INT(row.condition, COND_RETRIES_EXHAUSTED);
 	f->retries_max = 4;
 	f->retry_delays_ms = xrealloc(f->retry_delays_ms, 2 * sizeof(int64_t));
@@ -159,6 +162,142 @@ static void configured_retries(void)
 	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
 	CHECK_INT(row.attempts, 5);
 	func_unref(f);
+}
+
+/* A run that the host or the daemon cut short costs no attempt, unless a second run is ruled out altogether. */
+static void deaths_that_were_not_the_functions_doing(void)
+{
+	struct func *f = func_new();
+	struct outcome o = { .kind = OUTCOME_INTERRUPTED, .hosts_fault = true };
+	struct inv_event ev = { .kind = INV_EV_OUTCOME, .outcome = &o, .rnd = 12345 };
+	struct inv_row row = row_in(INV_RUNNING);
+
+	f->retries_max = 0;
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);	/* 0 means never twice, also when the daemon died */
+	CHECK_INT(row.condition, COND_RETRIES_EXHAUSTED);
+	CHECK_INT(row.attempts, 1);
+	f->retries_max = 1;
+	row = row_in(INV_RUNNING);
+	for (int i = 0; i < 5; i++) {
+		CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_WAIT);
+		CHECK_INT(row.attempts, 0);
+		CHECK(row.due_at_ms - T0 >= LIM_BACKOFF_MIN_MS / 2 && row.due_at_ms - T0 <= LIM_BACKOFF_MIN_MS << i);
+		step(&row, INV_EV_DUE, 0, row.due_at_ms);
+		step(&row, INV_EV_DISPATCH, 0, T0);
+	}
+	o = (struct outcome){ .kind = OUTCOME_OOM, .hosts_fault = true, .oom_scope = OOM_SCOPE_ANCESTOR };
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_WAIT);
+	CHECK_INT(row.attempts, 0);
+	step(&row, INV_EV_DUE, 0, row.due_at_ms);
+	step(&row, INV_EV_DISPATCH, 0, T0);
+	/* Its own limit is the function's own affair. */
+	o = (struct outcome){ .kind = OUTCOME_OOM, .oom_scope = OOM_SCOPE_OWN };
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_WAIT);
+	CHECK_INT(row.due_at_ms, T0 + 60000);
+	step(&row, INV_EV_DUE, 0, row.due_at_ms);
+	step(&row, INV_EV_DISPATCH, 0, T0);
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
+	CHECK_INT(row.attempts, 2);
+	CHECK_INT(row.starts, 8);
+	/* One that was the last because of its age counts: it ran. */
+	o = (struct outcome){ .kind = OUTCOME_INTERRUPTED, .hosts_fault = true };
+	row = row_in(INV_RUNNING);
+	CHECK_INT(inv_step(&row, f, &ev, T0 + 21600000 - 100), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_AGE_EXCEEDED);
+	CHECK_INT(row.attempts, 1);
+	func_unref(f);
+}
+
+static void an_exec_failure_is_not_repeated(void)
+{
+	struct func *f = func_new();
+	struct outcome o = { .kind = OUTCOME_EXEC_FAILED };
+	struct inv_event ev = { .kind = INV_EV_OUTCOME, .outcome = &o };
+	struct inv_row row = row_in(INV_RUNNING);
+
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_RETRIES_EXHAUSTED);
+	f->retry[OUTCOME_EXEC_FAILED] = (struct func_retry){ .given = true, .attempts = 1 };
+	row = row_in(INV_RUNNING);
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_WAIT);
+	CHECK_INT(row.due_at_ms, T0 + 60000);
+	step(&row, INV_EV_DUE, 0, row.due_at_ms);
+	step(&row, INV_EV_DISPATCH, 0, T0);
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
+	func_unref(f);
+}
+
+/* Timeouts are retried once, with twice the time; signals never; the rest as MaximumRetryAttempts says. */
+static void a_policy_by_verdict(void)
+{
+	struct func *f = func_new();
+	struct outcome o = { .kind = OUTCOME_TIMEOUT };
+	struct inv_event ev = { .kind = INV_EV_OUTCOME, .outcome = &o };
+	struct inv_row row = row_in(INV_RUNNING);
+
+	f->timeout_ms = 3000;
+	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 1, .timeout_factor = 2, .timeout_max_ms = 900000 };
+	f->retry[OUTCOME_TIMEOUT].delays_ms = xcalloc(1, sizeof(int64_t));
+	f->retry[OUTCOME_TIMEOUT].delays_ms[0] = 5;
+	f->retry[OUTCOME_TIMEOUT].n_delays = 1;
+	f->retry[OUTCOME_SIGNAL] = (struct func_retry){ .given = true, .attempts = 0 };
+	f->retry[OUTCOME_OOM] = (struct func_retry){ .given = true, .attempts = 3, .memory_factor = 2, .memory_max_mb = 300 };
+	CHECK_INT(policy_timeout_ms(&row, f), 3000);
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_WAIT);
+	CHECK_INT(row.due_at_ms, T0 + 5);
+	CHECK_INT(policy_timeout_ms(&row, f), 6000);
+	CHECK_INT(policy_memory_mb(&row, f), 128);
+	step(&row, INV_EV_DUE, 0, row.due_at_ms);
+	step(&row, INV_EV_DISPATCH, 0, T0);
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);	/* the second one */
+	CHECK_INT(row.attempts, 2);
+
+	row = row_in(INV_RUNNING);
+	o.kind = OUTCOME_SIGNAL;
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
+
+	f->retries_max = 0;	/* a verdict's own number stands by itself */
+	row = row_in(INV_RUNNING);
+	o = (struct outcome){ .kind = OUTCOME_OOM, .oom_scope = OOM_SCOPE_OWN };
+	for (int i = 0; i < 3; i++) {
+		static const int mb[] = { 256, 300, 300 };
+
+		CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_WAIT);
+		CHECK_INT(policy_memory_mb(&row, f), mb[i]);
+		step(&row, INV_EV_DUE, 0, row.due_at_ms);
+		step(&row, INV_EV_DISPATCH, 0, T0);
+	}
+	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
+	func_unref(f);
+}
+
+static void verdicts_are_counted_apart(void)
+{
+	struct inv_row row = {};
+
+	for (int i = 0; i < 300; i++)
+		inv_verdicts_add(&row, OUTCOME_CRASH);
+	inv_verdicts_add(&row, OUTCOME_TIMEOUT);
+	inv_verdicts_add(&row, OUTCOME_INTERRUPTED);
+	inv_verdicts_add(&row, OUTCOME_HOST);
+	CHECK_INT(inv_verdicts(&row, OUTCOME_CRASH), 255);
+	CHECK_INT(inv_verdicts(&row, OUTCOME_TIMEOUT), 1);
+	CHECK_INT(inv_verdicts(&row, OUTCOME_INTERRUPTED), 1);
+	CHECK_INT(inv_verdicts(&row, OUTCOME_SIGNAL), 0);
+	CHECK_INT(inv_verdicts(&row, OUTCOME_ERROR), 0);
+	CHECK_INT(inv_verdicts(&row, OUTCOME_HOST), 0);
+}
+
+static void what_is_cancelled_ends(void)
+{
+	struct inv_row row = row_in(INV_WAITING);
+
+	CHECK_INT(step(&row, INV_EV_CANCEL, 0, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_CANCELLED);
+	row = row_in(INV_RUNNING);
+	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_CANCELLED, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_CANCELLED);
+	CHECK_INT(row.attempts, 1);
 }
 
 static void back_off(void)
@@ -184,6 +323,11 @@ int main(void)
 	RUN(our_faults_consume_no_attempt);
 	RUN(age);
 	RUN(configured_retries);
+	RUN(deaths_that_were_not_the_functions_doing);
+	RUN(an_exec_failure_is_not_repeated);
+	RUN(a_policy_by_verdict);
+	RUN(verdicts_are_counted_apart);
+	RUN(what_is_cancelled_ends);
 	RUN(back_off);
 	TEST_END();
 }

@@ -158,8 +158,45 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 		batch_after(e, AFTER_FORGET, NULL, NULL, cgroup_id);
 }
 
+static void how_it_ended(const struct inv *inv, const struct evidence *ev, char *text, size_t size)
+{
+	const struct outcome *o = &inv->last;
+	const struct fate_env *b = ev->bpf.seen ? &ev->bpf.env : NULL;
+	int64_t from = b && b->fork_ns ? (int64_t)b->fork_ns : ev->started_ns;
+	int n = 0;
+
+	if (o->kind == OUTCOME_HOST)
+		n = snprintf(text, size, "not started: %.200s", ev->launch_error);
+	else if (o->kind == OUTCOME_NO_FUNCTION)
+		n = snprintf(text, size, "the function is not defined any more");
+	else if (ev->exec_failed)
+		n = snprintf(text, size, "%s: %s", ev->exec_step, ev->exec_errno ? strerror(ev->exec_errno) : ev->launch_error);
+	else if (o->witness == WITNESS_NONE)
+		n = snprintf(text, size, "no witness of its end");
+	else if (o->signo)
+		n = snprintf(text, size, "%s%s", signal_name(o->signo), o->core_dumped ? ", core dumped" : "");
+	else
+		n = snprintf(text, size, "exit status %d", o->exit_status);
+	if (from && ev->ended_ns >= from && n >= 0 && (size_t)n < size)
+		snprintf(text + n, size - (size_t)n, " after %.3f ms", (double)(ev->ended_ns - from) / 1e6);
+}
+
+static void log_outcome(struct engine *e, const struct inv *inv, const struct evidence *ev, uint64_t cgroup_id)
+{
+	char text[320];
+	struct log_outcome lo = {
+		.function = inv->row.function, .request_id = inv->row.request_id, .attempt = inv->row.starts, .cgroup_id = cgroup_id,
+		.hosts_fault = inv->last.hosts_fault, .verdict = outcome_name(inv->last.kind), .text = text,
+	};
+
+	if (!e->ports.log)
+		return;
+	how_it_ended(inv, ev, text, sizeof(text));
+	e->ports.log->ops->outcome(e->ports.log, &lo);
+}
+
 /* Evidence → outcome → what follows. ev NULL: the function is gone, there was nothing to start. */
-void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t cgroup_id)
+void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t forget)
 {
 	static const struct evidence nothing;
 	struct judge_context ctx = { .request_id = inv->row.request_id, .timeout_ms = terms.timeout_ms };
@@ -176,6 +213,7 @@ void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev
 	else
 		inv->last.kind = OUTCOME_NO_FUNCTION;
 	count(e, &inv->last);
+	log_outcome(e, inv, in.ev, terms.cgroup_id);
 	fate_build(&fate, &in);
 	if (inv->fates.len)
 		buf_addc(&inv->fates, ',');
@@ -183,7 +221,7 @@ void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev
 	if (inv->sync)
 		settle_sync(e, inv, buf_str(&fate));
 	else
-		settle_async(e, inv, &fate, cgroup_id);
+		settle_async(e, inv, &fate, forget);
 	buf_done(&fate);
 }
 
@@ -230,7 +268,7 @@ static void settle(struct engine *e, struct env *env)
 
 	inv->env = NULL;
 	gather(e, env);
-	attempt_settle(e, inv, &env->ev, (struct attempt_terms){ env->timeout_ms, env->memory_mb }, left ? 0 : env->cgroup_id);
+	attempt_settle(e, inv, &env->ev, (struct attempt_terms){ env->timeout_ms, env->memory_mb, env->cgroup_id }, left ? 0 : env->cgroup_id);
 	if (e->ports.log && env->ev.started_ns)
 		report(env, &inv->last);
 	e->stats.running_sync -= env->sync;
@@ -336,7 +374,8 @@ void attempt_launch(struct engine *e, struct inv *inv)
 		return launch_failed(e, env, &err);
 	if (e->ports.log)
 		e->ports.log->ops->start(e->ports.log, env->cgroup_id, inv->row.function, inv->row.request_id, inv->row.starts);
-	env_started(&env->row, env->ev.started_ns + watch.timeout_ns + (e->ports.observe ? ENGINE_TIMER_SLACK_NS : 0));
+	/* From now, not from before the clone: that may have taken long, and our timer must not be earlier than the kernel's. */
+	env_started(&env->row, now_mono(e) + watch.timeout_ns + (e->ports.observe ? ENGINE_TIMER_SLACK_NS : 0));
 	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
 }
 

@@ -172,8 +172,9 @@ void attempt_new(struct engine *e, struct inv *inv, struct func *f);	/* claims a
 void attempt_launch(struct engine *e, struct inv *inv);
 void attempt_fact(struct engine *e, const struct fact *f);
 /* What was asked of the attempt, for its record; 0 = not known. */
-struct attempt_terms { int timeout_ms, memory_mb; };
-void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t cgroup_id);
+struct attempt_terms { int timeout_ms, memory_mb; uint64_t cgroup_id; };
+/* forget: whose entry goes once the outcome is durable; 0 = nobody's. */
+void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t forget);
 bool attempt_cancel(struct engine *e, struct inv *inv);	/* RUNNING; false: it is ending by itself */
 void attempt_output(struct engine *e, uint64_t cgroup_id, const char *data, size_t len);
 void attempt_name_groups(struct engine *e, struct evidence *ev);

@@ -144,7 +144,8 @@ static void judge_running(struct recovery *r, struct inv *inv)
 	struct engine *e = r->e;
 	struct left *left = find_left(r, &inv->row);
 	struct func *f = registry_get(e->registry, inv->row.function);
-	struct attempt_terms terms = { f ? policy_timeout_ms(&inv->row, f) : 0, f ? policy_memory_mb(&inv->row, f) : 0 };
+	struct attempt_terms terms = { f ? policy_timeout_ms(&inv->row, f) : 0, f ? policy_memory_mb(&inv->row, f) : 0,
+				       left ? left->cgroup_id : 0 };
 	struct evidence ev;
 
 	evidence_from(r, left, &ev);

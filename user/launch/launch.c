@@ -326,8 +326,10 @@ static int pipes_make(struct env_proc *p, struct err *e)
 	return r;
 }
 
-static int prepare(struct launch *l, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id, struct err *e)
+static int l_prepare(struct port_launch *port, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
+		     struct err *e)
 {
+	struct launch *l = as_launch(port);
 	const struct func *f = spec->func;
 	struct cg_limits limits = {
 		.memory_bytes = (uint64_t)f->memory_mb << 20, .pids_max = (unsigned int)f->pids_max,
@@ -369,22 +371,6 @@ static int prepare(struct launch *l, const struct launch_spec *spec, struct env_
 	return 0;
 }
 
-/* The engine stores why a function was not started and does not log: it is said here, where the ids are. */
-static int l_prepare(struct port_launch *port, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
-		     struct err *e)
-{
-	struct log_ctx ctx = {
-		.function = spec->func->name, .request_id = spec->request_id, .env = spec->name, .attempt = (unsigned int)spec->attempt,
-	};
-	struct err own = {};
-	int r = prepare(as_launch(port), spec, ret, ret_cgroup_id, &own);
-
-	if (r >= 0)
-		return r;
-	log_msg(LOG_WARN, &ctx, "not started: %s", err_msg(&own));
-	return err_set(e, r, "%s", err_msg(&own));
-}
-
 /* ---- start ------------------------------------------------------------------------------------------------- */
 
 static int sources_add(struct env_proc *p)
@@ -413,7 +399,7 @@ static void undo_start(struct env_proc *p)
 	p->child = sd_event_source_disable_unref(p->child);
 }
 
-static int start(struct env_proc *p, struct err *e)
+static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 {
 	int r;
 
@@ -436,17 +422,6 @@ static int start(struct env_proc *p, struct err *e)
 	}
 	p->started = true;
 	return 0;
-}
-
-static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
-{
-	struct err own = {};
-	int r = start(p, &own);
-
-	if (r >= 0)
-		return r;
-	log_msg(LOG_WARN, IDS(p), "not started: %s", err_msg(&own));
-	return err_set(e, r, "%s", err_msg(&own));
 }
 
 /* ---- end --------------------------------------------------------------------------------------------------- */

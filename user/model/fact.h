@@ -24,6 +24,7 @@ enum fact_kind {
 /* What one look at the pinned entry says. Signals and times as in fate_event.h. */
 struct fact_bpf {
 	bool seen;		/* there was an entry */
+	bool incomplete;	/* some ends were not counted: sums over processes and threads lack them */
 	bool reaped;		/* port_observe's scan: an earlier restart killed what ran here */
 	struct fate_env env;	/* a copy of it (timer zeroed) */
 };

@@ -82,7 +82,7 @@ static bool again(const struct inv_row *row, const struct func *f, const struct 
 {
 	const struct func_retry *r = f ? &f->retry[o->kind] : NULL;
 
-	if (o->hosts_fault && (o->kind == OUTCOME_HOST || !r || !r->given)) {
+	if ((o->hosts_fault || o->kind == OUTCOME_HOST) && (o->kind == OUTCOME_HOST || !r || !r->given)) {
 		ret->consumes = false;
 		ret->due_at_ms = now_ms + policy_backoff_ms(row->backoffs, rnd);
 		return o->kind == OUTCOME_HOST || retries_max(f) > 0;

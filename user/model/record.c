@@ -257,12 +257,18 @@ static void fate_times(struct buf *b, const struct fate_input *in, const struct 
 		buf_addf(b, ",\"kernelEndUs\":%llu", (unsigned long long)((env->empty_ns + 999) / 1000));
 }
 
+/* What all threads used; NULL when it is not all that is in it. */
+static const struct fate_acct *used(const struct evidence *ev)
+{
+	return ev->bpf.seen && !ev->bpf.incomplete && ev->bpf.env.acct.threads ? &ev->bpf.env.acct : NULL;
+}
+
 /* Where the time went, and what it cost. cpu.stat is exact; the kernel half's sum may lack each thread's last moments, so
  * it stands in only where the leaf could not be asked any more. */
 static void fate_use(struct buf *b, const struct fate_input *in, const struct fate_env *env)
 {
 	const struct evidence *ev = in->ev;
-	const struct fate_acct *a = env && env->acct.threads ? &env->acct : NULL;
+	const struct fate_acct *a = used(ev);
 	struct group time = { .b = b, .name = "time" }, cpu = { .b = b, .name = "cpu" };
 	int64_t on_cpu = ev->cgroup.have_cpu ? (int64_t)ev->cgroup.cpu_usage_us * 1000 : a ? (int64_t)a->cpu_ns : -1;
 
@@ -284,14 +290,15 @@ static void fate_use(struct buf *b, const struct fate_input *in, const struct fa
 	}
 }
 
-static void fate_memory(struct buf *b, const struct fate_input *in, const struct fate_env *env)
+static void fate_memory(struct buf *b, const struct fate_input *in)
 {
+	const struct fate_acct *a = used(in->ev);
 	struct group g = { .b = b, .name = "memory" };
 
 	if (in->memory_mb)
 		member_u64(&g, "limitMB", (uint64_t)in->memory_mb);
-	if (env && env->acct.known & FATE_ACCT_RSS)
-		member_u64(&g, "peakRssBytes", env->acct.peak_rss);
+	if (a && a->known & FATE_ACCT_RSS)
+		member_u64(&g, "peakRssBytes", a->peak_rss);
 	if (in->ev->cgroup.memory_peak)
 		member_u64(&g, "peakBytes", in->ev->cgroup.memory_peak);
 	group_end(&g);
@@ -318,10 +325,12 @@ static void fate_counts(struct buf *b, const struct fate_acct *a)
 
 static void fate_family(struct buf *b, const struct evidence *ev, const struct fate_env *env)
 {
-	if (env && env->procs_forked)
+	if (ev->bpf.incomplete)
+		buf_adds(b, ",\"incomplete\":true");
+	else if (env && env->procs_forked)
 		buf_addf(b, ",\"processes\":%u", env->procs_forked);
-	if (env && env->acct.threads)
-		buf_addf(b, ",\"threads\":%u", env->acct.threads);
+	if (used(ev))
+		buf_addf(b, ",\"threads\":%u", used(ev)->threads);
 	if (ev->leftovers)
 		buf_addf(b, ",\"leftovers\":%u", ev->leftovers);
 	if (ev->left_running)
@@ -381,9 +390,9 @@ void fate_build(struct buf *b, const struct fate_input *in)
 	fate_oom(b, ev, o);
 	fate_times(b, in, env);
 	fate_use(b, in, env);
-	fate_memory(b, in, env);
-	if (env && env->acct.threads)
-		fate_counts(b, &env->acct);
+	fate_memory(b, in);
+	if (used(ev))
+		fate_counts(b, used(ev));
 	fate_family(b, ev, env);
 	fate_missing(b, ev->cgroup.missing);
 	if (ev->stderr_tail && ev->stderr_tail->len) {

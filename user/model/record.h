@@ -37,6 +37,7 @@ void dead_letter_build(struct dead_letter *ret, const struct record_input *in);
  *   memory {limitMB, peakRssBytes (largest single process), peakBytes (the leaf's memory.peak)}
  *   faults {minor, major}, switches {voluntary, involuntary}
  *   io {readBytes, writtenBytes, storageReadBytes, storageWrittenBytes}
+ *   incomplete true               some ends were not counted: what is added up over processes and threads is left out
  *   processes, threads (ended), leftovers, leftRunning true, graceSurvivors
  *   limitsMissing ["memory", "pids", "cpu"]     limits of the definition that this host could not keep
  *   stderrTail, bytesReplaced, interrupted true, witness "both"|"wait"|"bpf", witnessesDisagree true

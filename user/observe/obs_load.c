@@ -454,6 +454,19 @@ static int load_all(struct obs_load *l, const struct observe_config *cfg, struct
 	return activate(l, cfg, e);
 }
 
+static uint64_t missed_runs(const struct bpf_program *p)
+{
+	struct bpf_prog_info info = {};
+	__u32 len = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(bpf_program__fd(p), &info, &len) < 0 ? 0 : info.recursion_misses;
+}
+
+uint64_t obs_load_missed(const struct obs_load *l)
+{
+	return missed_runs(l->skel->progs.fate_exit) + missed_runs(l->skel->progs.fate_fork);
+}
+
 int obs_load_map_fd(const struct obs_load *l, const char *name)
 {
 	int fd = bpf_object__find_map_fd_by_name(l->skel->obj, name);

@@ -30,4 +30,7 @@ struct obs_load {
 /* All of observe_new() but the ring's reader. */
 int obs_load_new(const struct observe_config *cfg, struct obs_load **ret, struct err *e);
 int obs_load_map_fd(const struct obs_load *l, const char *name);	/* -ENOENT */
+/* How often the kernel has skipped one of the programs that count, since they were loaded: a program does not run on a
+ * processor where it is running already, and where tracepoints can be preempted (7.x), it can be. Two system calls. */
+uint64_t obs_load_missed(const struct obs_load *l);
 struct obs_load *obs_load_free(struct obs_load *l, bool unpin);	/* NULL is fine; returns NULL */

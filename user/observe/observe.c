@@ -34,7 +34,7 @@
 
 #define RECORDS_PER_TURN 4096	/* then other sources get their turn; the fd stays readable */
 
-struct obs_env { uint64_t start_ns; };
+struct obs_env { uint64_t start_ns, missed; };	/* missed: runs of our programs, when the watch began */
 
 struct observe {
 	struct port_observe port;	/* first: observe_of() */
@@ -70,6 +70,7 @@ static void remember(struct observe *o, uint64_t cgroup_id, uint64_t start_ns)
 	struct obs_env *env = XNEW(struct obs_env);
 
 	env->start_ns = start_ns;
+	env->missed = obs_load_missed(o->load);
 	free(map_put(&o->envs, cgroup_id, env));
 }
 
@@ -93,24 +94,6 @@ static void obs_forget(struct port_observe *p, uint64_t cgroup_id)
 	(void)bpf_map_delete_elem(o->load->watch_fd, &cgroup_id);
 	delete_entry(o, &key);
 	free(map_del(&o->envs, cgroup_id));
-}
-
-/* The engine does not start what is not watched, and does not log: it is said here, where the ids are. */
-static int cannot_watch(const struct observe *o, const struct observe_spec *spec, int r, struct err *e)
-{
-	char env[24];
-	const struct log_ctx ctx = {
-		.function = spec->function, .request_id = spec->request_id, .env = env, .attempt = (unsigned int)spec->attempt,
-	};
-	struct err own = {};
-
-	if (r == -E2BIG)
-		err_set(&own, r, "watch cgroup %" PRIu64 ": all %u places are taken", spec->cgroup_id, o->load->max_environments);
-	else
-		err_errno(&own, r, "watch cgroup %" PRIu64, spec->cgroup_id);
-	snprintf(env, sizeof(env), "%" PRIu64, spec->cgroup_id);
-	log_msg(LOG_WARN, &ctx, "not started: %s", err_msg(&own));
-	return err_set(e, r, "%s", err_msg(&own));
 }
 
 static int obs_watch(struct port_observe *p, const struct observe_spec *spec, struct err *e)
@@ -138,7 +121,10 @@ static int obs_watch(struct port_observe *p, const struct observe_spec *spec, st
 		r = bpf_map_update_elem(o->load->watch_fd, &spec->cgroup_id, &watch, BPF_ANY);
 	if (r < 0) {
 		delete_entry(o, &key);
-		return cannot_watch(o, spec, r, e);
+		if (r == -E2BIG)
+			return err_set(e, r, "watch cgroup %" PRIu64 ": all %u places are taken", spec->cgroup_id,
+				       o->load->max_environments);
+		return err_errno(e, r, "watch cgroup %" PRIu64, spec->cgroup_id);
 	}
 	remember(o, spec->cgroup_id, key.start_ns);
 	return 0;
@@ -156,14 +142,24 @@ static bool read_entry(const struct observe *o, const struct fate_env_key *key, 
 	return true;
 }
 
+/* The end of a process that was not counted shows in the entry; that of a thread only in the programs' own count. */
+static bool missed_some(const struct observe *o, uint64_t cgroup_id, const struct fate_env *env)
+{
+	const struct obs_env *known = map_get(&o->envs, cgroup_id);
+
+	if (!(env->flags & FATE_ENV_EMPTY))
+		return env->procs_exited != env->procs_forked;
+	return known && obs_load_missed(o->load) != known->missed;
+}
+
 static void obs_read(struct port_observe *p, uint64_t cgroup_id, struct fact_bpf *ret)
 {
 	struct observe *o = observe_of(p);
 	struct fate_env_key key = key_of(o, cgroup_id);
 
 	*ret = (struct fact_bpf){};
-	if (key.start_ns)
-		(void)read_entry(o, &key, ret);
+	if (key.start_ns && read_entry(o, &key, ret) && ret->env.flags & FATE_ENV_LEADER_EXITED)
+		ret->incomplete = missed_some(o, cgroup_id, &ret->env);
 	else if (o->old)
 		(void)obs_old_read(o->old, cgroup_id, ret);
 }
@@ -462,6 +458,7 @@ void observe_status(const struct observe *o, cJSON *into)
 	}
 	counts(o, FATE_EV_INVALID, &n);
 	add_number(into, "deadlinesNotArmed", n.dropped);
+	add_number(into, "missed", obs_load_missed(l));	/* runs of our programs that the kernel skipped */
 	add_number(into, "recordsStale", o->stale);
 	add_number(into, "recordsMalformed", o->malformed);
 	add_number(into, "recordsUnknown", o->unknown);

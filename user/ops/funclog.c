@@ -173,16 +173,15 @@ static void stream_free(struct funclog *l, struct stream *s)
 	free(s);
 }
 
-/* The daemon's own line about an outcome. The verdict comes first and in every one of them: Lambda's words have none of a
- * success, and what follows "Status: error" is the function's. */
-static void say_outcome(const struct stream *s, uint64_t cgroup_id, const char *summary)
+static void f_outcome(struct port_log *p, const struct log_outcome *o)
 {
 	char env[24];
-	const struct log_ctx ctx = { .function = s->function, .request_id = s->request_id, .env = env, .attempt = s->attempt };
-	const char *status = strstr(summary, "\tStatus: "), *word = status ? status + strlen("\tStatus: ") : "success";
+	const struct log_ctx ctx = {
+		.function = o->function, .request_id = o->request_id, .env = o->cgroup_id ? env : NULL, .attempt = (unsigned int)o->attempt,
+	};
 
-	snprintf(env, sizeof(env), "%" PRIu64, cgroup_id);
-	log_msg(LOG_INF, &ctx, "%.*s: %s", (int)strcspn(word, "\t"), word, summary);
+	snprintf(env, sizeof(env), "%" PRIu64, o->cgroup_id);
+	log_msg(o->hosts_fault ? LOG_WARN : LOG_INF, &ctx, "%s: %s", o->verdict, o->text);
 }
 
 static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
@@ -197,11 +196,10 @@ static void f_end(struct port_log *p, uint64_t cgroup_id, const char *summary)
 	buf_addf(&s->part, "END RequestId: %s\nREPORT RequestId: %s\t", s->request_id, s->request_id);
 	add_summary(&s->part, summary);
 	end_line(s);
-	say_outcome(s, cgroup_id, summary);
 	stream_free(l, s);
 }
 
-static const struct port_log_ops ops = { .start = f_start, .output = f_output, .end = f_end };
+static const struct port_log_ops ops = { .start = f_start, .output = f_output, .end = f_end, .outcome = f_outcome };
 
 int funclog_new(sd_event *loop, const struct funclog_config *cfg, struct funclog **ret, struct err *e)
 {
