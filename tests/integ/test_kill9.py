@@ -70,7 +70,7 @@ def one_round(d, rnd, accepted):
     clients = [Client(d, random.Random(rnd.random()), accepted) for _ in range(CLIENTS)]
     for c in clients:
         c.start()
-    time.sleep(rnd.uniform(0.01, 0.3))                  # the random instant
+    time.sleep(rnd.uniform(0.01, 0.2))                  # the random instant
     d.kill9()
     for c in clients:
         c.join()
