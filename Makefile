@@ -9,6 +9,7 @@
 #   sudo make test  install what is missing, build, run every test
 #   make check      unit tests, contract tests, golden files, tidy: no root needed
 #   make sim SEEDS=1000   the engine against simulated ports
+#   make fuzz FUZZ_RUNS=100000   the fuzz targets (clang's libFuzzer), each so often; without a number about 20 s each
 #   sudo make bench, sudo make vm, make lint, make compile_commands.json, sudo make install
 
 MAKEFLAGS += --no-builtin-rules
@@ -57,6 +58,7 @@ ctl_src := $(wildcard user/ctl/*.c)
 unit_src := $(wildcard tests/unit/test_*.c tests/contract/test_*.c tests/golden/test_*.c tests/fault/test_*.c)
 priv_src := $(wildcard tests/bpf/test_*.c tests/integ/test_*.c)
 sim_src := $(wildcard tests/sim/*.c)
+fuzz_src := $(wildcard tests/fuzz/fuzz_*.c)
 bench_src := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
 prog_src := $(wildcard tests/lib/prog_*.c)
 testlib_src := $(filter-out $(prog_src),$(wildcard tests/lib/*.c))
@@ -70,9 +72,10 @@ testlib := $(if $(testlib_src),$(B)/libtest.a)
 unit_bin := $(patsubst %.c,$(B)/%,$(unit_src))
 priv_bin := $(patsubst %.c,$(B)/%,$(priv_src))
 prog_bin := $(patsubst %.c,$(B)/%,$(prog_src))
+fuzz_bin := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(fuzz_src))
 programs := $(if $(wildcard user/daemon/main.c),$(B)/fated) $(if $(wildcard user/ctl/main.c),$(B)/fatectl)
 
-.PHONY: all check test test-privileged demo bench sim vm tidy lint install clean deps progs units
+.PHONY: all check test test-privileged demo bench sim fuzz fuzz-targets vm tidy lint install clean deps progs units
 all: $(programs)
 units: $(unit_bin) $(priv_bin) $(prog_bin) $(filter %/fatectl,$(programs))
 progs: $(prog_bin)
@@ -138,6 +141,23 @@ $(B)/bench: $(call obj,$(bench_src)) $(lib)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# The fuzz targets, with objects of their own: clang's coverage in all that a target may reach. main() is libFuzzer's.
+fuzz_san := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+fuzz_flags = $(CPPFLAGS) -Itests -std=gnu17 $(filter-out -Wno-format-truncation,$(WARN)) -fno-strict-aliasing -O1 -g $(fuzz_san)
+fuzz_obj = $(patsubst %.c,$(B)/fuzz/obj/%.o,$(1))
+fuzz_lib := $(filter-out user/ctl/main.c,$(ctl_src)) user/daemon/config.c user/observe/obs_decode.c \
+	$(filter $(addprefix user/,$(addsuffix /%,base model engine net store api)),$(lib_src))
+$(B)/fuzz/obj/%.o: %.c Makefile
+	$(call say,FUZZ-CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(fuzz_flags) -fsanitize=fuzzer-no-link -MMD -MP -c $< -o $@
+$(B)/fuzz/lib.a: $(call fuzz_obj,$(fuzz_lib))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcs $@ $^
+$(fuzz_bin): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(B)/fuzz/lib.a
+	$(call say,LINK,$@)
+	$(Q)$(CLANG) $(fuzz_san) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
 # ---- what one does with it ---------------------------------------------------------------------------------
@@ -154,6 +174,12 @@ check: units tidy
 
 sim: $(B)/sim
 	$(Q)$(B)/sim --seeds $(SEEDS)
+
+fuzz-targets: $(fuzz_bin)
+fuzz:
+	$(Q)scripts/deps.sh test
+	$(Q)$(MAKE) --no-print-directory fuzz-targets
+	$(Q)BUILD=$(B) FUZZ_RUNS=$(FUZZ_RUNS) scripts/fuzz.sh
 
 test:
 	$(Q)scripts/deps.sh test

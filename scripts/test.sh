@@ -3,6 +3,7 @@
 # What `make test` runs: every build, then every test, added up into one closing line "N passed, N failed, N skipped".
 #
 #   SEEDS=200     seeds of the simulation              ROUNDS=50   rounds of the crash test
+#   FUZZ_RUNS=10000  executions of each fuzz target
 #   QUICK=1       without the sanitizer's privileged and integration runs
 #
 # A build counts as a test: its log is shown only when it fails. Needs root (control groups, eBPF); `make check` does not.
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 make="make --no-print-directory -j$(nproc)"
 run="python3 tests/run.py --quiet"
 seeds=${SEEDS:-200}
+export FUZZ_RUNS=${FUZZ_RUNS:-10000}
 
 if [ "$(id -u)" -ne 0 ]; then
 	echo "test.sh: needs root for control groups and eBPF (sudo make test); make check runs what needs no root" >&2
@@ -73,6 +75,9 @@ tests build/san unit
 
 head "simulation of the engine, $seeds seeds"
 step build_sim $make build/sim && step "sim_${seeds}_seeds" build/sim --seeds "$seeds"
+
+head "fuzz targets, $FUZZ_RUNS executions each"
+step build_fuzz $make fuzz-targets && tests build scripts/fuzz.sh
 
 head "kernel half, control groups, launcher"
 tests build privileged

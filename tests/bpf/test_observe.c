@@ -683,6 +683,7 @@ static void storm_on_a_one_page_ring(void)
 	p = spawn(&l, "forks", "211");
 	CHECK_INT(reap(&p), 0);	/* nobody reads meanwhile */
 	env = leaf_env(&l);
+	printf("# forks %u exits %u missed %g\n", env.procs_forked, env.procs_exited, status_number(NULL, "missed"));
 	CHECK_INT(env.procs_forked, CHILDREN + 1);
 	CHECK_INT(env.procs_exited, CHILDREN + 1);
 	CHECK_INT(env.flags, FATE_ENV_LEADER_EXITED | FATE_ENV_EMPTY);

@@ -2029,6 +2029,22 @@ static void disk_impossible_rows_are_named(void)
 	}
 }
 
+/* Written again it would end the daemon (store_row.c asserts): found by tests/fuzz/fuzz_row.c. */
+static void disk_event_without_request_id_is_named(void)
+{
+	struct loaded l = {};
+	struct err e = {};
+
+	set_up(true);
+	put_events(1, 3);
+	sql("UPDATE event SET request_id = '' WHERE seq = 2");
+	CHECK_INT(load(&l, &e), -EBADMSG);
+	if (!strstr(e.msg, "event 2: request_id is empty"))
+		FAIL("load says \"%s\"", e.msg);
+	loaded_done(&l);
+	tear_down();
+}
+
 /* Large payloads lie apart: a change of state writes a few pages, not the payload again. */
 static void disk_state_changes_do_not_rewrite_payloads(void)
 {
@@ -2155,6 +2171,7 @@ int main(void)
 	RUN(disk_missing_directory_is_told);
 	RUN(disk_file_is_private_and_marked);
 	RUN(disk_impossible_rows_are_named);
+	RUN(disk_event_without_request_id_is_named);
 	RUN(disk_state_changes_do_not_rewrite_payloads);
 	RUN(mem_crash_drops_what_was_not_run);
 	RUN(mem_fails_when_told);

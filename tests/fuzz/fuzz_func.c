@@ -3,25 +3,12 @@
  * Definition files are written by people and generators, and read by a root daemon. Any bytes must give either a
  * snapshot within its bounds or at least one problem, never both, never neither.
  *
- *   clang -g -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Iuser tests/fuzz/fuzz_func.c \
- *         user/base/{buf,err,json,map,mem}.c user/model/{arn,def_tree,func,func_def}.c -lcjson -o build/fuzz_func
- *   build/fuzz_func CORPUS_DIR
- *
  * tests/unit/test_func_def.c runs the same target over seeded mutations of its own examples.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/buf.h"
 #include "base/json.h"
+#include "fuzz/fuzz.h"
 #include "model/func.h"
-
-#define MUST(cond) do { if (!(cond)) { fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); abort(); } } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_good(const struct func *f)
 {

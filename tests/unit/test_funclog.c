@@ -34,7 +34,7 @@ static void count_warnings(enum log_level level, const struct log_ctx *ctx, cons
 	warnings += level == LOG_WARN;
 	said.n++;
 	said.level = level;
-	if (ctx && ctx->function && ctx->request_id && ctx->request_id)
+	if (ctx && ctx->function && ctx->request_id)
 		snprintf(said.ids, sizeof(said.ids), "%s %s %s %u", ctx->function, ctx->request_id, ctx->env ? ctx->env : "-",
 			 ctx->attempt);
 	snprintf(last_warning, sizeof(last_warning), "%s", msg);

@@ -88,7 +88,7 @@ const char *ctl_text(const cJSON *object, const char *name);
 double ctl_number(const cJSON *object, const char *name, double fallback);
 /* "5s ago", "in 2m" */
 const char *ctl_age(const cJSON *object, const char *name);
-const char *ctl_duration(int64_t ms);			/* "3.2s", "4m 10s", "2h 5m", "3d 4h" */
+const char *ctl_duration(double ms);			/* "3.2s", "4m 10s", "2h 5m", "3d 4h"; below 0 is 0 */
 bool ctl_parse_iso(const char *text, int64_t *ret_ms);
 /* "a.b.c  value" lines of everything in it, sorted as it comes. */
 void ctl_flat(const cJSON *value, const char *prefix, FILE *to);

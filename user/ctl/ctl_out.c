@@ -92,6 +92,8 @@ void ctl_table_print(struct ctl_table *t, FILE *to)
 
 /* ---- members and times ------------------------------------------------------------------------------------- */
 
+#define DURATION_MAX_MS 1e15	/* 30,000 years; an answer may have any number in it */
+
 static char *ring(void)
 {
 	static char buffers[8][512];
@@ -160,10 +162,10 @@ bool ctl_parse_iso(const char *text, int64_t *ret_ms)
 	return true;
 }
 
-const char *ctl_duration(int64_t ms)
+const char *ctl_duration(double value)
 {
+	int64_t ms = (int64_t)MIN(MAX(value, 0), DURATION_MAX_MS), s = ms / 1000;
 	char *out = ring();
-	int64_t s = ms / 1000;
 
 	if (ms < 10000)
 		snprintf(out, 512, "%" PRId64 ".%" PRId64 "s", s, ms % 1000 / 100);
@@ -185,7 +187,7 @@ const char *ctl_age(const cJSON *object, const char *name)
 
 	*out = '\0';
 	if (ctl_parse_iso(ctl_text(object, name), &at))
-		snprintf(out, 512, at > now ? "in %s" : "%s ago", ctl_duration(at > now ? at - now : now - at));
+		snprintf(out, 512, at > now ? "in %s" : "%s ago", ctl_duration((double)(at > now ? at - now : now - at)));
 	return out;
 }
 
@@ -204,7 +206,8 @@ void ctl_flat(const cJSON *value, const char *prefix, FILE *to)
 
 	if (cJSON_IsObject(value) || cJSON_IsArray(value)) {
 		if (!value->child) {
-			fprintf(to, "%s  -\n", prefix);
+			print_clean(prefix, to);
+			fputs("  -\n", to);
 			return;
 		}
 		cJSON_ArrayForEach(child, value) {

@@ -14,7 +14,7 @@ static void headline(const cJSON *j, const cJSON *engine)
 	if (*ctl_text(j, "pid"))
 		printf(", pid %s", ctl_text(j, "pid"));
 	if (up >= 0)
-		printf(", up %s", ctl_duration((int64_t)(up * 1000)));
+		printf(", up %s", ctl_duration(up * 1000));
 	putchar('\n');
 	if (doubt)
 		printf("  nothing new is accepted: %s\n", why);
@@ -137,8 +137,8 @@ static void environments(const cJSON *j)
 		ctl_cell(t, ctl_text(e, "state"));
 		ctl_cell(t, ctl_text(e, "attempt"));
 		ctl_cell(t, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(e, "sync")) ? "sync" : "async");
-		ctl_cell(t, ctl_duration((int64_t)ctl_number(e, "runningMs", 0)));
-		ctl_cell(t, left > 0 ? ctl_duration((int64_t)left) : "over");
+		ctl_cell(t, ctl_duration(ctl_number(e, "runningMs", 0)));
+		ctl_cell(t, left > 0 ? ctl_duration(left) : "over");
 	}
 	ctl_table_print(t, stdout);
 }

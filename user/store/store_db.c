@@ -304,6 +304,13 @@ void store_read_text(struct store_reader *rd, const char *name, char *out, size_
 		memcpy(out, text, len + 1);
 }
 
+void store_read_name(struct store_reader *rd, const char *name, char *out, size_t size)
+{
+	store_read_text(rd, name, out, size);
+	if (!out[0])
+		read_bad(rd, name, "is empty");
+}
+
 struct blob *store_read_blob(struct store_reader *rd)
 {
 	int i = rd->col++;

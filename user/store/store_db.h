@@ -63,4 +63,5 @@ struct store_reader {
 };
 int64_t store_read_int(struct store_reader *rd, const char *name, int64_t min, int64_t max);
 void store_read_text(struct store_reader *rd, const char *name, char *out, size_t size);
+void store_read_name(struct store_reader *rd, const char *name, char *out, size_t size);	/* a text, and not "" */
 struct blob *store_read_blob(struct store_reader *rd);	/* NULL for NULL, and on error */

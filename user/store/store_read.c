@@ -105,7 +105,7 @@ static int read_event(struct store_db *d, enum r_stmt i, struct inv_row *row, st
 
 	rd.id = sqlite3_column_int64(rd.s, 0);
 	row->seq = store_read_int(&rd, "seq", 1, STORE_SEQ_MAX);
-	store_read_text(&rd, "request_id", row->request_id, sizeof(row->request_id));
+	store_read_name(&rd, "request_id", row->request_id, sizeof(row->request_id));
 	store_read_text(&rd, "function", row->function, sizeof(row->function));
 	store_read_text(&rd, "qualifier", row->qualifier, sizeof(row->qualifier));
 	row->state = (enum inv_state)store_read_int(&rd, "state", 0, INV_MAX - 1);
@@ -450,7 +450,7 @@ static int query_queues(struct store_db *d, const struct store_query *q, struct 
 		struct store_reader rd = { .d = d, .s = stmt(d, R_QUEUES), .what = "queue", .e = e };
 
 		rd.id = store_read_int(&rd, "id", 1, INT64_MAX);
-		store_read_text(&rd, "name", info->name, sizeof(info->name));
+		store_read_name(&rd, "name", info->name, sizeof(info->name));
 		info->visible = store_read_int(&rd, "visible", 0, INT64_MAX);
 		info->in_flight = store_read_int(&rd, "in_flight", 0, INT64_MAX);
 		info->oldest_sent_at_ms = store_read_int(&rd, "oldest", INT64_MIN, INT64_MAX);

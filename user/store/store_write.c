@@ -320,7 +320,7 @@ static int message_read(struct store_writer *w, const struct store_query *q, siz
 	struct store_reader rd = { .d = &w->db, .s = stmt(w, W_MESSAGE_VISIBLE), .what = "message", .e = e };
 
 	rd.id = *ret_pos = store_read_int(&rd, "pos", 1, INT64_MAX);
-	store_read_text(&rd, "id", m->id, sizeof(m->id));
+	store_read_name(&rd, "id", m->id, sizeof(m->id));
 	m->sent_at_ms = store_read_int(&rd, "sent_at_ms", INT64_MIN, INT64_MAX);
 	m->receive_count = (int)store_read_int(&rd, "receive_count", 0, INT32_MAX - 1) + 1;
 	m->body = store_read_blob(&rd);
