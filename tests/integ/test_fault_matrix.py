@@ -20,6 +20,7 @@ from snoop import Exitsnoop
 
 OBSERVER = os.environ.get('MATRIX_OBSERVER', 'bpf')
 RUNS = int(os.environ.get('MATRIX_RUNS', '20'))
+NAME = 'matrix' if OBSERVER == 'bpf' else f'matrix_{OBSERVER}'
 TABLE = os.environ.get('MATRIX_TABLE') != 'no'
 
 
@@ -37,7 +38,7 @@ def report(tests, results, ways, suffix):
             if way in results.failures:
                 raise AssertionError(results.failures[way])
             all_right(results[way])
-        tests.run(f'matrix_{way.name}_{suffix}', judged)
+        tests.run(f'{NAME}_{way.name}_{suffix}', judged)
 
 
 def table(results, ways, snoop):
@@ -88,12 +89,12 @@ def main():
     ways = []
     for way, why in selected(sys.argv[1:]):
         if why:
-            print(f'skip matrix_{way.name} - {why}', flush=True)
+            print(f'skip {NAME}_{way.name} - {why}', flush=True)
         else:
             ways.append(way)
     if ways:
-        tests.run('matrix_idle_leaves_nothing', idle, tests, ways)
-        tests.run('matrix_load_leaves_nothing', loaded, tests, ways)
+        tests.run(f'{NAME}_idle_leaves_nothing', idle, tests, ways)
+        tests.run(f'{NAME}_load_leaves_nothing', loaded, tests, ways)
     tests.end()
 
 

@@ -381,12 +381,9 @@ def wrongs(runs):
 
 
 def right(runs):
-    """{field: number of runs in which it was right}"""
-    r = collections.Counter()
-    for run in runs:
-        for field, why in run.wrong.items():
-            r[field] += not why
-    return dict(r)
+    """{field: number of runs in which it was right}; a member that is not of a run's death, and not there, is right, too."""
+    fields = {field for run in runs for field in run.wrong}
+    return {field: sum(not run.wrong.get(field) for run in runs) for field in fields}
 
 
 # ---- tables --------------------------------------------------------------------------------------------------

@@ -166,7 +166,8 @@ WAYS = [
     # ---- executing again
     Way('exec_chain', 'exec-loop 20', payload='there', fate=exited(0)),
     Way('exec_by_second_thread', 'thread-execs', 'Crash', fate=exited(3), threads=2),
-    Way('timeout_exec_loop', 'exec-loop', timeout=0.3 * fated.FACTOR, ends=LATE, needs=('start',)),
+    Way('timeout_exec_loop', 'exec-loop', timeout=0.3 * fated.FACTOR, needs=('start',), verdict='Timeout', sender=DAEMON,
+        fate=signalled(9, memory={'peakRssBytes': Maybe(AtLeast(0))})),         # the newest image may be an empty one yet
     # Its file is leased, so that execve() itself waits: the deadline finds a leader that has not run the program yet.
     Way('timeout_in_execve', command=['WORK/leased'], timeout=min(0.5 * fated.FACTOR, 10), ends=LATE, help=('lease',)),
     # ---- families
