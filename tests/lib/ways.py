@@ -190,7 +190,7 @@ WAYS = [
     Way('leftovers_wait_until_deadline', 'leaves 0', payload={'left': 'behind'}, fate=exited(0, leftovers=1), processes=2,
         Leftovers='wait', timeout=TIMEOUT, needs=('stays',)),
     Way('leftovers_wait_after_failure', 'leaves 3', 'Crash', fate=exited(3, leftovers=1), processes=2, Leftovers='wait'),
-    Way('leftovers_warn', 'leaves 0', payload={'left': 'behind'}, fate=exited(0, leftovers=1, leftRunning=True), processes=2, threads=1,
+    Way('leftovers_warn', 'leaves 0', payload={'left': 'behind'}, fate=exited(0, leftovers=1, leftRunning=True), processes=2,
         Leftovers='warn', help=('outlive',)),
     Way('leftovers_warn_after_failure', 'leaves 3', 'Crash', fate=exited(3, leftovers=1), processes=2, Leftovers='warn'),
     # ---- by the deadline
