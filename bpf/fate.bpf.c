@@ -81,10 +81,37 @@ static int fate_deadline(void *map, struct fate_env_key *key, struct fate_env *e
  * which is what keeps an armed timer alive when the daemon is not. */
 static __always_inline void fate_arm(struct fate_env *env)
 {
+	__u64 now = bpf_ktime_get_ns(), left = env->deadline_ns > now ? env->deadline_ns - now : 0;
+
 	if (bpf_timer_init(&env->timer, &fate_env, CLOCK_MONOTONIC) ||
 	    bpf_timer_set_callback(&env->timer, fate_deadline) ||
-	    bpf_timer_start(&env->timer, env->timeout_ns, 0))
+	    bpf_timer_start(&env->timer, left, 0))
 		fate_count_drop(FATE_EV_INVALID);	/* the exit hook and the daemon's own timer still know */
+}
+
+static __always_inline void fate_leader_is(const struct fate_env_key *key, struct fate_env *env, __u32 tgid, __u64 fork_ns)
+{
+	env->fork_ns = fork_ns;
+	if (env->timeout_ns)
+		env->deadline_ns = fork_ns + env->timeout_ns;
+	env->leader_tgid = tgid;
+	if (env->timeout_ns)
+		fate_arm(env);
+	fate_emit_plain(FATE_EV_FORK, false, FATE_EVF_LEADER, fork_ns, key, tgid);
+}
+
+/*
+ * The kernel does not run a program on a processor where that program is running already, and a tracepoint that can be
+ * preempted (7.x) makes that happen. A leader whose birth was skipped is made up for at the next occasion: nobody may
+ * think that it never was.
+ */
+static __always_inline void fate_make_up(struct fate_where *w, struct task_struct *task)
+{
+	if (w->env->leader_tgid)
+		return;
+	fate_count_seen(FATE_EV_FORK);
+	__sync_fetch_and_add(&w->env->procs_forked, 1);
+	fate_leader_is(&w->key, w->env, task->tgid, task->start_time);
 }
 
 /*
@@ -99,7 +126,6 @@ int BPF_PROG(fate_fork, struct task_struct *parent, struct task_struct *child)
 	struct fate_where w = {};
 	struct fate_env *env;
 	__u32 tgid = child->tgid;
-	__u64 now;
 
 	if ((__u32)child->pid != tgid)
 		return 0;
@@ -111,14 +137,7 @@ int BPF_PROG(fate_fork, struct task_struct *parent, struct task_struct *child)
 	if (env->leader_tgid || fate_task_leaf(parent) == w.key.cgroup_id)
 		return 0;
 
-	now = bpf_ktime_get_ns();
-	env->fork_ns = now;
-	if (env->timeout_ns)
-		env->deadline_ns = now + env->timeout_ns;
-	env->leader_tgid = tgid;
-	if (env->timeout_ns)
-		fate_arm(env);
-	fate_emit_plain(FATE_EV_FORK, false, FATE_EVF_LEADER, now, &w.key, tgid);
+	fate_leader_is(&w.key, env, tgid, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -138,6 +157,7 @@ int BPF_PROG(fate_exec, struct task_struct *task)
 	if (!fate_find(task, FATE_HOOK_EXEC, &w))
 		return 0;
 	now = bpf_ktime_get_ns();
+	fate_make_up(&w, task);
 	fate_count_seen(FATE_EV_EXEC);
 	__sync_fetch_and_add(&w.env->execs, 1);
 	if (fate_is_leader(w.env, task->tgid)) {
@@ -411,6 +431,7 @@ int BPF_PROG(fate_exit, struct task_struct *task)
 	if (!fate_find(task, FATE_HOOK_EXIT, &w))
 		return 0;
 	now = bpf_ktime_get_ns();
+	fate_make_up(&w, task);
 	fate_account(w.env, task, now);
 	if (fate_has_group_dead) {
 		if (!(ctx[1] & 0xff))

@@ -199,6 +199,18 @@ static void start(void)
 	}
 }
 
+/* Where tracepoints can be preempted (7.x) the kernel leaves out runs of a program now and then, and says so. Then exactness
+ * cannot be asked for; what the daemon makes of it is the fault matrix's to show. */
+static void not_if_skipped(void)
+{
+	if (status_number(NULL, "missed") > 0) {
+		double n = status_number(NULL, "missed");
+
+		clean_up();
+		SKIP("this kernel skipped %.0f runs of our programs", n);
+	}
+}
+
 /* One workload from start to empty: the entry must agree with waitpid(), and each fact come once. */
 static struct fate_env play(const char *what, const char *how, int *ret_status)
 {
@@ -210,7 +222,8 @@ static struct fate_env play(const char *what, const char *how, int *ret_status)
 	p = spawn(&l, what, how);
 	let_go(&p);
 	*ret_status = reap(&p);
-	UNTIL(facts_of(l.id, FACT_BPF_EMPTY));
+	UNTIL(facts_of(l.id, FACT_BPF_EMPTY) || status_number(NULL, "missed") > 0);
+	not_if_skipped();
 	env = leaf_env(&l);
 	CHECK_INT(facts_of(l.id, FACT_BPF_EXIT), 1);
 	CHECK_INT(facts_of(l.id, FACT_BPF_EMPTY), 1);
@@ -683,7 +696,7 @@ static void storm_on_a_one_page_ring(void)
 	p = spawn(&l, "forks", "211");
 	CHECK_INT(reap(&p), 0);	/* nobody reads meanwhile */
 	env = leaf_env(&l);
-	printf("# forks %u exits %u missed %g\n", env.procs_forked, env.procs_exited, status_number(NULL, "missed"));
+	not_if_skipped();
 	CHECK_INT(env.procs_forked, CHILDREN + 1);
 	CHECK_INT(env.procs_exited, CHILDREN + 1);
 	CHECK_INT(env.flags, FATE_ENV_LEADER_EXITED | FATE_ENV_EMPTY);

@@ -179,6 +179,72 @@ static void out_of_memory(void)
 	CHECK_INT(o.kind, OUTCOME_SUCCESS);
 }
 
+/* Whose limit: the kernel half's word, else the memory controller's counters; and what follows from it. */
+static void whose_limit(void)
+{
+	static const struct { unsigned int bpf; bool memory; uint64_t own; bool above_known; const char *above; enum oom_scope want; } rows[] = {
+		{ FATE_OOM_OWN, false, 0, false, "", OOM_SCOPE_OWN },
+		{ FATE_OOM_ANCESTOR, true, 1, true, "", OOM_SCOPE_ANCESTOR },	/* it saw the very decision */
+		{ FATE_OOM_HOST, true, 0, true, "/x", OOM_SCOPE_HOST },
+		{ FATE_OOM_UNKNOWN, true, 1, false, "", OOM_SCOPE_OWN },
+		{ FATE_OOM_UNKNOWN, true, 0, true, "/x", OOM_SCOPE_ANCESTOR },
+		{ FATE_OOM_UNKNOWN, true, 0, true, "", OOM_SCOPE_HOST },
+		{ FATE_OOM_UNKNOWN, true, 0, false, "", OOM_SCOPE_UNKNOWN },
+		{ FATE_OOM_UNKNOWN, false, 1, true, "", OOM_SCOPE_UNKNOWN },
+		{ FATE_OOM_NONE, true, 1, false, "", OOM_SCOPE_OWN },		/* the files alone */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct evidence ev = both(SIGKILL);
+
+		ev.bpf.env.oom_kills = rows[i].bpf != FATE_OOM_NONE;
+		ev.bpf.env.oom_scope = rows[i].bpf;
+		ev.cgroup = (struct fact_cgroup){ .have_memory = rows[i].memory, .oom_kills = rows[i].memory, .own_ooms = rows[i].own,
+						  .above_known = rows[i].above_known };
+		snprintf(ev.cgroup.above, sizeof(ev.cgroup.above), "%s", rows[i].above);
+		run(&ev);
+		CHECK_INT(o.kind, OUTCOME_OOM);
+		CHECK_INT(o.oom_scope, rows[i].want);
+		CHECK_INT(o.hosts_fault, rows[i].want == OOM_SCOPE_ANCESTOR || rows[i].want == OOM_SCOPE_HOST);
+	}
+	/* A child was killed, the function coped: said, and nobody's fault. */
+	struct evidence ev = both(0);
+
+	ev.bpf.env.oom_kills = 1;
+	ev.bpf.env.oom_scope = FATE_OOM_ANCESTOR;
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_SUCCESS);
+	CHECK_INT(o.oom_scope, OOM_SCOPE_ANCESTOR);
+	CHECK(!o.hosts_fault);
+	ev = both(0);
+	run(&ev);
+	CHECK_INT(o.oom_scope, OOM_SCOPE_NONE);
+}
+
+static void cancelled(void)
+{
+	struct evidence ev = both(SIGKILL);
+
+	ev.cancelled = ev.killed_by_us = true;
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_CANCELLED);
+	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.Cancelled\",\"errorMessage\":\"" PREFIX "The invocation was cancelled\"}");
+	CHECK(!o.hosts_fault);
+	ev = both(3 << 8);	/* it was faster */
+	ev.cancelled = true;
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_CRASH);
+	ev = both(SIGKILL);	/* so was the deadline */
+	ev.cancelled = true;
+	ev.bpf.env.flags |= FATE_ENV_DEADLINE_HIT;
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_TIMEOUT);
+	ev = (struct evidence){ .cancelled = true };	/* before it was launched */
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_CANCELLED);
+	CHECK_INT(o.witness, WITNESS_NONE);
+}
+
 static void error_reports(void)
 {
 	static const char good[] = "{\"errorType\":\"Bad\",\"errorMessage\":\"no cat\",\"more\":[1]}";
@@ -291,6 +357,8 @@ int main(void)
 	RUN(timeouts);
 	RUN(at_the_very_deadline);
 	RUN(out_of_memory);
+	RUN(whose_limit);
+	RUN(cancelled);
 	RUN(error_reports);
 	RUN(never_ran);
 	RUN(too_large);

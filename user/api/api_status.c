@@ -70,6 +70,7 @@ static void law_json(struct buf *b, const struct engine_law *l)
 		api_json_int(b, "exits", l->exits);
 		api_json_int(b, "alive", l->alive);
 		api_json_int(b, "drift", l->drift);
+		api_json_int(b, "missed", l->missed);
 		api_json_bool(b, "holds", l->processes_hold);
 		buf_addc(b, '}');
 	}

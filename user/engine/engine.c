@@ -41,6 +41,7 @@ struct engine *engine_new(const struct engine_ports *ports, const struct engine_
 	list_init(&e->deliveries_due);
 	e->next_seq = 1;
 	e->next_handle = 1;
+	e->law = (struct engine_law){ .events_hold = true, .processes_hold = true };
 	return e;
 }
 
@@ -192,19 +193,20 @@ static void audit_processes(struct engine *e, struct engine_law *law)
 	int64_t drift;
 
 	law->drift = e->law.drift;
-	law->processes_hold = !law->drift;
+	law->processes_hold = e->law.processes_hold;
 	law->observed = e->ports.observe->ops->walk(e->ports.observe, &books, NULL) == 0;
 	if (!law->observed)
 		return;
 	law->starts = (int64_t)books.starts;
 	law->exits = (int64_t)books.exits;
 	law->alive = (int64_t)books.alive;
+	law->missed = (int64_t)books.missed;
 	if (!books.settled)
 		return;
 	drift = law->starts - law->exits - law->alive - e->drift_at_start;
 	if (drift == e->drift_seen) {
 		law->drift = drift;
-		law->processes_hold = !drift;
+		law->processes_hold = (drift < 0 ? -drift : drift) <= law->missed;
 	}
 	e->drift_seen = drift;
 }

@@ -86,6 +86,7 @@ struct engine_law {
 	bool observed;			/* the rest is filled: there is a kernel half */
 	int64_t starts, exits, alive;	/* processes; starts and exits since the kernel's maps were made */
 	int64_t drift;			/* starts - exits - alive, less what it was at start; of the last conclusive audit */
+	int64_t missed;			/* starts and exits the kernel did not show: a drift up to that is explained */
 	bool processes_hold;
 };
 /* Compares the books; walks all tasks, see port_observe. */

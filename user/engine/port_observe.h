@@ -20,6 +20,7 @@ struct observe_books {
 	uint64_t starts, exits;		/* processes */
 	uint64_t alive;			/* in watched leaves now, counted by a walk over all tasks */
 	bool settled;			/* nothing started or ended during the walk: the three can be compared */
+	uint64_t missed;		/* starts and exits that the kernel did not show us: so far the three may be apart */
 	uint64_t dropped;		/* records, all kinds */
 };
 

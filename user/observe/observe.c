@@ -283,6 +283,7 @@ static int obs_walk(struct port_observe *p, struct observe_books *ret, struct er
 	ret->settled = again.seen == starts.seen;
 	counts(o, FATE_EV_EXIT, &again);
 	ret->settled = ret->settled && again.seen == exits.seen;
+	ret->missed = obs_load_missed(o->load);
 	ret->starts = starts.seen;
 	ret->exits = exits.seen;
 	for (uint32_t kind = FATE_EV_EXEC; kind < FATE_EV_KIND_MAX; kind++) {
