@@ -8,7 +8,7 @@ members of that death, a value that the death determines must be that value, and
 
 $MATRIX_OBSERVER=fallback   the daemon without eBPF: what only that can tell must be absent, all else must be right
 $MATRIX_VM=1                also the ways that need controllers
-$MATRIX_RUNS=20             runs of each way under load
+$MATRIX_RUNS=20             runs of each way under load (3 in a guest, which is slow)
 $MATRIX_TABLE=no            without the closing table, in which exitsnoop's answers for the same deaths stand beside ours
 Arguments: names of ways.
 """
@@ -19,7 +19,7 @@ from matrix import end_of, meant, play, right, selected, sender_of, wrongs
 from snoop import Exitsnoop
 
 OBSERVER = os.environ.get('MATRIX_OBSERVER', 'bpf')
-RUNS = int(os.environ.get('MATRIX_RUNS', '20'))
+RUNS = int(os.environ.get('MATRIX_RUNS') or (3 if os.environ.get('MATRIX_VM') == '1' else 20))
 NAME = 'matrix' if OBSERVER == 'bpf' else f'matrix_{OBSERVER}'
 TABLE = os.environ.get('MATRIX_TABLE') != 'no'
 

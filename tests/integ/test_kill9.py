@@ -8,15 +8,18 @@ doing are at most 1 + MaximumRetryAttempts, and with 0 there is at most one star
 event overlap; each has exactly one record and exactly one message in the queue. Events whose 202 was cut off may be there or
 not; the ones that are there must obey the same rules.
 
-$ROUNDS (200), $SEED (printed; a failure is repeated by giving it again, as far as instants can be).
+A round is mostly waiting for a daemon to start, so several daemons are killed beside each other.
+
+$ROUNDS (200, of all of them), $SEED (printed; a failure is repeated by giving it again, as far as instants can be).
 """
-import collections, http.client, json, os, random, threading, time
+import collections, concurrent.futures, http.client, json, os, random, threading, time
 import fated
 from fated import Fated, Tests, equal
 from fate_check import check_sequence
 
 ROUNDS = int(os.environ.get('ROUNDS', '200'))
 SEED = int(os.environ.get('SEED') or random.SystemRandom().randrange(1 << 32))
+LANES = 4
 CLIENTS = 3
 OPEN = ('queued', 'running', 'waiting', 'routing')
 # What a death of the daemon may turn an attempt into. Neither is the function's doing: they consume no attempt, unless there
@@ -133,17 +136,18 @@ def check_event(request_id, record, starts, messages, stats):
     equal(messages[0], record, f'message for {who}')
 
 
-def kill9():
-    rnd = random.Random(SEED)
+def lane(n, rounds):
+    """One daemon's life and deaths; returns what its attempts became."""
+    rnd = random.Random(f'{SEED} {n}')
     accepted = {}
-    with Fated(name='kill9') as d:
+    with Fated(name=f'kill9-{n}') as d:
         log = os.path.join(d.work, 'starts')
         for name, (die, retries, _, more) in FUNCTIONS.items():
             d.define(name, [fated.DIE] + die, retries=retries, delays=[0.05], on_success='queue:out', on_failure='queue:out',
                      variables={'DIE_STARTS': log}, **more)
-        for n in range(ROUNDS):
+        for _ in range(rounds):
             one_round(d, rnd, accepted)
-        print(f'# {ROUNDS} rounds, {len(accepted)} events accepted, {sum(map(len, starts_of(log).values()))} starts so far', flush=True)
+        print(f'# daemon {n}: {rounds} rounds, {len(accepted)} events accepted, {sum(map(len, starts_of(log).values()))} starts so far', flush=True)
         d.start()
         for request_id in accepted:
             d.wait(request_id)                  # answers when it has ended; 404 when it was lost
@@ -162,11 +166,21 @@ def kill9():
         equal(set(starts) - set(records), set(), 'started and not on record')
         for request_id, r in records.items():
             check_event(request_id, r[0], starts[request_id], messages[request_id], stats)
-        print(f'# {len(records)} events ended once each, {len(records) - len(accepted)} of them with their 202 cut off; attempts: '
-              + ', '.join(f'{v} {k}' for k, v in sorted(stats.items())), flush=True)
-        # The test must have met what it is about.
-        if len(accepted) < ROUNDS or not any(k.startswith('Interrupted') for k in stats):
-            raise AssertionError('too little happened: nothing was interrupted')
+        print(f'# daemon {n}: {len(records)} events ended once each, {len(records) - len(accepted)} of them with their 202 cut off', flush=True)
+        stats['accepted'] = len(accepted)
+        return stats
+
+
+def kill9():
+    stats = collections.Counter()
+    with concurrent.futures.ThreadPoolExecutor(LANES) as pool:
+        for s in pool.map(lane, range(LANES), [(ROUNDS + n) // LANES for n in range(LANES)]):
+            stats.update(s)
+    accepted = stats.pop('accepted')
+    print('# attempts: ' + ', '.join(f'{v} {k}' for k, v in sorted(stats.items())), flush=True)
+    # The test must have met what it is about.
+    if accepted < ROUNDS or not any(k.startswith('Interrupted') for k in stats):
+        raise AssertionError('too little happened: nothing was interrupted')
 
 
 def main():
