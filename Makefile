@@ -132,6 +132,12 @@ $(prog_bin): $(B)/%: %.c Makefile
 	$(call say,PROG,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE $(WARN) -O1 -g -static -pthread -o $@ $<
+# What the benchmark compares the daemon with: linked to nothing it does not use.
+bench_prog_bin := $(patsubst %.c,$(B)/%,$(wildcard tests/bench/bare/prog_*.c))
+$(bench_prog_bin): $(B)/%: %.c Makefile
+	$(call say,PROG,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $< -lsqlite3
 $(unit_bin) $(priv_bin): $(B)/%: $(B)/%.o $(testlib) $(lib)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
@@ -140,7 +146,7 @@ $(B)/sim: $(call obj,$(sim_src)) $(call obj,$(filter user/base/% user/model/% us
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 $(B)/bench: $(call obj,$(bench_src)) $(lib)
 	$(link)
-	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lm
 
 # The fuzz targets, with objects of their own: clang's coverage in all that a target may reach. main() is libFuzzer's.
 fuzz_san := -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -188,7 +194,7 @@ test:
 
 bench:
 	$(Q)scripts/deps.sh build bench
-	$(Q)$(MAKE) --no-print-directory all $(B)/bench progs
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench $(bench_prog_bin) progs
 	$(Q)scripts/bench.sh $(B)
 
 truth:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# bench.sh BUILD [bench's options: --only sync,accept,exit --scale 0.2]
+# bench.sh BUILD [bench's options: --only observe,start,sync,keep,accept,exit --scale 0.2]
 #
 # Prints one line a figure, ours against the barest thing that does the same, as ratios from one run, and writes them
 # to BUILD/bench.json. The daemon runs on directories of its own below the build, on the disk where its state
@@ -14,15 +14,10 @@ mount=$(awk '{ for (i = 7; i <= NF; i++) if ($i == "-" && $(i + 1) == "cgroup2")
 [ -n "$mount" ] || { echo "bench.sh: no cgroup2 is mounted" >&2; exit 1; }
 dir=$(mktemp -d "$build/bench.XXXXXX")
 group=$mount/$(basename "$dir")
-daemon=
 
 cleanup() {
 	status=$?
-	if [ -n "$daemon" ]; then
-		kill "$daemon" 2>/dev/null || true
-		wait "$daemon" || true
-	fi
-	[ $status -eq 0 ] || tail -n 20 "$dir/fated.log" >&2 || true
+	[ $status -eq 0 ] || tail -n 20 "$dir/state/daemon.log" >&2 || true
 	if [ -d "$group" ]; then
 		[ ! -w "$group/cgroup.kill" ] || echo 1 >"$group/cgroup.kill" || true
 		timeout 10 bash -c "until grep -q 'populated 0' '$group/cgroup.events'; do sleep 0.05; done" || true
@@ -52,15 +47,9 @@ define async '"answer"' '"Timeout":10'
 define tree '"tree","2"' '"Timeout":0.04'
 define parked '"tree","0"' '"Timeout":900,"ReservedConcurrentExecutions":1'
 
-"$build/fated" "--StateDirectory=$dir/state" "--RunDirectory=$dir/run" "--LogDirectory=$dir/log" --LogLevel=warn \
-	"--FunctionsDirectory=$dir/functions.d" "--BpfDirectory=$dir/bpf" "--CgroupRoot=$group/daemon" \
-	--MaxQueuedEvents=1000000 2>"$dir/fated.log" &
-daemon=$!
-for ((i = 0; ; i++)); do
-	[ -S "$dir/run/fated.sock" ] && "$build/fatectl" --socket "$dir/run/fated.sock" version >/dev/null 2>&1 && break
-	kill -0 "$daemon" 2>/dev/null && [ $i -lt 600 ] || { echo "bench.sh: the daemon is not ready" >&2; exit 1; }
-	sleep 0.05
-done
-
-"$build/bench" --socket "$dir/run/fated.sock" --daemon "$daemon" --cgroup "$group/bare" --dir "$dir/state" \
-	--prog "$build/tests/lib/prog_bench" --json "$build/bench.json" "$@"
+# The benchmark starts and stops the daemon itself, as its parts need it.
+"$build/bench" --socket "$dir/run/fated.sock" --daemon-cgroup "$group/daemon" --cgroup "$group/bare" --dir "$dir/state" \
+	--bpf "$dir/bpf" --prog "$build/tests/lib/prog_bench" --bare-daemon "$build/tests/bench/bare/prog_bare_daemon" \
+	--json "$build/bench.json" "$@" -- \
+	"$build/fated" "--StateDirectory=$dir/state" "--RunDirectory=$dir/run" "--LogDirectory=$dir/log" --LogLevel=warn \
+	"--FunctionsDirectory=$dir/functions.d" "--BpfDirectory=$dir/bpf" "--CgroupRoot=$group/daemon" --MaxQueuedEvents=1000000

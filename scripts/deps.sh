@@ -2,7 +2,7 @@
 # Installs what fated needs on Debian 12 and is not there yet. Idempotent; prints nothing when nothing is to do.
 #
 #   deps.sh build     what `make` and `make demo` need (default)
-#   deps.sh test      the same, and what `make test` needs
+#   deps.sh test      the same, and what `make test` needs, with its guest
 #   deps.sh lint      clang-tidy, cppcheck, clang-format, bear-like tools
 #   deps.sh vm        what `make vm` needs (qemu, mmdebstrap)
 #   deps.sh bench     what `make bench` needs beyond build
@@ -22,7 +22,7 @@ want=""
 for group in "${@:-build}"; do
 	case $group in
 	build) want+=" $build" ;;
-	test) want+=" $build $test" ;;
+	test) want+=" $build $test $vm" ;;
 	lint) want+=" $build $lint" ;;
 	vm) want+=" $build $vm" ;;
 	bench) want+=" $build $bench" ;;

@@ -90,6 +90,15 @@ if [ -z "${QUICK:-}" ]; then
 	tests build/san privileged
 fi
 
+# A kernel of its own with every controller: limits, OOM kills, systemd. No network is a failure here, not a skip.
+head "a guest: limits, OOM kills, the daemon as a unit"
+before=$(cat "$sum")
+scripts/vm.sh build --short --quiet --sum "$sum" --timeout 900 6.12
+if [ "$before" = "$(cat "$sum")" ]; then
+	echo "not ok guest - nothing ran"
+	count 0 1 0
+fi
+
 head "the real daemon"
 tests build integ
 head "the real daemon without eBPF"

@@ -5,11 +5,12 @@
     run.py [--build DIR] [--quiet] GROUP|PROGRAM...
 
 Groups: unit (C tests that need no root), privileged (C tests that do), integ (Python, against the real daemon),
-golden (Python, against recorded data), all. A program prints "ok NAME", "not ok NAME - why", "skip NAME - why"; exit status 77 with no lines is a skip; any
+golden (Python, against recorded data), all. PROGRAM may be a line as a shell has it: variables before, arguments after
+("MATRIX_TABLE=no tests/integ/test_fault_matrix.py exit_0 exit_1"). A program prints "ok NAME", "not ok NAME - why", "skip NAME - why"; exit status 77 with no lines is a skip; any
 other non-zero status without a "not ok" line, or no lines at all, is a failure. Ends with one line:
 "N passed, N failed, N skipped".
 """
-import argparse, glob, os, subprocess, sys, time
+import argparse, glob, os, re, shlex, subprocess, sys, time
 
 ap = argparse.ArgumentParser()
 ap.add_argument('--build', default='build')
@@ -39,16 +40,25 @@ for w in a.what:
     else:
         programs += groups[w]() if w in groups else [w]
 
+
+def command(line):
+    """(argv, variables) of a program's line."""
+    words, variables = shlex.split(line), {}
+    while re.match(r'[A-Z_]+=', words[0]):
+        name, variables[name] = words.pop(0).split('=', 1)
+    return ([sys.executable] if words[0].endswith('.py') else []) + [os.path.abspath(words[0]), *words[1:]], variables
+
+
 passed = failed = skipped = 0
 env = dict(os.environ, BUILD=a.build, PYTHONPATH=os.path.join(root, 'tests/lib'), PYTHONDONTWRITEBYTECODE='1')
 for p in programs:
     started = time.time()
-    cmd = [sys.executable, p] if p.endswith('.py') else [os.path.abspath(p)]
+    cmd, variables = command(p)
     lines = bad = 0
     print(f'# {p}', flush=True)
     try:
         run = subprocess.Popen(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               env=env, text=True, errors='replace', bufsize=1)
+                               env={**env, **variables}, text=True, errors='replace', bufsize=1)
     except OSError as e:
         print(f'not ok {p} - {e}')
         failed += 1

@@ -18,24 +18,43 @@
 
 struct bench {
 	const char *socket;	/* the daemon's */
-	pid_t daemon;
+	char **command;		/* the daemon's */
+	pid_t daemon;		/* 0: it does not run */
 	const char *cgroup;	/* directory below which the bare side makes its leaves */
+	const char *daemon_cgroup, *bpf_dir;	/* as the daemon's command has them */
 	const char *dir;	/* scratch directory on the disk of the daemon's state */
-	const char *prog;	/* prog_bench */
+	const char *prog, *bare_daemon;		/* prog_bench, prog_bare_daemon */
 	double scale;		/* of the number of turns; 1 = as meant */
 	struct figure *figures;
 	size_t n_figures;
 };
 
 /* One line of the result. at_most: the aim is an upper bound of ours / other, else a lower one. */
-struct figure { const char *name, *unit; double ours, other, aim; bool at_most; };
+struct figure {
+	const char *name, *unit;
+	double ours, other;	/* other < 0: nothing to compare with; 0: compared, but no ratio */
+	double aim;
+	bool at_most;
+	bool absolute;		/* the aim is one of ours alone, in unit */
+	bool no_aim;
+	double ratio;		/* when it is not ours / other: the median of paired ratios; 0: it is */
+	/* Of those pairs: how many, the quartiles of their ratios, the 95 % interval of the median, and the quartiles of
+	 * the same ratio with the other side in both places, which is noise alone. pairs 0: none of it. */
+	size_t pairs;
+	double quartile[2], interval[2], noise[2];
+};
 void bench_figure(struct bench *b, const struct figure *f);
 double bench_ratio(const struct figure *f);
 bool bench_met(const struct figure *f);
 
+/* Without the daemon: its programs would be attached on both sides. */
+void bench_observe(struct bench *b);	/* bench_observe.c */
+void bench_start(struct bench *b);	/* bench_start.c: starts and stops it */
+/* With it. */
 void bench_sync(struct bench *b);	/* bench_sync.c: functions sync */
 void bench_accept(struct bench *b);	/* bench_accept.c: function parked */
 void bench_exit(struct bench *b);	/* bench_exit.c: functions async, tree */
+void bench_keep(struct bench *b);	/* bench_keep.c: function sync */
 
 /* ---- helpers (bench_util.c) -------------------------------------------------------------------------------- */
 
@@ -52,6 +71,19 @@ void samples_done(struct samples *s);
 double cpu_self(void);
 double cpu_children(void);		/* of those we have waited for */
 double cpu_daemon(pid_t pid);		/* the process and the children it has waited for; ticks of 10 ms */
+double cpu_threads(pid_t pid);		/* of the threads the process has now, to the nanosecond */
+
+double bench_memory(pid_t pid, const char *what);	/* bytes; "Rss", "Pss", … as /proc/PID/smaps_rollup has it */
+
+/* ---- daemons (bench_daemon.c) ------------------------------------------------------------------------------ */
+
+/* Starts the daemon and waits for its first answer; seconds from exec to that. */
+double bench_daemon_start(struct bench *b);
+/* SIGTERM, and waits for its end; does nothing when it does not run. Done at exit as well. */
+void bench_daemon_stop(struct bench *b);
+/* The same for any that answers HTTP on a unix socket. */
+double bench_spawn_daemon(const struct bench *b, char *const *argv, const char *socket, pid_t *ret);
+void bench_end_daemon(pid_t pid);
 
 /* ---- HTTP, as little as a client needs (bench_http.c) ------------------------------------------------------ */
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dirent.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -103,4 +104,55 @@ double cpu_daemon(pid_t pid)
 			     &child_user, &child_sys) != 4)
 		bench_die("%s: not as expected", path);
 	return (double)(user + sys + child_user + child_sys) / (double)sysconf(_SC_CLK_TCK);
+}
+
+double cpu_threads(pid_t pid)
+{
+	char path[64], name[300];
+	double sum = 0;
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	if (!dir)
+		bench_die("%s: %s", path, strerror(errno));
+	while ((d = readdir(dir))) {
+		unsigned long long ns = 0;
+		FILE *f;
+
+		snprintf(name, sizeof(name), "%s/%s/schedstat", path, d->d_name);
+		f = d->d_name[0] == '.' ? NULL : fopen(name, "re");
+		if (!f)
+			continue;	/* a thread may end meanwhile */
+		if (fscanf(f, "%llu", &ns) == 1)
+			sum += (double)ns / 1e9;
+		fclose(f);
+	}
+	closedir(dir);
+	if (sum <= 0)
+		bench_die("%s: no schedstat in it", path);
+	return sum;
+}
+
+double bench_memory(pid_t pid, const char *what)
+{
+	char path[64], line[256];
+	double kb = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		bench_die("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), f)) {
+		size_t len = strlen(what);
+
+		if (strncmp(line, what, len) == 0 && line[len] == ':')
+			kb = strtod(line + len + 1, NULL);
+	}
+	fclose(f);
+	if (kb < 0)
+		bench_die("%s: no %s", path, what);
+	return kb * 1024;
 }

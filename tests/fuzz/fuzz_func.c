@@ -24,6 +24,13 @@ static void check_good(const struct func *f)
 	MUST(f->n_retry_delays >= 1 && f->n_retry_delays <= LIM_RETRIES_MAX);
 	for (size_t i = 0; i < f->n_retry_delays; i++)
 		MUST(f->retry_delays_ms[i] >= 0 && f->retry_delays_ms[i] <= LIM_RETRY_DELAY_S_MAX * 1000LL);
+	for (int k = 0; k < OUTCOME_MAX; k++) {
+		const struct func_retry *r = &f->retry[k];
+
+		MUST(r->given || !r->delays_ms);
+		MUST(!r->given || (r->attempts >= 0 && r->attempts <= LIM_RETRIES_MAX && r->timeout_factor >= 1 && r->memory_factor >= 1));
+		MUST(!r->given || (r->timeout_max_ms >= 1 && r->memory_max_mb >= LIM_MEMORY_MB_MIN && !r->delays_ms == !r->n_delays));
+	}
 	for (size_t i = 0; i < f->n_rlimits; i++)
 		MUST(f->rlimits[i].value.rlim_cur <= f->rlimits[i].value.rlim_max);
 	for (char **e = f->env; *e; e++) {

@@ -376,7 +376,7 @@ static void query_parameters(void)
 		{ "/fate/v1/events?state=", "ValidationException", "at 'state'" },
 		{ "/fate/v1/events?function=a%20b", "ValidationException", "at 'function'" },
 		{ "/fate/v1/records?condition=success", "ValidationException", "at 'condition' failed to satisfy constraint: Member must satisfy enum "
-			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency]" },
+			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled]" },
 		{ "/fate/v1/deliveries?limit=x", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/functions/echo/logs?bytes=1048577", "ValidationException", "at 'bytes'" },
 		{ "/fate/v1/events/not-an-id", "ValidationException", "at 'id'" },
@@ -482,6 +482,43 @@ static void status_and_version(void)
 	end();
 }
 
+static void topics_and_buses(void)
+{
+	static const char topic[] = "{\"TopicName\":\"alerts\",\"TopicArn\":\"arn:aws:sns:us-east-1:000000000000:alerts\","
+		"\"Description\":\"what went wrong\",\"Subscriptions\":[{\"SubscriptionArn\":\"arn:aws:sns:us-east-1:000000000000:alerts:";
+	static const char bus[] = "{\"EventBusName\":\"a/b\",\"EventBusArn\":\"arn:aws:events:us-east-1:000000000000:event-bus/a/b\","
+		"\"Rules\":[{\"Name\":\"failures\",\"State\":\"DISABLED\",\"EventPattern\":{\"source\":[\"lambda\",\"x\"]},"
+		"\"Targets\":[{\"Arn\":\"topic:alerts\"}]}]}";
+	static const char *const topic_names[] = { "alerts", "topic%3Aalerts", "arn%3Aaws%3Asns%3Aus-east-1%3A000000000000%3Aalerts" };
+	static const char *const bus_names[] = { "a%2Fb", "bus%3Aa%2Fb", "arn%3Aaws%3Aevents%3Aus-east-1%3A000000000000%3Aevent-bus%2Fa%2Fb" };
+	char path[200];
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(topic_names); i++) {
+		snprintf(path, sizeof(path), "/fate/v1/topics/%s", topic_names[i]);
+		get(path);
+		CHECK_INT(res.status, 200);
+		check_in(topic);
+		check_in("\",\"Protocol\":\"lambda\",\"Endpoint\":\"resize\"},{");
+		check_in("\",\"Protocol\":\"sqs\",\"Endpoint\":\"inbox\",\"RawMessageDelivery\":true},{");
+		check_in("\",\"Protocol\":\"command\",\"Id\":\"mail\",\"FunctionName\":\"alerts-mail\"}]}");
+		snprintf(path, sizeof(path), "/fate/v1/buses/%s", bus_names[i]);
+		get(path);
+		CHECK_STR(buf_str(&res.body), bus);
+	}
+	get("/fate/v1/topics");
+	check_in("{\"topics\":[{\"TopicName\":\"alerts\",");
+	get("/fate/v1/buses");
+	check_in("{\"buses\":[{\"EventBusName\":\"a/b\",");
+	get("/fate/v1/topics/nope");
+	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Topic not found: nope\"}");
+	get("/fate/v1/topics/queue%3Aalerts");
+	CHECK_INT(res.status, 404);
+	get("/fate/v1/buses/nope");
+	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Event bus not found: nope\"}");
+	end();
+}
+
 static void functions(void)
 {
 	begin();
@@ -490,9 +527,11 @@ static void functions(void)
 	check_in("{\"FunctionName\":\"resize\",\"FunctionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:resize\",");
 	check_in("\"Mode\":\"exec\",\"Command\":[\"/bin/sh\",\"-c \\\"x\\\"\"],");
 	check_in("\"Environment\":{\"Variables\":{\"A\":\"b=\\\"c\\\"\",\"EMPTY\":\"\"}},\"Timeout\":3.5,\"KillGracePeriod\":0,");
-	check_in("\"Rlimits\":{\"NOFILE\":[1024,\"infinity\"]},\"ReservedConcurrentExecutions\":4,");
+	check_in("\"Rlimits\":{\"NOFILE\":[1024,\"unlimited\"]},\"ReservedConcurrentExecutions\":4,");
 	check_in("\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"function:reinvoke\"}}},\"DeadLetterConfig\":{\"TargetArn\":\"queue:dead\"},");
-	check_in("\"RetryDelaysInSeconds\":[0.25,60],");
+	check_in("\"RetryDelaysInSeconds\":[0.25,60],\"RetryPolicy\":{\"Timeout\":{\"Attempts\":3,\"DelaysInSeconds\":[0.25,60],"
+		 "\"TimeoutFactor\":1.5,\"TimeoutMax\":60.5},\"OutOfMemory\":{\"Attempts\":0},"
+		 "\"Crash\":{\"Attempts\":1}},\"Leftovers\":\"wait\",\"OomGroup\":true,\"RequireLimits\":false,\"RecordFate\":true}");
 	get("/fate/v1/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aresize");
 	CHECK_INT(res.status, 200);
 	get("/fate/v1/functions");
@@ -717,6 +756,7 @@ int main(void)
 	RUN(query_parameters);
 	RUN(strangers_get_lambdas_words);
 	RUN(status_and_version);
+	RUN(topics_and_buses);
 	RUN(functions);
 	RUN(logs);
 	RUN(logs_after_a_cursor);

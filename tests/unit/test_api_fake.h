@@ -188,6 +188,15 @@ void engine_environments(const struct engine *e, void (*each)(void *arg, const s
 					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000 });
 }
 
+void engine_audit(struct engine *e)
+{
+}
+
+void engine_law(const struct engine *e, struct engine_law *ret)
+{
+	*ret = (struct engine_law){};
+}
+
 /* ---- the store */
 
 static void fake_fill(const struct store_query *q, struct store_result *res)
@@ -247,6 +256,10 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 							   .tries = 2, .due_at_ms = FAKE_NOW_MS, .last_error = "No \"space\"\x1b[31m" };
 		res->n_outbox = 1;
 		break;
+	case STORE_Q_PEEK:
+	case STORE_Q_PURGE:
+	case STORE_Q_TAIL:
+		break;		/* no route asks for these yet */
 	case STORE_Q_COUNTS:
 		res->counts = (struct store_counts){ .events = { [INV_DONE] = 5 }, .attempts = 6, .records = 5, .messages = 3 };
 		break;
@@ -420,6 +433,13 @@ static struct func *fake_func(const char *name)
 	f->rlimits[0] = (struct func_rlimit){ RLIMIT_NOFILE, { 1024, RLIM_INFINITY } };
 	f->n_rlimits = 1;
 	f->reserved_concurrency = 4;
+	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 3, .timeout_factor = 1.5, .timeout_max_ms = 60500,
+							 .memory_factor = 1, .n_delays = 2 };
+	f->retry[OUTCOME_TIMEOUT].delays_ms = malloc(sizeof(delays));
+	memcpy(f->retry[OUTCOME_TIMEOUT].delays_ms, delays, sizeof(delays));
+	f->retry[OUTCOME_OOM] = (struct func_retry){ .given = true, .timeout_factor = 1, .memory_factor = 1 };
+	f->retry[OUTCOME_CRASH] = (struct func_retry){ .given = true, .attempts = 1, .timeout_factor = 1, .memory_factor = 1 };
+	f->leftovers = FUNC_LEFTOVERS_WAIT;
 	f->on_failure.kind = TARGET_FUNCTION;
 	snprintf(f->on_failure.text, sizeof(f->on_failure.text), "function:reinvoke");
 	f->dead_letter.kind = TARGET_QUEUE;
@@ -427,9 +447,34 @@ static struct func *fake_func(const char *name)
 	return f;
 }
 
+static struct topic *fake_topic(void)
+{
+	static const char text[] = "{\"TopicName\":\"alerts\",\"Description\":\"what went wrong\",\"Subscriptions\":["
+		"{\"Protocol\":\"lambda\",\"Endpoint\":\"resize\"},{\"Protocol\":\"sqs\",\"Endpoint\":\"inbox\",\"RawMessageDelivery\":true},"
+		"{\"Protocol\":\"command\",\"Id\":\"mail\",\"Command\":[\"/usr/bin/mailit\"]}]}";
+	struct func_problems p = {};
+	struct topic *t = NULL;
+
+	assert(topic_parse(text, strlen(text), &t, &p) == 0);
+	return t;
+}
+
+static struct bus *fake_bus(void)
+{
+	static const char text[] = "{\"EventBusName\":\"a/b\",\"Rules\":[{\"Name\":\"failures\",\"State\":\"DISABLED\","
+		"\"EventPattern\":{\"source\":[\"lambda\",\"x\"]},\"Targets\":[{\"Id\":\"1\",\"Arn\":\"topic:alerts\"}]}]}";
+	struct func_problems p = {};
+	struct bus *b = NULL;
+
+	assert(bus_parse(text, strlen(text), &b, &p) == 0);
+	return b;
+}
+
 static void fake_setup(struct rig *r)
 {
 	struct func *list[] = { fake_func("resize"), fake_func("echo") };
+	struct topic *topic = fake_topic();
+	struct bus *bus = fake_bus();
 	struct api_context ctx = {
 		.engine = &fake.engine, .store = &fake.store, .clock = &fake_clock, .region = "us-east-1",
 		.status = fake_status, .reload = fake_reload, .logs = fake_logs,
@@ -438,7 +483,10 @@ static void fake_setup(struct rig *r)
 
 	fake.store.ops = &fake_store_ops;
 	fake.engine.registry = registry_new();
-	registry_swap(fake.engine.registry, list, 2);
+	registry_swap(fake.engine.registry, &(struct registry_set){ .functions = list, .n_functions = 2, .topics = &topic, .n_topics = 1,
+								    .buses = &bus, .n_buses = 1 });
+	topic_unref(topic);
+	bus_unref(bus);
 	func_unref(list[0]);
 	func_unref(list[1]);
 	assert(api_new(&ctx, r->server, &fake.api, &e) == 0);

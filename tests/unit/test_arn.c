@@ -194,6 +194,12 @@ static void targets_accepted(void)
 		{ "file:/a..b/.c", TARGET_FILE, "/a..b/.c" },
 		{ "file:/a b:c", TARGET_FILE, "/a b:c" },
 		{ "journal:", TARGET_JOURNAL, "" },
+		{ "topic:alerts", TARGET_TOPIC, "alerts" },
+		{ "arn:aws:sns:eu-west-1:" ACCT ":al_erts-2", TARGET_TOPIC, "al_erts-2" },
+		{ "bus:default", TARGET_BUS, "default" },
+		{ "bus:aws.partner/x/y_z-1", TARGET_BUS, "aws.partner/x/y_z-1" },
+		{ "arn:aws:events:eu-west-1:" ACCT ":event-bus/default", TARGET_BUS, "default" },
+		{ "arn:aws:events:eu-west-1:" ACCT ":event-bus/a/b", TARGET_BUS, "a/b" },
 		{ "arn:aws:lambda:us-east-1:123456789012:function:f", TARGET_REMOTE, NULL },
 		{ "arn:aws:sqs:us-east-1:123456789012:q", TARGET_REMOTE, NULL },
 		{ "arn:aws:sns:us-east-1:123456789012:t.fifo", TARGET_REMOTE, NULL },
@@ -217,8 +223,18 @@ static void targets_accepted(void)
 static void targets_refused(void)
 {
 	static const struct { const char *text; int code; const char *word; } rows[] = {
-		{ "arn:aws:sns:us-east-1:" ACCT ":t", -EOPNOTSUPP, "topics" },
-		{ "arn:aws:events:us-east-1:" ACCT ":event-bus/b", -EOPNOTSUPP, "buses" },
+		{ "arn:aws:sns:us-east-1:" ACCT ":t.fifo", -EOPNOTSUPP, "FIFO topics are not supported yet" },
+		{ "topic:t.fifo", -EOPNOTSUPP, "FIFO topics" },
+		{ "topic:", -EINVAL, "no topic name" },
+		{ "topic:a.b", -EINVAL, "no topic name" },
+		{ "topic:a:b", -EINVAL, "no topic name" },
+		{ "arn:aws:sns:us-east-1:" ACCT ":t:8f5e0c8a-1111-4222-8333-444455556666", -EINVAL, "no topic name" },
+		{ "arn:aws:sns::" ACCT ":t", -EINVAL, "names no region" },
+		{ "bus:", -EINVAL, "no event bus name" },
+		{ "bus:a b", -EINVAL, "no event bus name" },
+		{ "arn:aws:events:us-east-1:" ACCT ":b", -EINVAL, "no event bus" },
+		{ "arn:aws:events:us-east-1:" ACCT ":rule/b", -EINVAL, "no event bus" },
+		{ "arn:aws:events:us-east-1:" ACCT ":event-bus/", -EINVAL, "no event bus name" },
 		{ "arn:aws:sqs:us-east-1:" ACCT ":q.fifo", -EOPNOTSUPP, "FIFO" },
 		{ "queue:q.fifo", -EOPNOTSUPP, "FIFO" },
 		{ LAMBDA "f:3", -EOPNOTSUPP, "versions and aliases" },
@@ -281,6 +297,14 @@ static void target_lengths(void)
 	snprintf(text, sizeof(text), "%s", repeat('q', 81));
 	CHECK_INT(target_parse(text, &t, &e), -EINVAL);
 	CHECK(strstr(e.msg, "81 characters"));
+	for (int bus = 0; bus < 2; bus++) {
+		snprintf(text, sizeof(text), "%s:%s", bus ? "bus" : "topic", repeat('t', 256));
+		CHECK_INT(target_parse(text, &t, &e), 0);
+		CHECK_INT(strlen(t.name), 256);
+		snprintf(text, sizeof(text), "%s:%s", bus ? "bus" : "topic", repeat('t', 257));
+		CHECK_INT(target_parse(text, &t, &e), -EINVAL);
+		CHECK(strstr(e.msg, "257 characters"));
+	}
 	snprintf(text, sizeof(text), "file:/%s", repeat('x', 344));
 	CHECK_INT(target_parse(text, &t, &e), 0);
 	CHECK_INT(strlen(t.text), 350);
@@ -306,6 +330,12 @@ static void formatting(void)
 	CHECK_STR(out, LAMBDA "f");
 	arn_format_function(out, sizeof(out), "us-east-1", "f", "$LATEST");
 	CHECK_STR(out, LAMBDA "f:$LATEST");
+	arn_format_target(out, sizeof(out), "us-east-1", TARGET_TOPIC, "t");
+	CHECK_STR(out, "arn:aws:sns:us-east-1:" ACCT ":t");
+	arn_format_target(out, sizeof(out), "us-east-1", TARGET_QUEUE, "q");
+	CHECK_STR(out, "arn:aws:sqs:us-east-1:" ACCT ":q");
+	arn_format_target(out, sizeof(out), "us-east-1", TARGET_BUS, "a/b");
+	CHECK_STR(out, "arn:aws:events:us-east-1:" ACCT ":event-bus/a/b");
 	arn_format_function(small, sizeof(small), "us-east-1", "f", NULL);
 	CHECK_STR(small, "arn:aws:lam");
 }

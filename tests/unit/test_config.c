@@ -76,6 +76,7 @@ static void defaults(void)
 	CHECK_INT(conf.ring_bytes, 262144);
 	CHECK_INT(conf.stop_grace_ms, 10000);
 	CHECK(conf.record_fate);
+	CHECK(conf.reload_on_change);
 	CHECK(!conf.fallback);
 	CHECK_INT(conf.log_level, LOG_INF);
 	CHECK_INT(conf.function_log_bytes, 10485760);
@@ -89,6 +90,7 @@ static const struct sample { const char *key, *env, *json, *text; size_t place; 
 	{ "RunDirectory", "FATED_RUN_DIRECTORY", "\"/r\"", "/r", offsetof(struct config, run_dir), CONFIG_STRING, 0 },
 	{ "LogDirectory", "FATED_LOG_DIRECTORY", "\"/l\"", "/l", offsetof(struct config, log_dir), CONFIG_STRING, 0 },
 	{ "FunctionsDirectory", "FATED_FUNCTIONS_DIRECTORY", "\"/f\"", "/f", offsetof(struct config, functions_dir), CONFIG_STRING, 0 },
+	{ "ReloadOnChange", "FATED_RELOAD_ON_CHANGE", "false", "false", offsetof(struct config, reload_on_change), CONFIG_BOOL, 0 },
 	{ "BpfDirectory", "FATED_BPF_DIRECTORY", "\"/b\"", "/b", offsetof(struct config, bpf_dir), CONFIG_STRING, 0 },
 	{ "CgroupRoot", "FATED_CGROUP_ROOT", "\"/c\"", "/c", offsetof(struct config, cgroup_root), CONFIG_STRING, 0 },
 	{ "Region", "FATED_REGION", "\"eu-west-1\"", "eu-west-1", offsetof(struct config, region), CONFIG_STRING, 0 },

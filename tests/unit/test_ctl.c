@@ -432,6 +432,31 @@ static void a_follower_waits_for_the_daemon(void)
 	CHECK_STR(buf_str(&out), "");
 }
 
+static void topics_and_buses(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "topic", "list");
+	CHECK_STR(buf_str(&out), "NAME    SUBSCRIPTIONS  DESCRIPTION\nalerts              3  what went wrong\n");
+	CHECK_EXIT(0, "topic", "show", "alerts");
+	CHECK_OUT("TopicArn  arn:aws:sns:us-east-1:000000000000:alerts\n");
+	CHECK_OUT("Subscriptions[1].Endpoint  inbox\nSubscriptions[1].RawMessageDelivery  true\n");
+	CHECK_OUT("Subscriptions[2].FunctionName  alerts-mail\n");
+	CHECK_EXIT(0, "topic", "list", "--json");
+	CHECK_OUT("{\"topics\":[{\"TopicName\":\"alerts\",");
+	CHECK_EXIT(4, "topic", "show", "nope");
+	CHECK_ERR("Topic not found: nope");
+	CHECK_EXIT(2, "topic", "show");
+	CHECK_EXIT(0, "bus", "list");
+	CHECK_STR(buf_str(&out), "NAME  RULES  DESCRIPTION\na/b       1  -\n");
+	CHECK_EXIT(0, "bus", "show", "a/b");
+	CHECK_OUT("Rules[0].State  DISABLED\n");
+	CHECK_OUT("Rules[0].EventPattern.source[1]  x\n");
+	CHECK_OUT("Rules[0].Targets[0].Arn  topic:alerts\n");
+	CHECK_EXIT(4, "bus", "show", "nope");
+	CHECK_ERR("Event bus not found: nope");
+	rig_stop(&fake.rig);
+}
+
 static void events_and_records(void)
 {
 	fake_start();
@@ -576,6 +601,7 @@ int main(void)
 	RUN(logs_followed);
 	RUN(a_follower_ends_with_its_reader);
 	RUN(a_follower_waits_for_the_daemon);
+	RUN(topics_and_buses);
 	RUN(events_and_records);
 	RUN(queues);
 	RUN(queue_receive_to_a_full_disk);

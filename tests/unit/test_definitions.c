@@ -64,17 +64,29 @@ static const char *def(const char *name, int timeout)
 	return text[i];
 }
 
+/* A host without the controller for CpuPercent. */
+static int limits(void *arg, const struct func *f, struct err *e)
+{
+	CHECK(f->require_limits && arg == &defs);
+	return f->cpu_percent ? err_set(e, -EOPNOTSUPP, "no cpu (for CpuPercent): a reason") : 0;
+}
+static const struct definitions_check check = { .limits = limits, .arg = &defs };
+
 static int load_from(const char *where)
 {
 	int r;
 
 	definitions_result_done(&res);
-	r = definitions_load(&defs, where, &res);
+	r = definitions_load(&defs, where, &check, &res);
 	CHECK_INT(r, res.n_problems ? -EINVAL : 0);
 	free(line);
 	line = definitions_summary(&res);
-	for (size_t i = 1; i < res.n; i++)
+	for (size_t i = 1; i < res.n_functions; i++)
 		CHECK(strcmp(res.functions[i - 1]->name, res.functions[i]->name) < 0);
+	for (size_t i = 1; i < res.n_topics; i++)
+		CHECK(strcmp(res.topics[i - 1]->name, res.topics[i]->name) < 0);
+	for (size_t i = 1; i < res.n_buses; i++)
+		CHECK(strcmp(res.buses[i - 1]->name, res.buses[i]->name) < 0);
 	return r;
 }
 static int load(void) { return load_from(dir); }
@@ -86,7 +98,7 @@ static const char *in_force(void)
 	size_t n = 0;
 
 	s[0] = '\0';
-	for (size_t i = 0; i < res.n; i++)
+	for (size_t i = 0; i < res.n_functions; i++)
 		n += (size_t)snprintf(s + n, sizeof(s) - n, "%s%s:%d", i ? " " : "", res.functions[i]->name,
 				      res.functions[i]->timeout_ms / 1000);
 	return s;
@@ -105,7 +117,7 @@ static void empty_directory(void)
 {
 	fresh();
 	CHECK_INT(load(), 0);
-	CHECK_INT(res.n, 0);
+	CHECK_INT(res.n_functions, 0);
 	CHECK_STR(line, "no functions");
 }
 
@@ -147,9 +159,9 @@ static void added_changed_removed_unchanged(void)
 	CHECK_STR(in_force(), "a:1 b:9 e:1 x:1");
 	CHECK_STR(line, "added e, x; changed b; removed c, d; 1 unchanged");
 	CHECK_INT(res.n_changes, 5);
-	CHECK_STR(res.changes[0].function, "b");
+	CHECK_STR(res.changes[0].name, "b");
 	CHECK_INT(res.changes[0].kind, DEFINITIONS_CHANGED);
-	CHECK_STR(res.changes[4].function, "x");
+	CHECK_STR(res.changes[4].name, "x");
 	/* a file's name is nothing to a function */
 	{
 		char from[512];
@@ -310,7 +322,7 @@ static void missing_directory(void)
 	CHECK_STR(res.problems[0].file, "/nonexistent/functions.d");
 	CHECK_STR(res.problems[0].path, "");
 	CHECK(strstr(res.problems[0].reason, "No such file"));
-	CHECK_INT(res.n, 0);
+	CHECK_INT(res.n_functions, 0);
 	CHECK_STR(line, "removed a");
 }
 
@@ -340,7 +352,7 @@ static void long_summary(void)
 		put_file(file, def(name, 1));
 	}
 	CHECK_INT(load(), 0);
-	CHECK_INT(res.n, 25);
+	CHECK_INT(res.n_functions, 25);
 	CHECK(strncmp(line, "added f00, f01, ", 16) == 0);
 	CHECK(strstr(line, ", f19 and 5 more"));
 	CHECK(!strstr(line, "f20"));
@@ -363,6 +375,149 @@ static void references_are_the_results_own(void)
 	CHECK_INT(old.functions[0]->refs, 1);
 	CHECK_INT(res.functions[0]->refs, 1);
 	definitions_result_done(&old);
+}
+
+/* ---- topics and buses ---- */
+
+#define COMMAND(id, more) "{\"Protocol\":\"command\",\"Id\":\"" id "\",\"Command\":\"/bin/true\"" more "}"
+#define TOPIC(name, subs) "{\"TopicName\":\"" name "\",\"Subscriptions\":[" subs "]}"
+#define BUS(name, target) "{\"EventBusName\":\"" name "\",\"Rules\":[{\"Name\":\"r\",\"EventPattern\":{\"source\":[\"lambda\"]}," \
+	"\"Targets\":[{\"Id\":\"1\",\"Arn\":\"queue:q\"},{\"Id\":\"2\",\"Arn\":\"" target "\"}]}]}"
+
+static void three_kinds(void)
+{
+	const struct topic *topic;
+	const struct bus *bus;
+
+	fresh();
+	put_file("z.json", TOPIC("b", COMMAND("one", "") "," COMMAND("two", "")));
+	put_file("y.json", TOPIC("a", ""));
+	put_file("x.json", BUS("a", "topic:b"));
+	put_file("w.json", def("a", 3));			/* names are unique within their kind */
+	CHECK_INT(load(), 0);
+	CHECK_STR(in_force(), "a:3 b-one:3 b-two:3");
+	CHECK_INT(res.n_topics, 2);
+	CHECK_INT(res.n_buses, 1);
+	CHECK_STR(line, "added a, b-one, b-two, topic a, topic b, bus a");
+	topic = res.topics[1];
+	bus = res.buses[0];
+	CHECK(topic->subs[0].command == res.functions[1]);
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "6 unchanged");
+	CHECK(res.topics[1] == topic && res.buses[0] == bus);	/* the same snapshots */
+	put_file("z.json", TOPIC("b", COMMAND("one", "") "," COMMAND("three", "")));
+	put_file("x.json", BUS("b", "topic:b"));
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "added b-three, bus b; changed b-one, topic b; removed b-two, bus a; 2 unchanged");
+	CHECK(unlink(path_of("z.json")) == 0);
+	CHECK(load() < 0);
+	CHECK_STR(line, "removed b-one, b-three, topic b; 3 unchanged");
+	CHECK_INT(res.n_problems, 1);
+	check_problem(0, "x.json", "$.Rules[0].Targets[1].Arn", "topic \"b\" is not defined");
+}
+
+static void bad_topic_keeps_what_it_gave(void)
+{
+	const struct topic *before;
+
+	fresh();
+	put_file("t.json", TOPIC("t", COMMAND("m", "")));
+	CHECK_INT(load(), 0);
+	before = res.topics[0];
+	put_file("t.json", TOPIC("t", COMMAND("m", ",\"Timeout\":0")));
+	CHECK(load() < 0);
+	CHECK_STR(line, "kept t-m, topic t");
+	CHECK(res.topics[0] == before && res.functions[0] == before->subs[0].command);
+	CHECK_INT(res.n_problems, 1);
+	check_problem(0, "t.json", "$.Subscriptions[0].Timeout", "is 0");
+	/* Half written, as an editor may leave it for a moment. */
+	put_file("t.json", "{\"TopicName\":\"t\",\"Subscr");
+	CHECK(load() < 0);
+	CHECK_STR(line, "kept t-m, topic t");
+	/* The file turns into a bus: topic and command go. */
+	put_file("t.json", BUS("t", "queue:x"));
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "added bus t; removed t-m, topic t");
+}
+
+static void commands_are_functions_by_name(void)
+{
+	fresh();
+	put_file("1.json", def("t-m", 1));
+	put_file("2.json", TOPIC("t", "{\"Protocol\":\"sqs\",\"Endpoint\":\"q\"}," COMMAND("m", "")));
+	put_file("3.json", TOPIC("t", ""));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "t-m:1");
+	CHECK_INT(res.n_problems, 1);
+	check_problem(0, "2.json", "$.Subscriptions[1].Id", "\"t-m\" is defined in 1.json already");
+	CHECK_INT(res.topics[0]->n_subs, 0);			/* 3.json's: a bad file holds no name */
+	/* The other way round: the topic comes first. */
+	fresh();
+	put_file("1.json", TOPIC("t", COMMAND("m", "")));
+	put_file("2.json", def("t-m", 1));
+	put_file("3.json", TOPIC("t", ""));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "t-m:3");
+	CHECK_INT(res.n_problems, 2);
+	check_problem(0, "2.json", "$.FunctionName", "\"t-m\" is defined in 1.json already");
+	check_problem(1, "3.json", "$.TopicName", "\"t\" is defined in 1.json already");
+	/* A bad topic is not kept in part: its command's name belongs to a good file now. */
+	CHECK(unlink(path_of("3.json")) == 0);
+	put_file("1.json", "rubbish");
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "t-m:1");
+	CHECK_INT(res.n_topics, 0);
+	CHECK_STR(line, "changed t-m; removed topic t");
+}
+
+static void names_that_lead_nowhere(void)
+{
+#define DEST(place, role, to) place "\"DestinationConfig\":{\"" role "\":{\"Destination\":\"" to "\"}}"
+	fresh();
+	put_file("1.json", "{\"FunctionName\":\"a\",\"Command\":\"/x\"," DEST("", "OnSuccess", "topic:none") ","
+			   DEST("\"EventInvokeConfig\":{", "OnFailure", "function:b") "}}");
+	put_file("2.json", TOPIC("t", "{\"Protocol\":\"lambda\",\"Endpoint\":\"nobody\"},"
+				 COMMAND("m", "," DEST("\"EventInvokeConfig\":{", "OnFailure", "bus:none") "}")));
+	put_file("3.json", BUS("x", "function:nobody"));
+	put_file("4.json", "{\"FunctionName\":\"b\",\"Command\":\"/x\"," DEST("", "OnFailure", "nothing") "}");	/* a queue */
+	CHECK(load() < 0);
+	/* Nothing is taken down. */
+	CHECK_STR(line, "added a, b, t-m, topic t, bus x");
+	CHECK_INT(res.n_problems, 4);
+	check_problem(0, "1.json", "$.DestinationConfig.OnSuccess.Destination", "topic \"none\" is not defined");
+	check_problem(1, "2.json", "$.Subscriptions[1].EventInvokeConfig.DestinationConfig.OnFailure.Destination", "bus \"none\" is not defined");
+	check_problem(2, "2.json", "$.Subscriptions[0].Endpoint", "function \"nobody\" is not defined");
+	check_problem(3, "3.json", "$.Rules[0].Targets[1].Arn", "function \"nobody\" is not defined");
+	/* What comes later in the order of files is there. */
+	put_file("9.json", TOPIC("none", "{\"Protocol\":\"lambda\",\"Endpoint\":\"none-m\"}," COMMAND("m", "")));
+	put_file("8.json", "{\"EventBusName\":\"none\"}");
+	put_file("7.json", def("nobody", 1));
+	CHECK_INT(load(), 0);
+}
+
+static void required_limits(void)
+{
+	fresh();
+	put_file("a.json", "{\"FunctionName\":\"a\",\"Command\":\"/x\",\"RequireLimits\":true}");
+	put_file("b.json", "{\"FunctionName\":\"b\",\"Command\":\"/x\",\"CpuPercent\":50}");
+	put_file("t.json", TOPIC("t", COMMAND("m", ",\"CpuPercent\":50")));
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "added a, b, t-m, topic t");
+	/* Refused, and what was there before does not run on without the limit. */
+	put_file("b.json", "{\"FunctionName\":\"b\",\"Command\":\"/x\",\"CpuPercent\":50,\"RequireLimits\":true}");
+	put_file("t.json", TOPIC("t", COMMAND("m", ",\"CpuPercent\":50,\"RequireLimits\":true")));
+	for (int i = 0; i < 2; i++) {
+		CHECK(load() < 0);
+		CHECK_STR(in_force(), "a:3");
+		CHECK_STR(line, i ? "1 unchanged" : "removed b, t-m, topic t; 1 unchanged");
+		CHECK_INT(res.n_problems, 2);
+		check_problem(0, "b.json", "$.RequireLimits", "no cpu (for CpuPercent): a reason");
+		check_problem(1, "t.json", "$.Subscriptions[0].RequireLimits", "a reason");
+	}
+	put_file("b.json", "{\"FunctionName\":\"b\",\"Command\":\"/x\",\"RequireLimits\":true}");
+	put_file("t.json", TOPIC("t", COMMAND("m", "")));
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "added b, t-m, topic t; 1 unchanged");
 }
 
 static int open_fds(void)
@@ -415,6 +570,11 @@ int main(void)
 	RUN(unreadable_directory);
 	RUN(long_summary);
 	RUN(references_are_the_results_own);
+	RUN(three_kinds);
+	RUN(bad_topic_keeps_what_it_gave);
+	RUN(commands_are_functions_by_name);
+	RUN(names_that_lead_nowhere);
+	RUN(required_limits);
 	RUN(leaks_no_descriptor);
 	empty_dir();
 	(void)rmdir(dir);

@@ -107,6 +107,11 @@ static void defaults(void)
 	CHECK_INT(f->on_failure.kind, TARGET_NONE);
 	CHECK_INT(f->dead_letter.kind, TARGET_NONE);
 	CHECK(f->record_fate);
+	CHECK_INT(f->leftovers, FUNC_LEFTOVERS_KILL);
+	CHECK(f->oom_group);
+	CHECK(!f->require_limits);
+	for (int k = 0; k < OUTCOME_MAX; k++)
+		CHECK(!f->retry[k].given);
 	CHECK_INT(f->refs, 1);
 	func_unref(f);
 }
@@ -547,13 +552,19 @@ static void destinations(void)
 	       "as a destination for itself." },
 	     { EIC("OnSuccess", "arn:aws:sqs:us-east-1:123456789012:q"),
 	       "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination", "is not of this host; remote targets are not supported yet" },
-	     { EIC("OnSuccess", "arn:aws:sns:us-east-1:" ACCT ":t"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination",
+	     { EIC("OnSuccess", "arn:aws:sns:us-east-1:" ACCT ":t.fifo"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination",
 	       "not supported yet" },
 	     { EIC("OnSuccess", "file:x"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination", "absolute path" },
 	     { EIC("OnSuccess", "q\\u0000"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination", "NUL" },
 	     { "\"DestinationConfig\":{\"OnSucess\":{}}", "$.DestinationConfig.OnSucess", "did you mean OnSuccess?" },
 	     { "\"DestinationConfig\":{\"OnSuccess\":{\"Destintion\":\"x\"}}", "$.DestinationConfig.OnSuccess.Destintion",
 	       "did you mean Destination?" });
+	f = good(with(TOP("OnFailure", "topic:t") "," EIC("OnSuccess", "arn:aws:events:us-east-1:" ACCT ":event-bus/b")));
+	CHECK_INT(f->on_failure.kind, TARGET_TOPIC);
+	CHECK_STR(f->on_failure.name, "t");
+	CHECK_INT(f->on_success.kind, TARGET_BUS);
+	CHECK_STR(f->on_success.name, "b");
+	func_unref(f);
 	/* a queue of the function's name is not the function */
 	func_unref(good(with(TOP("OnFailure", "queue:f"))));
 	/* known before it is read */
@@ -574,8 +585,112 @@ static void dead_letters(void)
 	EACH({ DLQ("function:g"), "$.DeadLetterConfig.TargetArn", "must be a queue" },
 	     { DLQ("file:/x"), "$.DeadLetterConfig.TargetArn", "must be a queue" },
 	     { DLQ("journal:"), "$.DeadLetterConfig.TargetArn", "must be a queue" },
-	     { DLQ("arn:aws:sns:us-east-1:" ACCT ":t"), "$.DeadLetterConfig.TargetArn", "not supported yet" },
+	     { DLQ("arn:aws:sns:us-east-1:" ACCT ":t"), "$.DeadLetterConfig.TargetArn", "must be a queue" },
+	     { DLQ("bus:b"), "$.DeadLetterConfig.TargetArn", "must be a queue" },
 	     { DLQ("arn:aws:sqs:us-east-1:123456789012:q"), "$.DeadLetterConfig.TargetArn", "remote targets" });
+}
+
+static void retry_policy(void)
+{
+	static const char *const verdicts[] = { "Timeout", "OutOfMemory", "Signal", "Crash", "Error", "ResponseTooLarge", "ExecFailed",
+						"Interrupted" };
+	static const enum outcome_kind numbers[] = { OUTCOME_TIMEOUT, OUTCOME_OOM, OUTCOME_SIGNAL, OUTCOME_CRASH, OUTCOME_ERROR,
+						     OUTCOME_TOO_LARGE, OUTCOME_EXEC_FAILED, OUTCOME_INTERRUPTED };
+	struct func *f = good(with("\"RetryPolicy\":{"
+		"\"Timeout\":{\"Attempts\":3,\"DelaysInSeconds\":[0.5,2],\"TimeoutFactor\":1.5,\"TimeoutMax\":0.25},"
+		"\"OutOfMemory\":{\"MemoryFactor\":2,\"MemoryMax\":512,\"Attempts\":100},\"Crash\":{\"Attempts\":0}}"));
+	char text[200], path[100];
+
+	CHECK(f->retry[OUTCOME_TIMEOUT].given);
+	CHECK_INT(f->retry[OUTCOME_TIMEOUT].attempts, 3);
+	CHECK_INT(f->retry[OUTCOME_TIMEOUT].n_delays, 2);
+	CHECK_INT(f->retry[OUTCOME_TIMEOUT].delays_ms[0], 500);
+	CHECK_INT(f->retry[OUTCOME_TIMEOUT].delays_ms[1], 2000);
+	CHECK(f->retry[OUTCOME_TIMEOUT].timeout_factor == 1.5);
+	CHECK_INT(f->retry[OUTCOME_TIMEOUT].timeout_max_ms, 250);
+	CHECK_INT(f->retry[OUTCOME_OOM].attempts, 100);
+	CHECK(!f->retry[OUTCOME_OOM].delays_ms);
+	CHECK(f->retry[OUTCOME_OOM].memory_factor == 2);
+	CHECK_INT(f->retry[OUTCOME_OOM].memory_max_mb, 512);
+	CHECK(f->retry[OUTCOME_CRASH].given && f->retry[OUTCOME_CRASH].attempts == 0);
+	CHECK(!f->retry[OUTCOME_SIGNAL].given);
+	func_unref(f);
+	f = good(with("\"RetryPolicy\":{\"Timeout\":{\"Attempts\":1},\"OutOfMemory\":{\"Attempts\":1,\"MemoryFactor\":100}}"));
+	CHECK(f->retry[OUTCOME_TIMEOUT].timeout_factor == 1 && f->retry[OUTCOME_OOM].memory_factor == 100);
+	CHECK_INT(f->retry[OUTCOME_TIMEOUT].timeout_max_ms, 900000);
+	CHECK_INT(f->retry[OUTCOME_OOM].memory_max_mb, 10240);
+	func_unref(f);
+	func_unref(good(with("\"RetryPolicy\":{}")));
+	for (size_t i = 0; i < ARRAY_SIZE(verdicts); i++) {
+		snprintf(text, sizeof(text), "\"RetryPolicy\":{\"%s\":{\"Attempts\":7}}", verdicts[i]);
+		f = good(with(text));
+		for (int k = 0; k < OUTCOME_MAX; k++)
+			CHECK_INT(f->retry[k].given, k == (int)numbers[i]);
+		CHECK_INT(f->retry[numbers[i]].attempts, 7);
+		func_unref(f);
+		if (numbers[i] == OUTCOME_TIMEOUT)
+			continue;
+		snprintf(text, sizeof(text), "\"RetryPolicy\":{\"%s\":{\"Attempts\":7,\"TimeoutFactor\":2}}", verdicts[i]);
+		snprintf(path, sizeof(path), "$.RetryPolicy.%s.TimeoutFactor", verdicts[i]);
+		one_problem(with(text), path, "is for Timeout");
+		snprintf(text, sizeof(text), "\"RetryPolicy\":{\"%s\":{\"Attempts\":7,\"MemoryFactor\":2}}", verdicts[i]);
+		snprintf(path, sizeof(path), "$.RetryPolicy.%s.MemoryFactor", verdicts[i]);
+		if (numbers[i] != OUTCOME_OOM)
+			one_problem(with(text), path, "is for OutOfMemory");
+	}
+}
+
+static void retry_policy_refused(void)
+{
+#define RP(verdict, more) "\"RetryPolicy\":{\"" verdict "\":{\"Attempts\":1" more "}}"
+	EACH({ "\"RetryPolicy\":[]", "$.RetryPolicy", "must be an object, is a list" },
+	     { "\"RetryPolicy\":{\"Crash\":1}", "$.RetryPolicy.Crash", "must be an object, is a number" },
+	     { "\"RetryPolicy\":{\"Crash\":{}}", "$.RetryPolicy.Crash.Attempts", "is missing" },
+	     { "\"RetryPolicy\":{\"Crash\":{\"Attempts\":-1}}", "$.RetryPolicy.Crash.Attempts", "is -1, must be from 0 to 100" },
+	     { "\"RetryPolicy\":{\"Crash\":{\"Attempts\":101}}", "$.RetryPolicy.Crash.Attempts", "is 101" },
+	     { "\"RetryPolicy\":{\"Crash\":{\"Attempts\":1.5}}", "$.RetryPolicy.Crash.Attempts", "whole number" },
+	     { "\"RetryPolicy\":{\"Crsh\":{\"Attempts\":1}}", "$.RetryPolicy.Crsh", "is no verdict; did you mean Crash?" },
+	     { "\"RetryPolicy\":{\"timeout\":{\"Attempts\":1}}", "$.RetryPolicy.timeout", "did you mean Timeout?" },
+	     { "\"RetryPolicy\":{\"OutOfMemry\":{\"Attempts\":1}}", "$.RetryPolicy.OutOfMemry", "did you mean OutOfMemory?" },
+	     { "\"RetryPolicy\":{\"Xyzzy\":{\"Attempts\":1}}", "$.RetryPolicy.Xyzzy", "is no verdict" },
+	     { "\"RetryPolicy\":{\"Success\":{\"Attempts\":1}}", "$.RetryPolicy.Success", "no policy can be given" },
+	     { "\"RetryPolicy\":{\"HostFault\":{\"Attempts\":1}}", "$.RetryPolicy.HostFault", "no policy can be given" },
+	     { "\"RetryPolicy\":{\"Invalid\":{\"Attempts\":1}}", "$.RetryPolicy.Invalid", "no policy can be given" },
+	     { "\"RetryPolicy\":{\"Cr\\u0000\":{\"Attempts\":1}}", "$.RetryPolicy[\"Cr\357\277\275\"]", "the name contains a NUL" },
+	     { "\"RetryPolicy\":{\"Crash\":{\"Attempts\":1},\"Crash\":{\"Attempts\":1}}", "$.RetryPolicy.Crash", "is given twice" },
+	     { RP("Crash", ",\"DelaysInSeconds\":[]"), "$.RetryPolicy.Crash.DelaysInSeconds", "has 0 entries" },
+	     { RP("Crash", ",\"DelaysInSeconds\":[1,21601]"), "$.RetryPolicy.Crash.DelaysInSeconds[1]", "is 21601" },
+	     { RP("Crash", ",\"Atempts\":1"), "$.RetryPolicy.Crash.Atempts", "did you mean Attempts?" },
+	     { RP("Timeout", ",\"TimeoutFactor\":0.5"), "$.RetryPolicy.Timeout.TimeoutFactor", "is 0.5, must be from 1 to 100" },
+	     { RP("Timeout", ",\"TimeoutFactor\":100.5"), "$.RetryPolicy.Timeout.TimeoutFactor", "is 100.5" },
+	     { RP("Timeout", ",\"TimeoutFactor\":\"2\""), "$.RetryPolicy.Timeout.TimeoutFactor", "must be a number, is a string" },
+	     { RP("Timeout", ",\"TimeoutFactor\":2,\"TimeoutMax\":901"), "$.RetryPolicy.Timeout.TimeoutMax", "is 901" },
+	     { RP("Timeout", ",\"TimeoutMax\":9"), "$.RetryPolicy.Timeout.TimeoutMax", "has no effect without TimeoutFactor" },
+	     { RP("OutOfMemory", ",\"MemoryFactor\":0"), "$.RetryPolicy.OutOfMemory.MemoryFactor", "is 0, must be from 1 to 100" },
+	     { RP("OutOfMemory", ",\"MemoryFactor\":2,\"MemoryMax\":127"), "$.RetryPolicy.OutOfMemory.MemoryMax", "is 127, must be from 128" },
+	     { RP("OutOfMemory", ",\"MemoryMax\":512"), "$.RetryPolicy.OutOfMemory.MemoryMax", "has no effect without MemoryFactor" },
+	     { "\"Leftovers\":\"Kill\"", "$.Leftovers", "must be \"kill\", \"wait\" or \"warn\"" },
+	     { "\"Leftovers\":true", "$.Leftovers", "must be a string, is true" },
+	     { "\"OomGroup\":1", "$.OomGroup", "must be true or false, is a number" },
+	     { "\"RequireLimits\":\"yes\"", "$.RequireLimits", "must be true or false, is a string" });
+}
+
+static void leftovers_and_limits(void)
+{
+	static const char *const words[] = { "kill", "wait", "warn" };
+	struct func *f;
+
+	for (int k = FUNC_LEFTOVERS_KILL; k <= FUNC_LEFTOVERS_WARN; k++) {
+		char text[40];
+
+		snprintf(text, sizeof(text), "\"Leftovers\":\"%s\"", words[k]);
+		f = good(with(text));
+		CHECK_INT(f->leftovers, k);
+		func_unref(f);
+	}
+	f = good(with("\"OomGroup\":false,\"RequireLimits\":true"));
+	CHECK(!f->oom_group && f->require_limits);
+	func_unref(f);
 }
 
 static void unknown_members(void)
@@ -802,6 +917,9 @@ int main(void)
 	RUN(rlimits);
 	RUN(destinations);
 	RUN(dead_letters);
+	RUN(retry_policy);
+	RUN(retry_policy_refused);
+	RUN(leftovers_and_limits);
 	RUN(unknown_members);
 	RUN(members_without_effect);
 	RUN(all_at_once_in_file_order);

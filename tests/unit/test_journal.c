@@ -204,13 +204,14 @@ static void an_outcome_has_all_of_them(void)
 	to_the_journal();
 	port->ops->start(port, 4711, "resize", REQUEST, 2);
 	port->ops->output(port, 4711, "not the daemon's own words\n", 27);
+	port->ops->outcome(port, &(struct log_outcome){ "resize", REQUEST, 2, 4711, false, "ExecFailed", "execve: odd\nFATE_ENV=0" });
 	port->ops->end(port, 4711, "Duration: 1.00 ms\tStatus: error\tError Type: Odd\nFATE_ENV=0");
 	stderr_back();
 	funclog_free(l);
 	snprintf(path, sizeof(path), "%s/resize.log", dir);
 	CHECK(unlink(path) == 0 && rmdir(dir) == 0);
 	rig_receive();
-	CHECK_STR(rig_field("MESSAGE"), "error: Duration: 1.00 ms\tStatus: error\tError Type: Odd\nFATE_ENV=0");
+	CHECK_STR(rig_field("MESSAGE"), "ExecFailed: execve: odd\nFATE_ENV=0");
 	CHECK_STR(rig_field("PRIORITY"), "6");
 	CHECK_STR(rig_field("FATE_FUNCTION"), "resize");
 	CHECK_STR(rig_field("FATE_REQUEST_ID"), REQUEST);

@@ -19,7 +19,7 @@ static const struct { int resource; const char *name; } rlimits[] = {
 static void rlim(struct buf *b, rlim_t v)
 {
 	if (v == RLIM_INFINITY)
-		buf_adds(b, "\"infinity\"");
+		buf_adds(b, "\"unlimited\"");
 	else
 		buf_addf(b, "%llu", (unsigned long long)v);
 }
@@ -106,6 +106,68 @@ static void invoke_config_json(struct buf *b, const struct func *f)
 	}
 }
 
+static void delays_json(struct buf *b, const char *name, const int64_t *delays_ms, size_t n)
+{
+	api_json_key(b, name);
+	buf_addc(b, '[');
+	for (size_t i = 0; i < n; i++) {
+		struct buf one = {};
+
+		api_json_seconds(&one, "", delays_ms[i]);
+		api_json_next(b);
+		buf_adds(b, buf_str(&one) + strlen("\"\":"));
+		buf_done(&one);
+	}
+	buf_addc(b, ']');
+}
+
+static void retry_json(struct buf *b, enum outcome_kind k, const struct func_retry *r)
+{
+	api_json_key(b, outcome_name(k));
+	buf_addc(b, '{');
+	api_json_int(b, "Attempts", r->attempts);
+	if (r->delays_ms)
+		delays_json(b, "DelaysInSeconds", r->delays_ms, r->n_delays);
+	/* Factor 1 raises nothing, and its bound has no effect: what was not given is not shown. */
+	if (k == OUTCOME_TIMEOUT && r->timeout_factor > 1) {
+		api_json_key(b, "TimeoutFactor");
+		buf_addf(b, "%.15g", r->timeout_factor);
+		api_json_seconds(b, "TimeoutMax", r->timeout_max_ms);
+	}
+	if (k == OUTCOME_OOM && r->memory_factor > 1) {
+		api_json_key(b, "MemoryFactor");
+		buf_addf(b, "%.15g", r->memory_factor);
+		api_json_int(b, "MemoryMax", r->memory_max_mb);
+	}
+	buf_addc(b, '}');
+}
+
+static void retry_policy_json(struct buf *b, const struct func *f)
+{
+	bool any = false;
+
+	for (int k = 0; k < OUTCOME_MAX; k++)
+		any |= f->retry[k].given;
+	if (!any)
+		return;
+	api_json_key(b, "RetryPolicy");
+	buf_addc(b, '{');
+	for (int k = 0; k < OUTCOME_MAX; k++)
+		if (f->retry[k].given)
+			retry_json(b, (enum outcome_kind)k, &f->retry[k]);
+	buf_addc(b, '}');
+}
+
+static const char *leftovers_name(enum func_leftovers l)
+{
+	switch (l) {
+	case FUNC_LEFTOVERS_KILL: return "kill";
+	case FUNC_LEFTOVERS_WAIT: return "wait";
+	case FUNC_LEFTOVERS_WARN: return "warn";
+	}
+	return "";
+}
+
 static void function_json(struct api_call *c, struct buf *b, const struct func *f)
 {
 	char arn[LIM_ARN_MAX + 1];
@@ -133,17 +195,11 @@ static void function_json(struct api_call *c, struct buf *b, const struct func *
 	if (f->reserved_concurrency >= 0)
 		api_json_int(b, "ReservedConcurrentExecutions", f->reserved_concurrency);
 	invoke_config_json(b, f);
-	api_json_key(b, "RetryDelaysInSeconds");
-	buf_addc(b, '[');
-	for (size_t i = 0; i < f->n_retry_delays; i++) {
-		struct buf one = {};
-
-		api_json_seconds(&one, "", f->retry_delays_ms[i]);
-		api_json_next(b);
-		buf_adds(b, buf_str(&one) + strlen("\"\":"));
-		buf_done(&one);
-	}
-	buf_addc(b, ']');
+	delays_json(b, "RetryDelaysInSeconds", f->retry_delays_ms, f->n_retry_delays);
+	retry_policy_json(b, f);
+	api_json_str(b, "Leftovers", leftovers_name(f->leftovers));
+	api_json_bool(b, "OomGroup", f->oom_group);
+	api_json_bool(b, "RequireLimits", f->require_limits);
 	api_json_bool(b, "RecordFate", f->record_fate);
 	buf_addc(b, '}');
 }

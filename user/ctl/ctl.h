@@ -100,6 +100,10 @@ void ctl_puts_raw(const char *data, size_t len, bool line);	/* to stdout; line: 
 int ctl_status(struct ctl *c, int argc, char **argv);
 int ctl_function_list(struct ctl *c, int argc, char **argv);
 int ctl_function_show(struct ctl *c, int argc, char **argv);
+int ctl_topic_list(struct ctl *c, int argc, char **argv);
+int ctl_topic_show(struct ctl *c, int argc, char **argv);
+int ctl_bus_list(struct ctl *c, int argc, char **argv);
+int ctl_bus_show(struct ctl *c, int argc, char **argv);
 int ctl_invoke(struct ctl *c, int argc, char **argv);
 int ctl_event_list(struct ctl *c, int argc, char **argv);
 int ctl_event_show(struct ctl *c, int argc, char **argv);

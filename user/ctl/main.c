@@ -35,6 +35,10 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "queue receive", "NAME [--max N] [--visibility SECONDS] [--delete]", "take messages from a local queue",
 	  "A received message is hidden for SECONDS (30) and then comes back, unless --delete takes it for good.\n\n"
 	  "  fatectl queue receive done --max 10 --delete\n", ctl_queue_receive },
+	{ "topic list", "", "local topics and how many subscriptions they have", "  fatectl topic list\n", ctl_topic_list },
+	{ "topic show", "TOPIC", "one topic: its subscriptions and where they lead", "  fatectl topic show alerts\n", ctl_topic_show },
+	{ "bus list", "", "local event buses and how many rules they have", "  fatectl bus list\n", ctl_bus_list },
+	{ "bus show", "BUS", "one event bus: its rules, their patterns and targets", "  fatectl bus show default\n", ctl_bus_show },
 	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
 	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
 	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"

@@ -38,6 +38,7 @@ struct config {
 	int stop_grace_ms;
 	bool record_fate;
 	bool fallback;			/* Observer: "fallback" */
+	bool reload_on_change;
 	enum log_level log_level;
 	int64_t function_log_bytes;	/* per file */
 	int function_log_files;		/* old ones kept; 0 = none */

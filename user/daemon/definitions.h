@@ -1,18 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * The functions' directory: every *.json in it is one function. Loading never fails as a whole; it gives the set of
- * functions to put in force, everything that is wrong with any file, and what changed since the last load.
+ * The functions' directory: every *.json in it is one function, or one topic (it has TopicName; its commands are functions,
+ * too), or one event bus (EventBusName). Loading never fails as a whole; it gives the sets to put in force, everything
+ * that is wrong with any file, and what changed since the last load.
  */
 #include <stddef.h>
 
+#include "model/bus.h"
 #include "model/func.h"
+#include "model/topic.h"
 
 #define DEFINITIONS_FILE_MAX (1u << 20)	/* bytes */
 #define DEFINITIONS_MAX 10000		/* files */
 
-/* What is remembered between loads: which file gave which function. Zero-initialised to begin with. */
+/* What is remembered between loads: which file gave what. Zero-initialised to begin with. */
 struct definitions { struct definitions_entry *list; size_t n; };
+
+enum definitions_kind { DEFINITIONS_FUNCTION, DEFINITIONS_TOPIC, DEFINITIONS_BUS, DEFINITIONS_KIND_MAX };
+
+/* Asked for every function with RequireLimits: 0, or -errno and the reason why this host cannot keep its limits. */
+struct definitions_check { int (*limits)(void *arg, const struct func *f, struct err *e); void *arg; };
 
 /* One thing wrong. path: JSON path in the file; "" when it is about the file or the directory itself. */
 struct definitions_problem { char *file, *path, *reason; };
@@ -23,28 +31,41 @@ enum definitions_change_kind {
 	DEFINITIONS_REMOVED,
 	DEFINITIONS_KEPT,	/* as it was, because its file is bad now */
 };
-struct definitions_change { enum definitions_change_kind kind; char function[LIM_FUNCTION_NAME_MAX + 1]; };
+#define DEFINITIONS_NAME_MAX (6 + TOPIC_NAME_MAX)
+/* name: "a" for a function, "topic a", "bus a" */
+struct definitions_change { enum definitions_change_kind kind; char name[DEFINITIONS_NAME_MAX + 1]; };
 const char *definitions_change_name(enum definitions_change_kind k);	/* "added", … */
 
 struct definitions_result {
-	struct func **functions;	/* references; in name order, names unique: fit for registry_swap() */
-	size_t n;
-	struct definitions_problem *problems;	/* in file order */
+	/* References; each list in name order, names unique: fit for registry_swap(). */
+	struct func **functions;		/* those of topics' commands are among them */
+	size_t n_functions;
+	struct topic **topics;
+	size_t n_topics;
+	struct bus **buses;
+	size_t n_buses;
+	struct definitions_problem *problems;	/* of files, in their order; then of names that lead nowhere, likewise */
 	size_t n_problems;
-	struct definitions_change *changes;	/* in name order; what is the same is not listed */
+	struct definitions_change *changes;	/* functions first, then topics, buses; in name order. What is the same is not listed */
 	size_t n_changes, unchanged;
 };
 
 /*
- * Reads dir. A bad file (unreadable, too large, not regular, not a definition, a function some other file defines)
- * never takes a good function down: what it gave at the last load stays, unless a good file defines that function now.
+ * Reads dir. A bad file (unreadable, too large, not regular, not a definition, a name some other file defines) never
+ * takes down what is good: what it gave at the last load stays, unless a good file defines something of that name now.
+ * One exception: a function that requires limits which the check refuses is neither put in force nor kept.
  * A directory that is missing is an empty set and a problem; one that cannot be read keeps everything.
+ * A destination, subscription or rule's target that names a function, topic or bus which is not defined is a problem and
+ * takes nothing down. check may be NULL.
  * ret is filled in every case; the caller frees it with definitions_result_done(). Returns 0 when there was no
  * problem, else -EINVAL. Blocks on the file system.
  */
-int definitions_load(struct definitions *d, const char *dir, struct definitions_result *ret);
+int definitions_load(struct definitions *d, const char *dir, const struct definitions_check *check, struct definitions_result *ret);
 void definitions_done(struct definitions *d);
 void definitions_result_done(struct definitions_result *r);
 
-/* For people: "added a, b; changed c; removed d; kept e; 7 unchanged", or "no functions". The caller frees it. */
+/* True for the names of files that are read. */
+bool definitions_is_file(const char *name);
+
+/* For people: "added a, b; changed topic c; removed d; kept e; 7 unchanged", or "no functions". The caller frees it. */
 char *definitions_summary(const struct definitions_result *r);

@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "cgroup/cg_tree.h"
 #include "daemon/definitions.h"
+#include "daemon/watch.h"
 #include "dest/deliver.h"
 #include "engine/engine.h"
 #include "fate_abi.h"
@@ -58,7 +59,8 @@ struct manager {
 	struct http_server *http;
 	struct api *api;
 	struct definitions definitions;
-	size_t n_functions, n_problems;
+	struct watch *watch;		/* NULL: ReloadOnChange is off */
+	size_t n_functions, n_topics, n_buses, n_problems;
 	struct deliver_sink deliveries;
 	char *socket_path;
 	sd_event_source *signals[3];
@@ -106,7 +108,7 @@ static void add_names(cJSON *into, const struct definitions_result *res, enum de
 
 	for (size_t i = 0; i < res->n_changes; i++)
 		if (res->changes[i].kind == kind)
-			cJSON_AddItemToArray(list, cJSON_CreateString(res->changes[i].function));
+			cJSON_AddItemToArray(list, cJSON_CreateString(res->changes[i].name));
 }
 
 static void add_problem(cJSON *list, const struct definitions_problem *p)
@@ -119,21 +121,48 @@ static void add_problem(cJSON *list, const struct definitions_problem *p)
 	cJSON_AddItemToArray(list, o);
 }
 
+/* For functions with RequireLimits. */
+static int check_limits(void *arg, const struct func *f, struct err *e)
+{
+	const struct cg_tree *t = ((struct manager *)arg)->tree;
+	const struct { enum cg_controller controller; bool needed; const char *limit; } rows[] = {
+		{ CG_MEMORY, f->memory_mb > 0, "MemorySize" },
+		{ CG_PIDS, f->pids_max > 0, "PidsMax" },
+		{ CG_CPU, f->cpu_percent > 0, "CpuPercent" },
+	};
+	CLEAN(buf_done) struct buf missing = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].needed && !(t->controllers & rows[i].controller))
+			buf_addf(&missing, "%s%s (for %s)", missing.len ? ", " : "", cg_controller_name(rows[i].controller), rows[i].limit);
+	if (!missing.len)
+		return 0;
+	return err_set(e, -EOPNOTSUPP, "this host's control groups lack %s: %s", buf_str(&missing), t->why);
+}
+
 /* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. */
 static void reload(struct manager *m, cJSON *into)
 {
 	CLEAN(definitions_result_done) struct definitions_result res = {};
+	struct definitions_check check = { .limits = check_limits, .arg = m };
+	struct registry_set set;
 	cJSON *problems;
 	char *summary;
 
-	definitions_load(&m->definitions, m->cfg->functions_dir, &res);
+	definitions_load(&m->definitions, m->cfg->functions_dir, &check, &res);
 	for (size_t i = 0; i < res.n_problems; i++)
 		log_warn("definitions: %s%s%s: %s", res.problems[i].file, res.problems[i].path[0] ? ": " : "", res.problems[i].path,
 			 res.problems[i].reason);
-	registry_swap(intake_registry(m->engine), &(struct registry_set){ .functions = res.functions, .n_functions = res.n });
+	set = (struct registry_set){
+		.functions = res.functions, .n_functions = res.n_functions, .topics = res.topics, .n_topics = res.n_topics,
+		.buses = res.buses, .n_buses = res.n_buses,
+	};
+	registry_swap(intake_registry(m->engine), &set);
 	engine_functions_changed(m->engine);
 	launch_forget_users(m->launch);
-	m->n_functions = res.n;
+	m->n_functions = res.n_functions;
+	m->n_topics = res.n_topics;
+	m->n_buses = res.n_buses;
 	m->n_problems = res.n_problems;
 	summary = definitions_summary(&res);
 	log_note("definitions: %s", summary);
@@ -142,10 +171,24 @@ static void reload(struct manager *m, cJSON *into)
 		return;
 	for (int k = DEFINITIONS_ADDED; k <= DEFINITIONS_KEPT; k++)
 		add_names(into, &res, (enum definitions_change_kind)k);
-	cJSON_AddNumberToObject(into, "functions", (double)res.n);
+	cJSON_AddNumberToObject(into, "functions", (double)res.n_functions);
+	cJSON_AddNumberToObject(into, "topics", (double)res.n_topics);
+	cJSON_AddNumberToObject(into, "buses", (double)res.n_buses);
 	problems = cJSON_AddArrayToObject(into, "problems");
 	for (size_t i = 0; i < res.n_problems; i++)
 		add_problem(problems, &res.problems[i]);
+}
+
+/* Nobody has asked: a directory on its way to being replaced must not take everything down for the moment. */
+static void on_change(void *arg)
+{
+	struct manager *m = arg;
+
+	if (m->n_functions && access(m->cfg->functions_dir, F_OK) < 0 && errno == ENOENT)
+		log_warn("definitions: %s is gone; what it gave stays in force until it is back, or a reload is asked for",
+			 m->cfg->functions_dir);
+	else
+		reload(m, NULL);
 }
 
 /* ---- what the API asks of us ------------------------------------------------------------------------------- */
@@ -171,6 +214,8 @@ static void api_status_members(void *arg, cJSON *into)
 	o = cJSON_AddObjectToObject(into, "definitions");
 	cJSON_AddStringToObject(o, "directory", m->cfg->functions_dir);
 	cJSON_AddNumberToObject(o, "functions", (double)m->n_functions);
+	cJSON_AddNumberToObject(o, "topics", (double)m->n_topics);
+	cJSON_AddNumberToObject(o, "buses", (double)m->n_buses);
 	cJSON_AddNumberToObject(o, "problems", (double)m->n_problems);
 }
 
@@ -324,7 +369,7 @@ static int make_world(struct manager *m, const struct fact_sink *sink, struct er
 	} else {
 		r = observe_new(m->loop, &obs, sink, &m->observe, e);
 		if (r < 0)
-			return err_wrap(e, r, "observer");
+			return r;
 	}
 	r = launch_new(m->loop, m->tree, &launch, sink, &m->launch, e);
 	if (r < 0)
@@ -347,6 +392,9 @@ static int make_engine(struct manager *m, struct err *e)
 
 	snprintf(ec.region, sizeof(ec.region), "%s", c->region);
 	m->engine = engine_new(&ports, &ec);
+	/* Watched before it is read: nothing is missed in between. */
+	if (c->reload_on_change)
+		m->watch = watch_new(m->loop, c->functions_dir, definitions_is_file, on_change, m);
 	reload(m, NULL);
 	r = engine_start(m->engine, e);
 	engine_stats(m->engine, &st);
@@ -541,6 +589,7 @@ struct manager *manager_free(struct manager *m)
 	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
 		sd_event_source_disable_unref(m->signals[i]);
 	sd_event_source_disable_unref(m->audit);
+	watch_free(m->watch);
 	api_free(m->api);
 	http_server_free(m->http);
 	if (m->socket_path)
@@ -551,9 +600,10 @@ struct manager *manager_free(struct manager *m)
 		m->store->ops->close(m->store);
 	engine_free(m->engine);
 	launch_free(m->launch);
-	/* After a clean stop nothing of us stays in the kernel; otherwise the pins hold what the next start needs. */
+	/* After a clean stop nothing of us stays in the kernel; otherwise the pins hold what the next start needs. A start
+	 * that was refused made no leaf: the groups go, unless they hold an earlier daemon's. */
 	observe_free(m->observe, clean);
-	cg_tree_free(m->tree, clean);
+	cg_tree_free(m->tree, clean || !m->engine);
 	funclog_free(m->funclog);
 	definitions_done(&m->definitions);
 	sd_event_unref(m->loop);

@@ -82,7 +82,8 @@ static void put_outbox(struct engine *e, struct inv *inv, enum outbox_role role,
 }
 
 /* What cannot be delivered because its target is not defined: kept with the reason, as a delivery that failed for good. */
-static void put_undelivered(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body)
+static void put_undelivered(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t,
+			    const struct target *missing, struct blob *body)
 {
 	struct store_op *op = batch_op(e, STORE_OP_OUTBOX_PUT);
 
@@ -91,7 +92,8 @@ static void put_undelivered(struct engine *e, struct inv *inv, enum outbox_role 
 	snprintf(op->outbox.target, sizeof(op->outbox.target), "%s", t->text);
 	snprintf(op->outbox.key, sizeof(op->outbox.key), "%s:%s", inv->row.request_id, outbox_role_name(role));
 	op->outbox.due_at_ms = INT64_MAX;
-	snprintf(op->outbox.last_error, sizeof(op->outbox.last_error), "%s %.200s is not defined", target_kind_name(t->kind), t->name);
+	snprintf(op->outbox.last_error, sizeof(op->outbox.last_error), "%s %.200s is not defined",
+		 target_kind_name(missing->kind), missing->name);
 	op->outbox.body = blob_ref(body);
 	e->stats.deliveries_failed++;
 }
@@ -135,8 +137,8 @@ static bool put_rule_target(struct engine *e, const struct target *t, struct blo
 	return true;
 }
 
-/* False: bus, or a target of a rule that matched, is not defined. */
-static bool put_bus(struct engine *e, const struct inv *inv, const struct target *t, struct blob *body)
+/* NULL, or what is not defined: the bus, or a target of a rule that matched. */
+static const struct target *put_bus(struct engine *e, const struct inv *inv, const struct target *t, struct blob *body)
 {
 	struct bus *bus = registry_bus(e->registry, t->name);
 	const char *type = bus_record_detail_type(inv->row.condition == COND_SUCCESS);
@@ -147,11 +149,11 @@ static bool put_bus(struct engine *e, const struct inv *inv, const struct target
 		.n_resources = ARRAY_SIZE(resources), .detail = body->data, .detail_len = body->len,
 	};
 	CLEAN(blob_unrefp) struct blob *text = NULL;
+	const struct target *missing = NULL;
 	struct buf b = {};
-	bool ok = true;
 
 	if (!bus)
-		return false;
+		return t;
 	new_uuid(e, id);
 	arn_format_target(bus_arn, sizeof(bus_arn), e->cfg.region, TARGET_BUS, bus->name);
 	arn_format_function(function_arn, sizeof(function_arn), e->cfg.region, inv->row.function,
@@ -163,14 +165,17 @@ static bool put_bus(struct engine *e, const struct inv *inv, const struct target
 		const struct bus_rule *r = &bus->rules[i];
 
 		for (size_t k = 0; bus_rule_matches(r, ev.source, type) && k < r->n_targets; k++)
-			ok &= put_rule_target(e, &r->targets[k], text);
+			if (!put_rule_target(e, &r->targets[k], text))
+				missing = &r->targets[k];
 	}
-	return ok;
+	return missing;
 }
 
 static void put_target(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
 		       struct blob *attributes)
 {
+	const struct target *missing;
+
 	switch (t->kind) {
 	case TARGET_NONE:
 	case TARGET_REMOTE:	/* refused when the definition was read */
@@ -189,11 +194,12 @@ static void put_target(struct engine *e, struct inv *inv, enum outbox_role role,
 		return;
 	case TARGET_TOPIC:
 		if (!put_topic(e, t->name, body))
-			put_undelivered(e, inv, role, t, body);
+			put_undelivered(e, inv, role, t, t, body);
 		return;
 	case TARGET_BUS:
-		if (!put_bus(e, inv, t, body))
-			put_undelivered(e, inv, role, t, body);
+		missing = put_bus(e, inv, t, body);
+		if (missing)
+			put_undelivered(e, inv, role, t, missing, body);
 		return;
 	case TARGET_FILE:
 	case TARGET_JOURNAL:

@@ -18,6 +18,8 @@
 
 #include "base/mem.h"
 #include "fate_abi.h"
+#include "model/bus.h"
+#include "model/topic.h"
 
 #define FUNCTION_TEXT_MAX 256		/* NamespacedFunctionName's length */
 #define FUNCTION_PARTS_MAX 8		/* arn:P:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER */
@@ -262,6 +264,40 @@ static int target_queue(const char *name, struct target *t, struct err *e)
 	return 0;
 }
 
+static int target_topic(const char *name, struct target *t, struct err *e)
+{
+	char s[80];
+	size_t len = strlen(name);
+
+	if (len > 5 && strcmp(name + len - 5, ".fifo") == 0)
+		return err_set(e, -EOPNOTSUPP, "%s: FIFO topics are not supported yet", shown(name, s));
+	if (!words_ok(name))
+		return err_set(e, -EINVAL, "%s is no topic name: letters, digits, - and _", shown(name, s));
+	if (len > TOPIC_NAME_MAX)
+		return err_set(e, -EINVAL, "the topic name %s has %zu characters, at most %d are allowed", shown(name, s), len,
+			       TOPIC_NAME_MAX);
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	t->kind = TARGET_TOPIC;
+	return 0;
+}
+
+static int target_bus(const char *name, struct target *t, struct err *e)
+{
+	const char *p = name;
+	char s[80];
+
+	while (is_word(*p) || *p == '/' || *p == '.')
+		p++;
+	if (p == name || *p)
+		return err_set(e, -EINVAL, "%s is no event bus name: letters, digits, /, ., - and _", shown(name, s));
+	if (p - name > BUS_NAME_MAX)
+		return err_set(e, -EINVAL, "the event bus name %s has %zu characters, at most %d are allowed", shown(name, s),
+			       (size_t)(p - name), BUS_NAME_MAX);
+	snprintf(t->name, sizeof(t->name), "%s", name);
+	t->kind = TARGET_BUS;
+	return 0;
+}
+
 /* file:/path, and file:///path as URLs have it. "..": where the daemon writes should be readable from the text. */
 static int target_file(const char *path, struct target *t, struct err *e)
 {
@@ -296,9 +332,12 @@ static int target_local_arn(const char *service, const char *resource, struct ta
 	if (strcmp(service, "sqs") == 0)
 		return target_queue(resource, t, e);
 	if (strcmp(service, "sns") == 0)
-		return err_set(e, -EOPNOTSUPP, "topics of this host are not supported yet");
-	if (strcmp(service, "events") == 0)
-		return err_set(e, -EOPNOTSUPP, "event buses of this host are not supported yet");
+		return target_topic(resource, t, e);
+	if (strcmp(service, "events") == 0) {
+		if (strncmp(resource, "event-bus/", 10) != 0)
+			return err_set(e, -EINVAL, "%s is no event bus", shown(resource, s));
+		return target_bus(resource + 10, t, e);
+	}
 	return err_set(e, -EINVAL, "this host has nothing of service %s", shown(service, s));
 }
 
@@ -340,8 +379,8 @@ static int target_bare(struct target *t, struct err *e)
 	int r;
 
 	if (strchr(t->text, ':'))
-		return err_set(e, -EINVAL, "%s is no target: an ARN, NAME, function:NAME, queue:NAME, file:/path or journal:",
-			       shown(t->text, s));
+		return err_set(e, -EINVAL, "%s is no target: an ARN, NAME, function:NAME, queue:NAME, topic:NAME, bus:NAME, file:/path or "
+			       "journal:", shown(t->text, s));
 	r = queue_name_check(t->text, e);
 	if (r < 0)
 		return r;
@@ -371,6 +410,10 @@ int target_parse(const char *text, struct target *ret, struct err *e)
 		r = target_function(text + 9, t, e);
 	else if (strncmp(text, "queue:", 6) == 0)
 		r = target_queue(text + 6, t, e);
+	else if (strncmp(text, "topic:", 6) == 0)
+		r = target_topic(text + 6, t, e);
+	else if (strncmp(text, "bus:", 4) == 0)
+		r = target_bus(text + 4, t, e);
 	else if (strncmp(text, "file:", 5) == 0)
 		r = target_file(text + 5, t, e);
 	else if (strcmp(text, "journal:") == 0)

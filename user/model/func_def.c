@@ -2,17 +2,12 @@
 /*
  * One definition file's text → an immutable struct func, or everything that is wrong with it.
  *
- * The tables below are the format: a row per member with how it is read, where it goes and its bounds. One walk over
- * the file's own order visits each member once, so problems come in file order; what is missing comes last. Readers
- * never stop at the first problem, and never leave half a value: the snapshot under construction is dropped as a
- * whole when there was any problem.
+ * The tables below are the format: a row per member with how it is read, where it goes and its bounds; model/def_read.c
+ * walks them and says which rules hold for every row. AWS's members that mean nothing here (Role, Runtime, Layers, …)
+ * have rows that say why not. Bounds are named together with the value, as the file's author wrote it (seconds, not
+ * milliseconds). The snapshot under construction is dropped as a whole when there was any problem.
  *
- * Rules that hold for every row:
- *  - A member not in the table is a problem, with a guess at what was meant. A setting accepted and not acted on is a
- *    bug, therefore AWS's members that mean nothing here (Role, Runtime, Layers, …) have rows that say why not.
- *    Tags and Description are taken: they are notes, not settings.
- *  - A member given twice, null, a wrong type, a fraction where an integer belongs: problems. Nothing is coerced.
- *  - Bounds are named together with the value, as the file's author wrote it (seconds, not milliseconds).
+ * A topic's commands are functions, too, defined inside the topic's file: def_function() reads one out of any tree.
  *
  * Rejected: a JSON schema validator (bounds would live apart from the code that trusts them, and its messages are
  * nobody's friend); a switch over names (the table is also what suggestions are made from).
@@ -30,113 +25,36 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "model/def_tree.h"
+#include "model/def_read.h"
 
 /* Bounds of our own members, and of what only files have. */
-#define DEF_PROBLEMS_MAX 100		/* a file of nonsense needs no more to be understood */
 #define DEF_ARGS_MAX 1024
 #define DEF_ARG_BYTES_MAX 131071	/* the kernel's MAX_ARG_STRLEN, less the NUL */
-#define DEF_DESCRIPTION_MAX 256		/* characters */
-#define DEF_TAGS_MAX 50
-#define DEF_TAG_KEY_MAX 128
-#define DEF_TAG_VALUE_MAX 256
 #define DEF_TIMEOUT_MIN_S 0.001
 #define DEF_GRACE_MAX_S 900
 #define DEF_PIDS_MAX 4194304		/* the kernel's PID_MAX_LIMIT */
 #define DEF_CPU_MAX 102400		/* 1024 CPUs */
 #define DEF_CONCURRENCY_MAX 1000000
+#define DEF_FACTOR_MAX 100
 #define DEF_ACCOUNT_NAME_MAX 32		/* useradd's */
 #define DEF_ID_MAX 4294967294.0		/* (uid_t)-1 means "leave alone" */
 #define DEF_EXACT_MAX 9007199254740992.0	/* 2^53: beyond it a JSON number is not exact */
 
+static const char *const leftovers[] = {
+	[FUNC_LEFTOVERS_KILL] = "kill", [FUNC_LEFTOVERS_WAIT] = "wait", [FUNC_LEFTOVERS_WARN] = "warn",
+};
+
 enum def_target { DEF_EVENT_SUCCESS, DEF_EVENT_FAILURE, DEF_TOP_SUCCESS, DEF_TOP_FAILURE, DEF_DEAD_LETTER, DEF_TARGET_MAX };
 
-struct def {
-	struct func *f;
-	struct func_problems *problems;
-	size_t n_problems;
-	struct buf path;		/* of what is being read */
+/* What is known of the function besides the snapshot under construction. */
+struct def_func {
 	char self[LIM_FUNCTION_NAME_MAX + 1];	/* FunctionName, known before the walk; "" when it is bad or missing */
 	struct { struct target t; bool given; } targets[DEF_TARGET_MAX];
 };
 
-struct def_row {
-	const char *name;
-	void (*read)(struct def *d, const struct def_row *row, const cJSON *v);	/* NULL: refused, note says why */
-	size_t place;			/* offset in struct func, or an enum def_target */
-	double min, max;
-	const char *note;		/* unit in messages; for a refused member, the reason */
-	const struct def_row *members;	/* of an object; ends with a row without name */
-	bool required;
-};
-
-static void problem(struct def *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void problem(struct def *d, const char *fmt, ...)
-{
-	char *reason;
-	va_list ap;
-	int n;
-
-	if (d->n_problems++ >= DEF_PROBLEMS_MAX) {
-		if (d->n_problems == DEF_PROBLEMS_MAX + 1)
-			func_problems_add(d->problems, "$", "has more than %d problems; the rest is not shown", DEF_PROBLEMS_MAX);
-		return;
-	}
-	va_start(ap, fmt);
-	n = vasprintf(&reason, fmt, ap);
-	va_end(ap);
-	func_problems_add(d->problems, buf_str(&d->path), "%s", n < 0 ? "(no memory for the reason)" : reason);
-	if (n >= 0)
-		free(reason);
-}
+static struct func *func_of(struct def *d) { return d->into; }
 
 /* ---- values ---- */
-
-static bool want(struct def *d, const cJSON *v, bool ok, const char *type)
-{
-	if (!ok)
-		problem(d, "must be %s, is %s", type, def_tree_type(v));
-	return ok;
-}
-
-/* The string when it is one and sound, else NULL and a problem. */
-static const char *string_of(struct def *d, const cJSON *v)
-{
-	const char *why;
-
-	if (!want(d, v, cJSON_IsString(v), "a string"))
-		return NULL;
-	why = def_tree_text_problem(v->valuestring);
-	if (why) {
-		problem(d, "%s", why);
-		return NULL;
-	}
-	return v->valuestring;
-}
-
-static bool in_range(struct def *d, double n, double min, double max, const char *unit)
-{
-	if (isfinite(n) && n >= min && n <= max)
-		return true;
-	problem(d, "is %.15g, must be from %.15g to %.15g%s%s", n, min, max, *unit ? " " : "", unit);
-	return false;
-}
-
-static bool integer_of(struct def *d, const cJSON *v, double min, double max, const char *unit, double *ret)
-{
-	if (!want(d, v, cJSON_IsNumber(v), "a number"))
-		return false;
-	/* From 2^53 on every double is whole; below, the cast is exact. */
-	if (fabs(v->valuedouble) < DEF_EXACT_MAX && v->valuedouble != (double)(int64_t)v->valuedouble) {
-		problem(d, "is %.15g, must be a whole number from %.15g to %.15g%s%s", v->valuedouble, min, max, *unit ? " " : "",
-			unit);
-		return false;
-	}
-	if (!in_range(d, v->valuedouble, min, max, unit))
-		return false;
-	*ret = v->valuedouble;
-	return true;
-}
 
 /* Seconds with at most three decimals → milliseconds. */
 static bool ms_of(struct def *d, const cJSON *v, double min, double max, int64_t *ret)
@@ -144,27 +62,16 @@ static bool ms_of(struct def *d, const cJSON *v, double min, double max, int64_t
 	int64_t ms;
 
 	assert(min >= 0);
-	if (!want(d, v, cJSON_IsNumber(v), "a number") || !in_range(d, v->valuedouble, min, max, "seconds"))
+	if (!def_want(d, v, cJSON_IsNumber(v), "a number") || !def_in_range(d, v->valuedouble, min, max, "seconds"))
 		return false;
 	ms = (int64_t)(v->valuedouble * 1000 + 0.5);
 	if (fabs(v->valuedouble * 1000 - (double)ms) > 1e-6) {
-		problem(d, "is %.15g seconds, finer than a millisecond", v->valuedouble);
+		def_problem(d, "is %.15g seconds, finer than a millisecond", v->valuedouble);
 		return false;
 	}
 	*ret = ms;
 	return true;
 }
-
-static size_t characters(const char *s)
-{
-	size_t n = 0;
-
-	for (; *s; s++)
-		n += ((unsigned char)*s & 0xc0) != 0x80;
-	return n;
-}
-
-#define PLACE(type) (*(type *)(void *)((char *)d->f + row->place))
 
 /* ---- plain members ---- */
 
@@ -172,8 +79,8 @@ static void read_int(struct def *d, const struct def_row *row, const cJSON *v)
 {
 	double n;
 
-	if (integer_of(d, v, row->min, row->max, row->note ? row->note : "", &n))
-		PLACE(int) = (int)n;
+	if (def_integer(d, v, row->min, row->max, row->note ? row->note : "", &n))
+		DEF_PLACE(int) = (int)n;
 }
 
 static void read_seconds(struct def *d, const struct def_row *row, const cJSON *v)
@@ -181,64 +88,46 @@ static void read_seconds(struct def *d, const struct def_row *row, const cJSON *
 	int64_t ms;
 
 	if (ms_of(d, v, row->min, row->max, &ms))
-		PLACE(int) = (int)ms;
-}
-
-static void read_bool(struct def *d, const struct def_row *row, const cJSON *v)
-{
-	if (want(d, v, cJSON_IsBool(v), "true or false"))
-		PLACE(bool) = cJSON_IsTrue(v);
-}
-
-static void read_description(struct def *d, const struct def_row *row, const cJSON *v)
-{
-	const char *s = string_of(d, v);
-
-	if (s && characters(s) > DEF_DESCRIPTION_MAX) {
-		problem(d, "has %zu characters, at most %d are allowed", characters(s), DEF_DESCRIPTION_MAX);
-	} else if (s) {
-		free(d->f->description);
-		d->f->description = xstrdup(s);
-	}
+		DEF_PLACE(int) = (int)ms;
 }
 
 static void read_name(struct def *d, const struct def_row *row, const cJSON *v)
 {
-	const char *s = string_of(d, v);
+	const char *s = def_string(d, v);
 	struct arn_function name;
 	struct err e = {};
 
 	if (!s)
 		return;
 	if (arn_parse_function(s, &name, &e) < 0)
-		problem(d, "%s", err_msg(&e));
+		def_problem(d, "%s", err_msg(&e));
 	else if (name.qualifier[0] && strcmp(name.qualifier, "$LATEST") != 0)
-		problem(d, "has the qualifier \"%s\": versions and aliases are not supported yet", name.qualifier);
+		def_problem(d, "has the qualifier \"%s\": versions and aliases are not supported yet", name.qualifier);
 	else
-		memcpy(d->f->name, name.name, sizeof(d->f->name));
+		memcpy(func_of(d)->name, name.name, sizeof(func_of(d)->name));
 }
 
 static void read_mode(struct def *d, const struct def_row *row, const cJSON *v)
 {
-	const char *s = string_of(d, v);
+	const char *s = def_string(d, v);
 
 	if (!s)
 		return;
 	if (strcmp(s, "runtime") == 0)
-		problem(d, "\"runtime\" is not supported yet, only \"exec\"");
+		def_problem(d, "\"runtime\" is not supported yet, only \"exec\"");
 	else if (strcmp(s, "exec") != 0)
-		problem(d, "must be \"exec\"");
+		def_problem(d, "must be \"exec\"");
 	else
-		d->f->mode = FUNC_MODE_EXEC;
+		func_of(d)->mode = FUNC_MODE_EXEC;
 }
 
 /* An absolute path that the kernel can take. */
 static bool path_ok(struct def *d, const char *s)
 {
 	if (s[0] != '/')
-		problem(d, *s ? "must be an absolute path" : "is empty, must be an absolute path");
+		def_problem(d, *s ? "must be an absolute path" : "is empty, must be an absolute path");
 	else if (strlen(s) >= PATH_MAX)
-		problem(d, "has %zu bytes, at most %d are allowed", strlen(s), PATH_MAX - 1);
+		def_problem(d, "has %zu bytes, at most %d are allowed", strlen(s), PATH_MAX - 1);
 	else
 		return true;
 	return false;
@@ -246,11 +135,11 @@ static bool path_ok(struct def *d, const char *s)
 
 static void read_path(struct def *d, const struct def_row *row, const cJSON *v)
 {
-	const char *s = string_of(d, v);
+	const char *s = def_string(d, v);
 
 	if (s && path_ok(d, s)) {
-		free(PLACE(char *));
-		PLACE(char *) = xstrdup(s);
+		free(DEF_PLACE(char *));
+		DEF_PLACE(char *) = xstrdup(s);
 	}
 }
 
@@ -263,45 +152,45 @@ static void read_account(struct def *d, const struct def_row *row, const cJSON *
 	double n;
 
 	if (cJSON_IsNumber(v)) {
-		if (!integer_of(d, v, 0, DEF_ID_MAX, "", &n))
+		if (!def_integer(d, v, 0, DEF_ID_MAX, "", &n))
 			return;
 		snprintf(text, sizeof(text), "%.0f", n);
 		s = text;
 	} else if (cJSON_IsString(v)) {
-		s = string_of(d, v);
+		s = def_string(d, v);
 		if (!s)
 			return;
 		if (*s && strspn(s, "0123456789") == strlen(s)) {
 			if (strlen(s) > 10 || strtod(s, NULL) > DEF_ID_MAX) {
-				problem(d, "is too large a number, at most %.0f", DEF_ID_MAX);
+				def_problem(d, "is too large a number, at most %.0f", DEF_ID_MAX);
 				return;
 			}
 		} else if (!*s || strlen(s) > DEF_ACCOUNT_NAME_MAX || strspn(s, chars) < strlen(s) - (s[strlen(s) - 1] == '$') ||
 			   s[0] == '-' || s[0] == '.' || s[0] == '$') {
-			problem(d, "is no name of a %s: 1 to %d letters, digits, _ - and .", row->note, DEF_ACCOUNT_NAME_MAX);
+			def_problem(d, "is no name of a %s: 1 to %d letters, digits, _ - and .", row->note, DEF_ACCOUNT_NAME_MAX);
 			return;
 		}
 	} else {
-		want(d, v, false, "a name or a number");
+		def_want(d, v, false, "a name or a number");
 		return;
 	}
-	free(PLACE(char *));
-	PLACE(char *) = xstrdup(s);
+	free(DEF_PLACE(char *));
+	DEF_PLACE(char *) = xstrdup(s);
 }
 
-static void read_delays(struct def *d, const struct def_row *row, const cJSON *v)
+static bool delays_of(struct def *d, const cJSON *v, int64_t **ret, size_t *ret_n)
 {
 	CLEAN(freep) int64_t *list = NULL;
 	const cJSON *item;
 	size_t n = 0, bad = 0;
 	int count;
 
-	if (!want(d, v, cJSON_IsArray(v), "a list of numbers"))
-		return;
+	if (!def_want(d, v, cJSON_IsArray(v), "a list of numbers"))
+		return false;
 	count = cJSON_GetArraySize(v);
 	if (count < 1 || count > LIM_RETRIES_MAX) {
-		problem(d, "has %d entries, must have from 1 to %d", count, LIM_RETRIES_MAX);
-		return;
+		def_problem(d, "has %d entries, must have from 1 to %d", count, LIM_RETRIES_MAX);
+		return false;
 	}
 	list = xcalloc((size_t)count, sizeof(*list));
 	cJSON_ArrayForEach(item, v) {
@@ -311,10 +200,18 @@ static void read_delays(struct def *d, const struct def_row *row, const cJSON *v
 		def_path_cut(&d->path, mark);
 	}
 	if (bad)
-		return;
-	free(d->f->retry_delays_ms);
-	d->f->retry_delays_ms = TAKE(list);
-	d->f->n_retry_delays = n;
+		return false;
+	free(*ret);
+	*ret = TAKE(list);
+	*ret_n = n;
+	return true;
+}
+
+static void read_delays(struct def *d, const struct def_row *row, const cJSON *v)
+{
+	struct func *f = func_of(d);
+
+	(void)delays_of(d, v, &f->retry_delays_ms, &f->n_retry_delays);
 }
 
 static void read_command(struct def *d, const struct def_row *row, const cJSON *v)
@@ -327,26 +224,26 @@ static void read_command(struct def *d, const struct def_row *row, const cJSON *
 	if (cJSON_IsArray(v)) {
 		count = cJSON_GetArraySize(v);
 		if (count < 1 || count > DEF_ARGS_MAX) {
-			problem(d, "has %d entries, must have from 1 to %d: the program and its arguments", count, DEF_ARGS_MAX);
+			def_problem(d, "has %d entries, must have from 1 to %d: the program and its arguments", count, DEF_ARGS_MAX);
 			return;
 		}
 		item = v->child;
-	} else if (!want(d, v, cJSON_IsString(v), "a list of strings")) {
+	} else if (!def_want(d, v, cJSON_IsString(v), "a list of strings")) {
 		return;
 	}
 	argv = xcalloc((size_t)count + 1, sizeof(*argv));
 	for (int i = 0; i < count; i++, item = item->next) {
 		size_t mark = cJSON_IsArray(v) ? def_path_add_index(&d->path, (size_t)i) : d->path.len;
-		const char *s = string_of(d, item);
+		const char *s = def_string(d, item);
 
 		if (s && strlen(s) > DEF_ARG_BYTES_MAX)
-			problem(d, "has %zu bytes, at most %d are allowed", strlen(s), DEF_ARG_BYTES_MAX);
+			def_problem(d, "has %zu bytes, at most %d are allowed", strlen(s), DEF_ARG_BYTES_MAX);
 		else if (s && (i > 0 || path_ok(d, s)))
 			argv[n++] = xstrdup(s);
 		def_path_cut(&d->path, mark);
 	}
 	/* With a bad entry this is a shorter list; there was a problem, so it goes nowhere. */
-	d->f->command = argv;
+	func_of(d)->command = argv;
 }
 
 /* ---- Environment ---- */
@@ -369,22 +266,14 @@ static bool variable_name_ok(struct def *d, const char *name)
 	while (*p && (*p == '_' || (*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')))
 		p++;
 	if (why)
-		problem(d, "the name %s", why);
+		def_problem(d, "the name %s", why);
 	else if (reserved)
-		problem(d, "is a reserved name: it is set for each invocation");
+		def_problem(d, "is a reserved name: it is set for each invocation");
 	else if (*p || p - name < 2 || *name == '_' || (*name >= '0' && *name <= '9'))
-		problem(d, "the name must be two or more letters, digits and _, and begin with a letter");
+		def_problem(d, "the name must be two or more letters, digits and _, and begin with a letter");
 	else
 		return true;
 	return false;
-}
-
-static bool given_twice(struct def *d, struct strmap *seen, const cJSON *v)
-{
-	if (!strmap_put(seen, v->string, (void *)v))
-		return false;
-	problem(d, "is given twice");
-	return true;
 }
 
 static void read_variables(struct def *d, const struct def_row *row, const cJSON *v)
@@ -394,58 +283,32 @@ static void read_variables(struct def *d, const struct def_row *row, const cJSON
 	const cJSON *item;
 	size_t n = 0;
 
-	if (!want(d, v, cJSON_IsObject(v), "an object"))
+	if (!def_want(d, v, cJSON_IsObject(v), "an object"))
 		return;
-	free(d->f->env);
-	d->f->env = xcalloc((size_t)cJSON_GetArraySize(v) + 1, sizeof(*d->f->env));
+	free(func_of(d)->env);
+	func_of(d)->env = xcalloc((size_t)cJSON_GetArraySize(v) + 1, sizeof(*func_of(d)->env));
 	/* Measured as Lambda does: the variables as compact JSON. Every entry counts, so the number of variables is
 	 * bounded along with their size. */
 	buf_addc(&json, '{');
 	cJSON_ArrayForEach(item, v) {
 		size_t mark = def_path_add(&d->path, item->string);
-		bool ok = !given_twice(d, &seen, item) && variable_name_ok(d, item->string);
-		const char *s = cJSON_IsNumber(item) || cJSON_IsBool(item) ? NULL : string_of(d, item);
+		bool ok = !def_given_twice(d, &seen, item) && variable_name_ok(d, item->string);
+		const char *s = cJSON_IsNumber(item) || cJSON_IsBool(item) ? NULL : def_string(d, item);
 
 		if (cJSON_IsNumber(item) || cJSON_IsBool(item))
-			problem(d, "must be a string, is %s: put it in quotes", def_tree_type(item));
+			def_problem(d, "must be a string, is %s: put it in quotes", def_tree_type(item));
 		if (ok && s) {
 			buf_adds(&json, n ? "," : "");
 			(void)json_add_string(&json, item->string, strlen(item->string));
 			buf_addc(&json, ':');
 			(void)json_add_string(&json, s, strlen(s));
-			d->f->env[n++] = xasprintf("%s=%s", item->string, s);
+			func_of(d)->env[n++] = xasprintf("%s=%s", item->string, s);
 		}
 		def_path_cut(&d->path, mark);
 	}
 	buf_addc(&json, '}');
 	if (json.len > LIM_ENVIRONMENT_BYTES)
-		problem(d, "is %zu bytes as JSON, at most %d are allowed", json.len, LIM_ENVIRONMENT_BYTES);
-}
-
-static void read_tags(struct def *d, const struct def_row *row, const cJSON *v)
-{
-	CLEAN(strmap_done) struct strmap seen = {};
-	const cJSON *item;
-
-	if (!want(d, v, cJSON_IsObject(v), "an object"))
-		return;
-	if (cJSON_GetArraySize(v) > DEF_TAGS_MAX) {
-		problem(d, "has %d tags, at most %d are allowed", cJSON_GetArraySize(v), DEF_TAGS_MAX);
-		return;
-	}
-	cJSON_ArrayForEach(item, v) {
-		size_t mark = def_path_add(&d->path, item->string);
-		const char *why = def_tree_text_problem(item->string), *s = string_of(d, item);
-
-		(void)given_twice(d, &seen, item);
-		if (why)
-			problem(d, "the key %s", why);
-		else if (!*item->string || characters(item->string) > DEF_TAG_KEY_MAX)
-			problem(d, "the key has %zu characters, must have from 1 to %d", characters(item->string), DEF_TAG_KEY_MAX);
-		if (s && characters(s) > DEF_TAG_VALUE_MAX)
-			problem(d, "has %zu characters, at most %d are allowed", characters(s), DEF_TAG_VALUE_MAX);
-		def_path_cut(&d->path, mark);
-	}
+		def_problem(d, "is %zu bytes as JSON, at most %d are allowed", json.len, LIM_ENVIRONMENT_BYTES);
 }
 
 /* ---- Rlimits ---- */
@@ -466,7 +329,7 @@ static bool rlimit_number(struct def *d, const cJSON *v, rlim_t *ret)
 		*ret = RLIM_INFINITY;
 		return true;
 	}
-	if (!want(d, v, cJSON_IsNumber(v), "a number or \"unlimited\"") || !integer_of(d, v, 0, DEF_EXACT_MAX, "", &n))
+	if (!def_want(d, v, cJSON_IsNumber(v), "a number or \"unlimited\"") || !def_integer(d, v, 0, DEF_EXACT_MAX, "", &n))
 		return false;
 	*ret = (rlim_t)n;
 	return true;
@@ -485,7 +348,7 @@ static bool rlimit_value(struct def *d, const cJSON *v, struct rlimit *ret)
 		return ok;
 	}
 	if (cJSON_GetArraySize(v) != 2) {
-		problem(d, "has %d entries, must have two: [soft, hard]", cJSON_GetArraySize(v));
+		def_problem(d, "has %d entries, must have two: [soft, hard]", cJSON_GetArraySize(v));
 		return false;
 	}
 	for (size_t i = 0; i < 2; i++, item = item->next) {
@@ -495,7 +358,7 @@ static bool rlimit_value(struct def *d, const cJSON *v, struct rlimit *ret)
 		def_path_cut(&d->path, mark);
 	}
 	if (ok && ret->rlim_cur > ret->rlim_max) {	/* RLIM_INFINITY is the largest rlim_t */
-		problem(d, "the soft limit is above the hard limit");
+		def_problem(d, "the soft limit is above the hard limit");
 		return false;
 	}
 	return ok;
@@ -506,15 +369,15 @@ static void rlimit_unknown(struct def *d, const char *name)
 	struct def_nearest near = { .name = strncmp(name, "RLIMIT_", 7) == 0 ? name + 7 : name };
 
 	if (strcasecmp(near.name, "RSS") == 0 || strcasecmp(near.name, "LOCKS") == 0) {
-		problem(d, "has no effect on Linux; remove it");
+		def_problem(d, "has no effect on Linux; remove it");
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(rlimits); i++)
 		def_nearest_try(&near, rlimits[i].name);
 	if (near.best)
-		problem(d, "is no resource limit; did you mean %s?", near.best);
+		def_problem(d, "is no resource limit; did you mean %s?", near.best);
 	else
-		problem(d, "is no resource limit");
+		def_problem(d, "is no resource limit");
 }
 
 static void read_rlimits(struct def *d, const struct def_row *row, const cJSON *v)
@@ -522,25 +385,162 @@ static void read_rlimits(struct def *d, const struct def_row *row, const cJSON *
 	CLEAN(strmap_done) struct strmap seen = {};
 	const cJSON *item;
 
-	if (!want(d, v, cJSON_IsObject(v), "an object"))
+	if (!def_want(d, v, cJSON_IsObject(v), "an object"))
 		return;
-	free(d->f->rlimits);
-	d->f->rlimits = xcalloc(ARRAY_SIZE(rlimits), sizeof(*d->f->rlimits));
-	d->f->n_rlimits = 0;
+	free(func_of(d)->rlimits);
+	func_of(d)->rlimits = xcalloc(ARRAY_SIZE(rlimits), sizeof(*func_of(d)->rlimits));
+	func_of(d)->n_rlimits = 0;
 	cJSON_ArrayForEach(item, v) {
 		size_t mark = def_path_add(&d->path, item->string), i = 0;
 		struct rlimit value = {};
 
 		while (i < ARRAY_SIZE(rlimits) && strcmp(rlimits[i].name, item->string) != 0)
 			i++;
-		if (given_twice(d, &seen, item))
+		if (def_given_twice(d, &seen, item))
 			;
 		else if (i == ARRAY_SIZE(rlimits))
 			rlimit_unknown(d, item->string);
 		else if (rlimit_value(d, item, &value))
-			d->f->rlimits[d->f->n_rlimits++] = (struct func_rlimit){ rlimits[i].resource, value };
+			func_of(d)->rlimits[func_of(d)->n_rlimits++] = (struct func_rlimit){ rlimits[i].resource, value };
 		def_path_cut(&d->path, mark);
 	}
+}
+
+/* ---- RetryPolicy, Leftovers ---- */
+
+static void read_factor(struct def *d, const struct def_row *row, const cJSON *v)
+{
+	if (def_want(d, v, cJSON_IsNumber(v), "a number") && def_in_range(d, v->valuedouble, row->min, row->max, ""))
+		DEF_PLACE(double) = v->valuedouble;
+}
+
+static void read_retry_delays(struct def *d, const struct def_row *row, const cJSON *v)
+{
+	struct func_retry *r = d->into;
+
+	(void)delays_of(d, v, &r->delays_ms, &r->n_delays);
+}
+
+#define RETRY(m) .place = offsetof(struct func_retry, m)
+#define ROWS_RETRY \
+	DEF_ROW("Attempts", read_int, RETRY(attempts), DEF_RANGE(0, LIM_RETRIES_MAX), .required = true), \
+	DEF_ROW("DelaysInSeconds", read_retry_delays)
+#define NO_TIMEOUT_FACTOR \
+	DEF_REFUSED("TimeoutFactor", "is for Timeout: no other verdict asks for more time"), \
+	DEF_REFUSED("TimeoutMax", "is for Timeout: no other verdict asks for more time")
+#define NO_MEMORY_FACTOR \
+	DEF_REFUSED("MemoryFactor", "is for OutOfMemory: no other verdict asks for more memory"), \
+	DEF_REFUSED("MemoryMax", "is for OutOfMemory: no other verdict asks for more memory")
+
+static const struct def_row rows_retry[] = { ROWS_RETRY, NO_TIMEOUT_FACTOR, NO_MEMORY_FACTOR, DEF_END };
+static const struct def_row rows_retry_timeout[] = {
+	ROWS_RETRY,
+	DEF_ROW("TimeoutFactor", read_factor, RETRY(timeout_factor), DEF_RANGE(1, DEF_FACTOR_MAX)),
+	DEF_ROW("TimeoutMax", read_seconds, RETRY(timeout_max_ms), DEF_RANGE(DEF_TIMEOUT_MIN_S, LIM_TIMEOUT_S_MAX)),
+	NO_MEMORY_FACTOR,
+	DEF_END
+};
+static const struct def_row rows_retry_memory[] = {
+	ROWS_RETRY,
+	DEF_ROW("MemoryFactor", read_factor, RETRY(memory_factor), DEF_RANGE(1, DEF_FACTOR_MAX)),
+	DEF_ROW("MemoryMax", read_int, RETRY(memory_max_mb), DEF_RANGE(LIM_MEMORY_MB_MIN, LIM_MEMORY_MB_MAX), .note = "MB"),
+	NO_TIMEOUT_FACTOR,
+	DEF_END
+};
+
+/* What can become of an attempt that ran, or was to run, for which a policy makes sense; by the verdict's number. */
+static const struct def_row *const retry_rows[OUTCOME_MAX] = {
+	[OUTCOME_TIMEOUT] = rows_retry_timeout, [OUTCOME_OOM] = rows_retry_memory, [OUTCOME_SIGNAL] = rows_retry,
+	[OUTCOME_CRASH] = rows_retry, [OUTCOME_ERROR] = rows_retry, [OUTCOME_TOO_LARGE] = rows_retry,
+	[OUTCOME_EXEC_FAILED] = rows_retry, [OUTCOME_INTERRUPTED] = rows_retry,
+};
+
+static void verdict_unknown(struct def *d, const char *name)
+{
+	struct def_nearest near = { .name = name };
+
+	for (size_t k = 0; k < OUTCOME_MAX; k++)
+		if (retry_rows[k])
+			def_nearest_try(&near, outcome_name((enum outcome_kind)k));
+	for (size_t k = 0; k < OUTCOME_MAX; k++)
+		if (!retry_rows[k] && strcmp(outcome_name((enum outcome_kind)k), name) == 0) {
+			def_problem(d, "is a verdict that no policy can be given for");
+			return;
+		}
+	if (near.best)
+		def_problem(d, "is no verdict; did you mean %s?", near.best);
+	else
+		def_problem(d, "is no verdict");
+}
+
+/* A bound on what is never raised would be a setting without effect. */
+static void bound_needs(struct def *d, const cJSON *v, const char *bound, const char *factor)
+{
+	size_t mark;
+
+	if (!cJSON_GetObjectItemCaseSensitive(v, bound) || cJSON_GetObjectItemCaseSensitive(v, factor))
+		return;
+	mark = def_path_add(&d->path, bound);
+	def_problem(d, "has no effect without %s", factor);
+	def_path_cut(&d->path, mark);
+}
+
+static void read_verdict(struct def *d, struct func_retry *r, const struct def_row *rows, const cJSON *v)
+{
+	void *outer = d->into;
+
+	if (!def_want(d, v, cJSON_IsObject(v), "an object"))
+		return;
+	*r = (struct func_retry){
+		.given = true, .timeout_factor = 1, .timeout_max_ms = LIM_TIMEOUT_S_MAX * 1000,
+		.memory_factor = 1, .memory_max_mb = LIM_MEMORY_MB_MAX,
+	};
+	d->into = r;
+	def_members(d, rows, v);
+	d->into = outer;
+	if (rows == rows_retry_timeout)
+		bound_needs(d, v, "TimeoutMax", "TimeoutFactor");
+	if (rows == rows_retry_memory)
+		bound_needs(d, v, "MemoryMax", "MemoryFactor");
+}
+
+static void read_retry_policy(struct def *d, const struct def_row *row, const cJSON *v)
+{
+	CLEAN(strmap_done) struct strmap seen = {};
+	const cJSON *item;
+
+	if (!def_want(d, v, cJSON_IsObject(v), "an object"))
+		return;
+	cJSON_ArrayForEach(item, v) {
+		size_t mark = def_path_add(&d->path, item->string), k = 0;
+		const char *why = def_tree_text_problem(item->string);
+
+		while (k < OUTCOME_MAX && !(retry_rows[k] && strcmp(outcome_name((enum outcome_kind)k), item->string) == 0))
+			k++;
+		if (def_given_twice(d, &seen, item))
+			;
+		else if (why)
+			def_problem(d, "the name %s", why);
+		else if (k == OUTCOME_MAX)
+			verdict_unknown(d, item->string);
+		else
+			read_verdict(d, &func_of(d)->retry[k], retry_rows[k], item);
+		def_path_cut(&d->path, mark);
+	}
+}
+
+static void read_leftovers(struct def *d, const struct def_row *row, const cJSON *v)
+{
+	const char *s = def_string(d, v);
+
+	if (!s)
+		return;
+	for (int k = FUNC_LEFTOVERS_KILL; k <= FUNC_LEFTOVERS_WARN; k++)
+		if (strcmp(leftovers[k], s) == 0) {
+			func_of(d)->leftovers = (enum func_leftovers)k;
+			return;
+		}
+	def_problem(d, "must be \"kill\", \"wait\" or \"warn\"");
 }
 
 /* ---- targets ---- */
@@ -567,222 +567,176 @@ static void read_target(struct def *d, const struct def_row *row, const cJSON *v
 		[DEF_EVENT_FAILURE] = DEF_TOP_FAILURE, [DEF_TOP_FAILURE] = DEF_EVENT_FAILURE,
 		[DEF_DEAD_LETTER] = DEF_DEAD_LETTER,
 	};
-	const char *s = string_of(d, v), *why = NULL;
-	struct target *t = &d->targets[row->place].t, *u = &d->targets[other[row->place]].t;
+	const char *s = def_string(d, v), *why = NULL;
+	struct def_func *df = d->more;
+	struct target *t = &df->targets[row->place].t, *u = &df->targets[other[row->place]].t;
 	struct err e = {};
 
 	if (!s)
 		return;
 	if (target_parse(s, t, &e) < 0) {
-		problem(d, "%s", err_msg(&e));
+		def_problem(d, "%s", err_msg(&e));
 		return;
 	}
-	d->targets[row->place].given = true;
+	df->targets[row->place].given = true;
 	if (t->kind == TARGET_REMOTE)
 		why = "is not of this host; remote targets are not supported yet";
 	else if (row->place == DEF_DEAD_LETTER)
 		why = dead_letter_problem(t);
-	else if ((t->kind == TARGET_FUNCTION || t->kind == TARGET_NAME) && d->self[0] && strcmp(t->name, d->self) == 0)
+	else if ((t->kind == TARGET_FUNCTION || t->kind == TARGET_NAME) && df->self[0] && strcmp(t->name, df->self) == 0)
 		why = "You can't specify the function as a destination for itself.";
 	if (why)
-		problem(d, "%s", why);
-	else if (t != u && d->targets[other[row->place]].given && (t->kind != u->kind || strcmp(t->name, u->name) != 0))
-		problem(d, "differs from the one in %s", row->place < DEF_TOP_SUCCESS ? "$.DestinationConfig" :
+		def_problem(d, "%s", why);
+	else if (t != u && df->targets[other[row->place]].given && (t->kind != u->kind || strcmp(t->name, u->name) != 0))
+		def_problem(d, "differs from the one in %s", row->place < DEF_TOP_SUCCESS ? "$.DestinationConfig" :
 			"$.EventInvokeConfig.DestinationConfig");
 }
 
 /* ---- the tables ---- */
 
-static void read_object(struct def *d, const struct def_row *row, const cJSON *v);
-
 #define FIELD(m) .place = offsetof(struct func, m)
-#define RANGE(lo, hi) .min = lo, .max = hi
-#define ROW(n, fn, ...) { .name = n, .read = fn, __VA_ARGS__ }
-#define REFUSED(n, why) { .name = n, .note = why }
-#define OBJECT(n, rows) ROW(n, read_object, .members = rows)
-#define END { .name = NULL }
 
-static const struct def_row rows_event_success[] = { ROW("Destination", read_target, .place = DEF_EVENT_SUCCESS), END };
-static const struct def_row rows_event_failure[] = { ROW("Destination", read_target, .place = DEF_EVENT_FAILURE), END };
-static const struct def_row rows_top_success[] = { ROW("Destination", read_target, .place = DEF_TOP_SUCCESS), END };
-static const struct def_row rows_top_failure[] = { ROW("Destination", read_target, .place = DEF_TOP_FAILURE), END };
+static const struct def_row rows_event_success[] = { DEF_ROW("Destination", read_target, .place = DEF_EVENT_SUCCESS), DEF_END };
+static const struct def_row rows_event_failure[] = { DEF_ROW("Destination", read_target, .place = DEF_EVENT_FAILURE), DEF_END };
+static const struct def_row rows_top_success[] = { DEF_ROW("Destination", read_target, .place = DEF_TOP_SUCCESS), DEF_END };
+static const struct def_row rows_top_failure[] = { DEF_ROW("Destination", read_target, .place = DEF_TOP_FAILURE), DEF_END };
 
 static const struct def_row rows_destinations_event[] = {
-	OBJECT("OnSuccess", rows_event_success),
-	OBJECT("OnFailure", rows_event_failure),
-	END
+	DEF_OBJECT("OnSuccess", rows_event_success),
+	DEF_OBJECT("OnFailure", rows_event_failure),
+	DEF_END
 };
 static const struct def_row rows_destinations_top[] = {
-	OBJECT("OnSuccess", rows_top_success),
-	OBJECT("OnFailure", rows_top_failure),
-	END
+	DEF_OBJECT("OnSuccess", rows_top_success),
+	DEF_OBJECT("OnFailure", rows_top_failure),
+	DEF_END
 };
 static const struct def_row rows_event[] = {
-	ROW("MaximumRetryAttempts", read_int, FIELD(retries_max), RANGE(0, LIM_RETRIES_MAX)),
-	ROW("MaximumEventAgeInSeconds", read_int, FIELD(event_age_max_s), RANGE(LIM_EVENT_AGE_S_MIN, LIM_EVENT_AGE_S_MAX),
+	DEF_ROW("MaximumRetryAttempts", read_int, FIELD(retries_max), DEF_RANGE(0, LIM_RETRIES_MAX)),
+	DEF_ROW("MaximumEventAgeInSeconds", read_int, FIELD(event_age_max_s), DEF_RANGE(LIM_EVENT_AGE_S_MIN, LIM_EVENT_AGE_S_MAX),
 	    .note = "seconds"),
-	OBJECT("DestinationConfig", rows_destinations_event),
-	END
+	DEF_OBJECT("DestinationConfig", rows_destinations_event),
+	DEF_END
 };
-static const struct def_row rows_dead_letter[] = { ROW("TargetArn", read_target, .place = DEF_DEAD_LETTER), END };
-static const struct def_row rows_environment[] = { ROW("Variables", read_variables), END };
-
-#define NOT_YET "is not supported yet"
-#define NO_EFFECT(why) "has no effect on this host: " why "; remove it"
+static const struct def_row rows_dead_letter[] = { DEF_ROW("TargetArn", read_target, .place = DEF_DEAD_LETTER), DEF_END };
+static const struct def_row rows_environment[] = { DEF_ROW("Variables", read_variables), DEF_END };
 
 static const struct def_row rows_function[] = {
-	ROW("FunctionName", read_name, .required = true),
-	ROW("Description", read_description),
-	ROW("Tags", read_tags),
-	ROW("Mode", read_mode),
-	ROW("Command", read_command, .required = true),
-	ROW("WorkingDirectory", read_path, FIELD(working_dir)),
-	OBJECT("Environment", rows_environment),
-	ROW("Timeout", read_seconds, FIELD(timeout_ms), RANGE(DEF_TIMEOUT_MIN_S, LIM_TIMEOUT_S_MAX)),
-	ROW("KillGracePeriod", read_seconds, FIELD(kill_grace_ms), RANGE(0, DEF_GRACE_MAX_S)),
-	ROW("MemorySize", read_int, FIELD(memory_mb), RANGE(LIM_MEMORY_MB_MIN, LIM_MEMORY_MB_MAX), .note = "MB"),
-	ROW("PidsMax", read_int, FIELD(pids_max), RANGE(0, DEF_PIDS_MAX)),
-	ROW("CpuPercent", read_int, FIELD(cpu_percent), RANGE(0, DEF_CPU_MAX)),
-	ROW("User", read_account, FIELD(user), .note = "user"),
-	ROW("Group", read_account, FIELD(group), .note = "group"),
-	ROW("NoNewPrivileges", read_bool, FIELD(no_new_privs)),
-	ROW("Rlimits", read_rlimits),
-	ROW("ReservedConcurrentExecutions", read_int, FIELD(reserved_concurrency), RANGE(0, DEF_CONCURRENCY_MAX)),
-	OBJECT("EventInvokeConfig", rows_event),
-	ROW("RetryDelaysInSeconds", read_delays),
-	OBJECT("DestinationConfig", rows_destinations_top),
-	OBJECT("DeadLetterConfig", rows_dead_letter),
-	ROW("RecordFate", read_bool, FIELD(record_fate)),
+	DEF_ROW("FunctionName", read_name, .required = true),
+	DEF_ROW("Description", def_text, FIELD(description), .max = DEF_DESCRIPTION_MAX),
+	DEF_ROW("Tags", def_tags),
+	DEF_ROW("Mode", read_mode),
+	DEF_ROW("Command", read_command, .required = true),
+	DEF_ROW("WorkingDirectory", read_path, FIELD(working_dir)),
+	DEF_OBJECT("Environment", rows_environment),
+	DEF_ROW("Timeout", read_seconds, FIELD(timeout_ms), DEF_RANGE(DEF_TIMEOUT_MIN_S, LIM_TIMEOUT_S_MAX)),
+	DEF_ROW("KillGracePeriod", read_seconds, FIELD(kill_grace_ms), DEF_RANGE(0, DEF_GRACE_MAX_S)),
+	DEF_ROW("MemorySize", read_int, FIELD(memory_mb), DEF_RANGE(LIM_MEMORY_MB_MIN, LIM_MEMORY_MB_MAX), .note = "MB"),
+	DEF_ROW("PidsMax", read_int, FIELD(pids_max), DEF_RANGE(0, DEF_PIDS_MAX)),
+	DEF_ROW("CpuPercent", read_int, FIELD(cpu_percent), DEF_RANGE(0, DEF_CPU_MAX)),
+	DEF_ROW("User", read_account, FIELD(user), .note = "user"),
+	DEF_ROW("Group", read_account, FIELD(group), .note = "group"),
+	DEF_ROW("NoNewPrivileges", def_bool, FIELD(no_new_privs)),
+	DEF_ROW("Rlimits", read_rlimits),
+	DEF_ROW("ReservedConcurrentExecutions", read_int, FIELD(reserved_concurrency), DEF_RANGE(0, DEF_CONCURRENCY_MAX)),
+	DEF_OBJECT("EventInvokeConfig", rows_event),
+	DEF_ROW("RetryDelaysInSeconds", read_delays),
+	DEF_OBJECT("DestinationConfig", rows_destinations_top),
+	DEF_OBJECT("DeadLetterConfig", rows_dead_letter),
+	DEF_ROW("RecordFate", def_bool, FIELD(record_fate)),
+	DEF_ROW("RetryPolicy", read_retry_policy),
+	DEF_ROW("Leftovers", read_leftovers),
+	DEF_ROW("OomGroup", def_bool, FIELD(oom_group)),
+	DEF_ROW("RequireLimits", def_bool, FIELD(require_limits)),
 
 	/* AWS's place for these is elsewhere. */
-	REFUSED("MaximumRetryAttempts", "belongs in EventInvokeConfig"),
-	REFUSED("MaximumEventAgeInSeconds", "belongs in EventInvokeConfig"),
-	REFUSED("OnSuccess", "belongs in EventInvokeConfig.DestinationConfig"),
-	REFUSED("OnFailure", "belongs in EventInvokeConfig.DestinationConfig"),
-	REFUSED("Variables", "belongs in Environment"),
-	REFUSED("TargetArn", "belongs in DeadLetterConfig"),
+	DEF_REFUSED("MaximumRetryAttempts", "belongs in EventInvokeConfig"),
+	DEF_REFUSED("MaximumEventAgeInSeconds", "belongs in EventInvokeConfig"),
+	DEF_REFUSED("OnSuccess", "belongs in EventInvokeConfig.DestinationConfig"),
+	DEF_REFUSED("OnFailure", "belongs in EventInvokeConfig.DestinationConfig"),
+	DEF_REFUSED("Variables", "belongs in Environment"),
+	DEF_REFUSED("TargetArn", "belongs in DeadLetterConfig"),
 
 	/* AWS's members that a program run by this host has no use for. */
-	REFUSED("Role", NO_EFFECT("functions run as User and Group")),
-	REFUSED("Runtime", NO_EFFECT("Command says what runs")),
-	REFUSED("Handler", NO_EFFECT("Command says what runs")),
-	REFUSED("Code", NO_EFFECT("Command names a program that is here")),
-	REFUSED("PackageType", NO_EFFECT("Command names a program that is here")),
-	REFUSED("ImageConfig", NO_EFFECT("Command names a program that is here")),
-	REFUSED("CodeSigningConfigArn", NO_EFFECT("Command names a program that is here")),
-	REFUSED("SnapStart", NO_EFFECT("programs are started afresh")),
-	REFUSED("Architectures", NO_EFFECT("programs run on this machine's processor")),
-	REFUSED("Publish", NO_EFFECT("a file has one version")),
-	REFUSED("PublishTo", NO_EFFECT("a file has one version")),
-	REFUSED("RevisionId", NO_EFFECT("a file has one version")),
-	REFUSED("KMSKeyArn", NO_EFFECT("variables are as safe as this file")),
-	REFUSED("VpcConfig", NO_EFFECT("functions use the host's network")),
-	REFUSED("CapacityProviderConfig", NO_EFFECT("the capacity is this host's")),
-	REFUSED("Layers", NOT_YET),
-	REFUSED("EphemeralStorage", NOT_YET),
-	REFUSED("FileSystemConfigs", NOT_YET),
-	REFUSED("TracingConfig", NOT_YET),
-	REFUSED("LoggingConfig", NOT_YET),
-	REFUSED("DurableConfig", NOT_YET),
-	REFUSED("TenancyConfig", NOT_YET),
-	REFUSED("ProvisionedConcurrentExecutions", NOT_YET),
-	END
+	DEF_REFUSED("Role", DEF_NO_EFFECT("functions run as User and Group")),
+	DEF_REFUSED("Runtime", DEF_NO_EFFECT("Command says what runs")),
+	DEF_REFUSED("Handler", DEF_NO_EFFECT("Command says what runs")),
+	DEF_REFUSED("Code", DEF_NO_EFFECT("Command names a program that is here")),
+	DEF_REFUSED("PackageType", DEF_NO_EFFECT("Command names a program that is here")),
+	DEF_REFUSED("ImageConfig", DEF_NO_EFFECT("Command names a program that is here")),
+	DEF_REFUSED("CodeSigningConfigArn", DEF_NO_EFFECT("Command names a program that is here")),
+	DEF_REFUSED("SnapStart", DEF_NO_EFFECT("programs are started afresh")),
+	DEF_REFUSED("Architectures", DEF_NO_EFFECT("programs run on this machine's processor")),
+	DEF_REFUSED("Publish", DEF_NO_EFFECT("a file has one version")),
+	DEF_REFUSED("PublishTo", DEF_NO_EFFECT("a file has one version")),
+	DEF_REFUSED("RevisionId", DEF_NO_EFFECT("a file has one version")),
+	DEF_REFUSED("KMSKeyArn", DEF_NO_EFFECT("variables are as safe as this file")),
+	DEF_REFUSED("VpcConfig", DEF_NO_EFFECT("functions use the host's network")),
+	DEF_REFUSED("CapacityProviderConfig", DEF_NO_EFFECT("the capacity is this host's")),
+	DEF_REFUSED("Layers", DEF_NOT_YET),
+	DEF_REFUSED("EphemeralStorage", DEF_NOT_YET),
+	DEF_REFUSED("FileSystemConfigs", DEF_NOT_YET),
+	DEF_REFUSED("TracingConfig", DEF_NOT_YET),
+	DEF_REFUSED("LoggingConfig", DEF_NOT_YET),
+	DEF_REFUSED("DurableConfig", DEF_NOT_YET),
+	DEF_REFUSED("TenancyConfig", DEF_NOT_YET),
+	DEF_REFUSED("ProvisionedConcurrentExecutions", DEF_NOT_YET),
+	DEF_END
 };
 
-static void unknown_member(struct def *d, const struct def_row *rows, const char *name)
-{
-	struct def_nearest near = { .name = name };
-	const char *why = def_tree_text_problem(name);
-
-	for (const struct def_row *r = rows; r->name; r++)
-		if (r->read)
-			def_nearest_try(&near, r->name);
-	if (why)
-		problem(d, "the name %s", why);
-	else if (near.best)
-		problem(d, "is no known member; did you mean %s?", near.best);
-	else
-		problem(d, "is no known member");
-}
-
-static void read_members(struct def *d, const struct def_row *rows, const cJSON *object)
-{
-	CLEAN(strmap_done) struct strmap seen = {};
-	const cJSON *item;
-	size_t mark;
-
-	cJSON_ArrayForEach(item, object) {
-		const struct def_row *row = rows;
-
-		if (d->n_problems > DEF_PROBLEMS_MAX)
-			return;
-		mark = def_path_add(&d->path, item->string);
-		while (row->name && strcmp(row->name, item->string) != 0)
-			row++;
-		if (given_twice(d, &seen, item))
-			;
-		else if (!row->name)
-			unknown_member(d, rows, item->string);
-		else if (!row->read)
-			problem(d, "%s", row->note);
-		else
-			row->read(d, row, item);
-		def_path_cut(&d->path, mark);
-	}
-	for (const struct def_row *row = rows; row->name; row++) {
-		if (!row->required || strmap_get(&seen, row->name))
-			continue;
-		mark = def_path_add(&d->path, row->name);
-		problem(d, "is missing");
-		def_path_cut(&d->path, mark);
-	}
-}
-
-static void read_object(struct def *d, const struct def_row *row, const cJSON *v)
-{
-	if (want(d, v, cJSON_IsObject(v), "an object"))
-		read_members(d, row->members, v);
-}
-
 /* Destinations may come before FunctionName, and must not name it. */
-static void find_self(struct def *d, const cJSON *root)
+static void find_self(struct def_func *df, const cJSON *root)
 {
 	const cJSON *v = cJSON_GetObjectItemCaseSensitive(root, "FunctionName");
 	struct arn_function name;
 
 	if (cJSON_IsString(v) && !def_tree_text_problem(v->valuestring) && arn_parse_function(v->valuestring, &name, NULL) >= 0)
-		memcpy(d->self, name.name, sizeof(d->self));
+		memcpy(df->self, name.name, sizeof(df->self));
 }
 
-static struct target merged(const struct def *d, enum def_target event, enum def_target top)
+static struct target merged(const struct def_func *df, enum def_target event, enum def_target top)
 {
-	return d->targets[event].given ? d->targets[event].t : d->targets[top].t;
+	return df->targets[event].given ? df->targets[event].t : df->targets[top].t;
+}
+
+int def_function(struct def *d, const cJSON *object, struct func **ret)
+{
+	CLEAN(func_unrefp) struct func *f = func_new();
+	CLEAN(freep) struct def_func *df = XNEW(struct def_func);
+	void *into = d->into, *more = d->more;
+	size_t before = d->n_problems;
+
+	d->into = f;
+	d->more = df;
+	if (def_want(d, object, cJSON_IsObject(object), "an object")) {
+		find_self(df, object);
+		def_members(d, rows_function, object);
+	}
+	d->into = into;
+	d->more = more;
+	if (d->n_problems > before)
+		return -EINVAL;
+	f->on_success = merged(df, DEF_EVENT_SUCCESS, DEF_TOP_SUCCESS);
+	f->on_failure = merged(df, DEF_EVENT_FAILURE, DEF_TOP_FAILURE);
+	f->dead_letter = df->targets[DEF_DEAD_LETTER].t;
+	assert(f->name[0] && f->command && f->command[0] && f->n_retry_delays >= 1);
+	*ret = TAKE(f);
+	return 0;
 }
 
 int func_parse(const char *json, size_t len, struct func **ret, struct func_problems *problems)
 {
-	CLEAN(func_unrefp) struct func *f = func_new();
 	CLEAN(cJSON_Deletep) cJSON *root = NULL;
-	CLEAN(freep) struct def *d = XNEW(struct def);
+	struct def d = { .problems = problems };
 	struct err e = {};
+	int r = -EINVAL;
 
 	assert(json || !len);
-	d->f = f;
-	d->problems = problems;
-	buf_adds(&d->path, "$");
-	if (def_tree_parse(json, len, &root, &e) < 0) {
-		problem(d, "%s", err_msg(&e));
-	} else if (want(d, root, cJSON_IsObject(root), "an object")) {
-		find_self(d, root);
-		read_members(d, rows_function, root);
-	}
-	buf_done(&d->path);
-	if (d->n_problems)
-		return -EINVAL;
-	f->on_success = merged(d, DEF_EVENT_SUCCESS, DEF_TOP_SUCCESS);
-	f->on_failure = merged(d, DEF_EVENT_FAILURE, DEF_TOP_FAILURE);
-	f->dead_letter = d->targets[DEF_DEAD_LETTER].t;
-	assert(f->name[0] && f->command && f->command[0] && f->n_retry_delays >= 1);
-	*ret = TAKE(f);
-	return 0;
+	buf_adds(&d.path, "$");
+	if (def_tree_parse(json, len, &root, &e) < 0)
+		def_problem(&d, "%s", err_msg(&e));
+	else
+		r = def_function(&d, root, ret);
+	buf_done(&d.path);
+	return r;
 }
