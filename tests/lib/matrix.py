@@ -9,7 +9,7 @@ the one that was meant; it is repeated, and not judged.
 import collections, concurrent.futures, contextlib, fcntl, hashlib, json, os, shutil, signal, subprocess
 import fated
 from fated import Fated, equal, until
-from fate_check import Host, Maybe, check_attempt, check_sequence
+from fate_check import Host, Maybe, check_attempt, check_sequence, milliseconds
 from ways import CONTROLLER_WAYS, LIMIT, LONG, WAYS, signal_text
 
 AT_ONCE = 4             # ways under way at a time
@@ -113,8 +113,7 @@ class Matrix:
 
     def started(self):
         controllers = open(os.path.join(self.d.group, 'cgroup.controllers')).read().split()
-        self.host = Host(self.observer, controllers, os.path.exists('/proc/self/schedstat'), os.path.exists('/proc/self/io'),
-                         os.major(os.stat(self.d.work).st_dev) != 0)
+        self.host = Host(self.observer, controllers, os.major(os.stat(self.d.work).st_dev) != 0)
         self.groups = {'test': own_group(), 'daemon': group_of(self.d.process.pid)}
 
     # ---- help ------------------------------------------------------------------------------------------------
@@ -248,13 +247,14 @@ class Matrix:
         run.notes_kept = run.notes()
         wanted = way.attempts or [None]
         run.wrong['attempts'] = None if len(attempts) == len(wanted) else f'{len(attempts)} attempts, want {len(wanted)}'
-        for n, (got, plan) in enumerate(zip(attempts, wanted), 1):
+        event = self.d.get(f'/fate/v1/events/{run.request_id}')
+        for n, (got, plan, told) in enumerate(zip(attempts, wanted, event['attempts']), 1):
             verdict, own, sender = (*plan, None) if plan else self.which_end(way, got)
-            for k, why in check_attempt(way, run, self.host, n, got, verdict, self.bare(way, own), sender).items():
+            wall_ms = milliseconds(told['endedAt']) - milliseconds(told['startedAt'])
+            for k, why in check_attempt(way, run, self.host, n, got, wall_ms, verdict, self.bare(way, own), sender).items():
                 run.wrong[k] = run.wrong.get(k) or why
         run.wrong['consistent'] = run.wrong.get('consistent') or check_sequence(attempts)
         run.wrong['record'] = self.check_record(run)
-        event = self.d.get(f'/fate/v1/events/{run.request_id}')
         same = [a['fate'] for a in event['attempts']] == attempts
         run.wrong['event'] = None if same else f'the event says {str(event["attempts"])[:400]}'
         alive = [f'{pid} ({what})' for what, pid in run.notes().items() if fated.alive(pid)]
