@@ -10,6 +10,7 @@
 #   make check      unit tests, contract tests, golden files, tidy: no root needed
 #   make sim SEEDS=1000   the engine against simulated ports
 #   make fuzz FUZZ_RUNS=100000   the fuzz targets (clang's libFuzzer), each so often; without a number about 20 s each
+#   sudo make truth RUNS=1000   every way to end, so often, in both observers: how often is each member of the record right?
 #   sudo make bench, sudo make vm, make lint, make compile_commands.json, sudo make install
 
 MAKEFLAGS += --no-builtin-rules
@@ -75,7 +76,7 @@ prog_bin := $(patsubst %.c,$(B)/%,$(prog_src))
 fuzz_bin := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(fuzz_src))
 programs := $(if $(wildcard user/daemon/main.c),$(B)/fated) $(if $(wildcard user/ctl/main.c),$(B)/fatectl)
 
-.PHONY: all check test test-privileged demo bench sim fuzz fuzz-targets vm tidy lint install clean deps progs units
+.PHONY: all check test test-privileged demo bench truth sim fuzz fuzz-targets vm tidy lint install clean deps progs units
 all: $(programs)
 units: $(unit_bin) $(priv_bin) $(prog_bin) $(filter %/fatectl,$(programs))
 progs: $(prog_bin)
@@ -195,6 +196,11 @@ bench:
 	$(Q)scripts/deps.sh build bench
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench $(bench_prog_bin) progs
 	$(Q)scripts/bench.sh $(B)
+
+truth:
+	$(Q)scripts/deps.sh build truth
+	$(Q)$(MAKE) --no-print-directory all progs
+	$(Q)BUILD=$(B) RUNS=$(RUNS) scripts/truth.sh
 
 vm:
 	$(Q)scripts/deps.sh build test vm

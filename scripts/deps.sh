@@ -6,11 +6,14 @@
 #   deps.sh lint      clang-tidy, cppcheck, clang-format, bear-like tools
 #   deps.sh vm        what `make vm` needs (qemu, mmdebstrap)
 #   deps.sh bench     what `make bench` needs beyond build
+#   deps.sh truth     what `make truth` needs beyond build
 set -euo pipefail
 
 build="gcc make pkg-config clang llvm libbpf-dev libelf-dev zlib1g-dev bpftool libsystemd-dev libsqlite3-dev
   libcurl4-openssl-dev libmicrohttpd-dev libcjson-dev python3-minimal procps jq"
-test="python3 sqlite3 libclang-rt-14-dev valgrind zsh"
+# libbpf-tools has exitsnoop, whose answers the fault matrix prints beside ours.
+truth="python3 libbpf-tools"
+test="$truth sqlite3 libclang-rt-14-dev valgrind zsh"
 lint="clang-tidy clang-format cppcheck"
 vm="qemu-system-x86 qemu-utils mmdebstrap e2fsprogs busybox-static cpio kmod xz-utils python3"
 bench=""
@@ -23,7 +26,8 @@ for group in "${@:-build}"; do
 	lint) want+=" $build $lint" ;;
 	vm) want+=" $build $vm" ;;
 	bench) want+=" $build $bench" ;;
-	*) echo "deps.sh: unknown group '$group' (build, test, lint, vm, bench)" >&2; exit 2 ;;
+	truth) want+=" $build $truth" ;;
+	*) echo "deps.sh: unknown group '$group' (build, test, lint, vm, bench, truth)" >&2; exit 2 ;;
 	esac
 done
 

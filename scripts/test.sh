@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What `make test` runs: every build, then every test, added up into one closing line "N passed, N failed, N skipped".
 #
-#   SEEDS=200     seeds of the simulation              ROUNDS=50   rounds of the crash test
+#   SEEDS=200     seeds of the simulation              ROUNDS=200  rounds of the crash test
 #   FUZZ_RUNS=10000  executions of each fuzz target
 #   QUICK=1       without the sanitizer's privileged and integration runs
 #
@@ -84,7 +84,7 @@ tests build privileged
 head "the kernel half built without BTF, and a daemon with it"
 # shellcheck disable=SC2046
 tests build/min $(find build/min/tests/bpf -name 'test_*' -type f -perm -u+x | sort)
-MATRIX_TABLE=no tests build/min tests/integ/test_fault_matrix.py
+MATRIX_TABLE=no MATRIX_RUNS=5 tests build/min tests/integ/test_fault_matrix.py
 if [ -z "${QUICK:-}" ]; then
 	head "kernel half, control groups, launcher with ASan and UBSan"
 	tests build/san privileged
@@ -101,9 +101,11 @@ fi
 
 head "the real daemon"
 tests build integ
+head "the real daemon without eBPF"
+MATRIX_OBSERVER=fallback MATRIX_TABLE=no tests build tests/integ/test_fault_matrix.py
 if [ -z "${QUICK:-}" ]; then
 	head "the real daemon with ASan and UBSan"
-	MATRIX_TABLE=no ROUNDS=${SAN_ROUNDS:-10} tests build/san integ
+	MATRIX_TABLE=no MATRIX_RUNS=5 ROUNDS=${SAN_ROUNDS:-10} tests build/san integ
 fi
 
 read -r passed failed skipped <"$sum"

@@ -11,7 +11,7 @@ disturb neither each other nor a fated that serves this host. Leaving the block 
 is left: a process, a group, a pin, a mount. Nothing here sleeps for luck: every wait is for a condition, with a limit
 that only a broken daemon reaches ($TIMEOUT_FACTOR stretches it for emulated machines).
 """
-import contextlib, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, time, traceback
+import contextlib, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get('BUILD', 'build'))
@@ -132,7 +132,7 @@ class Fated:
         base = os.environ.get('TEST_CGROUP') or cgroup2_mount()
         self.group = os.path.join(base, os.path.basename(self.dir))
         self.process = None
-        self.conn = None
+        self.kept = threading.local()   # every thread has a connection of its own
 
     # ---- life ------------------------------------------------------------------------------------------------
     def argv(self):
@@ -166,9 +166,11 @@ class Fated:
         return ''
 
     def drop_connection(self):
-        if self.conn:
-            self.conn.close()
-        self.conn = None
+        """This thread's."""
+        conn = getattr(self.kept, 'conn', None)
+        if conn:
+            conn.close()
+        self.kept.conn = None
 
     def kill9(self):
         """As a crash would: no goodbye, and nobody cleans up."""
@@ -297,10 +299,10 @@ class Fated:
 
     def request(self, method, path, body=None, headers=None):
         """On one kept connection; a daemon that went away is an OSError or HTTPException, not a retry."""
-        if not self.conn:
-            self.conn = self.connect()
+        if not getattr(self.kept, 'conn', None):
+            self.kept.conn = self.connect()
         try:
-            return request(self.conn, method, path, body, headers)
+            return request(self.kept.conn, method, path, body, headers)
         except BaseException:
             self.drop_connection()
             raise

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prog_kill PID SIGNAL [UID]: sends one signal under a name (and a user) that the test knows. */
+/* prog_kill PID[,PID…] SIGNAL [UID]: sends one signal under a name (and a user) that the test knows; -PID is a process group. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
 	if (argc < 3) {
-		fputs("usage: prog_kill PID SIGNAL [UID]\n", stderr);
+		fputs("usage: prog_kill PID[,PID...] SIGNAL [UID]\n", stderr);
 		return 2;
 	}
 	prctl(PR_SET_NAME, "fate_killer");
@@ -21,9 +22,11 @@ int main(int argc, char **argv)
 			return 1;
 		}
 	}
-	if (kill(atoi(argv[1]), atoi(argv[2])) < 0) {
-		perror("prog_kill: kill");
-		return 1;
+	for (const char *p = strtok(argv[1], ","); p; p = strtok(NULL, ",")) {
+		if (kill(atoi(p), atoi(argv[2])) < 0) {
+			perror("prog_kill: kill");
+			return 1;
+		}
 	}
 	return 0;
 }

@@ -80,7 +80,7 @@ struct env_proc {
 	struct cg_above_mark above;		/* taken just before the start */
 	unsigned int missing;			/* set of enum fact_missing */
 	int watch;				/* of the leaf's emptiness; -1 = none */
-	bool started, too_large;
+	bool started, too_large, withheld;
 };
 
 static struct launch *as_launch(struct port_launch *p)
@@ -170,6 +170,21 @@ static int on_out(sd_event_source *s, int fd, uint32_t revents, void *arg) { ret
 static int on_err(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, PIPE_ERR); }
 static int on_report(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, PIPE_REPORT); }
 
+/*
+ * The leader is dead and cannot be reaped: somebody traces it, and a tracer is told first. One that never takes note would
+ * keep the attempt from ending, so whoever is left goes; a tracer's end gives the dead back. A tracer outside the leaf
+ * (somebody's debugger) is waited for: with EPOLLET, as the pidfd is readable all the while and speaks again at the release.
+ */
+static int on_withheld(struct env_proc *p)
+{
+	if (p->withheld)
+		return 0;
+	p->withheld = true;
+	log_msg(LOG_WARN, IDS(p), "leader is dead, but withheld by a process that traces it; killing what is left");
+	(void)cg_leaf_kill(&p->leaf, NULL);
+	return sd_event_source_set_io_events(p->child, EPOLLIN | EPOLLET);
+}
+
 /* The leader is dead: reaped here, so its status is read exactly once. */
 static int on_child(sd_event_source *s, int fd, uint32_t revents, void *arg)
 {
@@ -177,7 +192,9 @@ static int on_child(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	const struct sys_step *failed;
 	int status = 0, r, error = 0;
 
-	r = sys.wait_pidfd(p->spawn.pidfd, &status);
+	r = sys.reap_pidfd(p->spawn.pidfd, &status);
+	if (r == -EAGAIN)
+		return on_withheld(p);
 	p->child = sd_event_source_disable_unref(p->child);
 	if (r < 0) {
 		log_msg(LOG_ERROR, IDS(p), "waitid on the pidfd: %s", strerror(-r));

@@ -139,16 +139,18 @@ static int do_inotify_add(int ifd, const char *path, uint32_t mask)
 	return RET(inotify_add_watch(ifd, path, mask));
 }
 
-static int do_wait_pidfd(int pidfd, int *ret_status)
+static int wait_status(int pidfd, int options, int *ret_status)
 {
 	siginfo_t si = {};
 	int r;
 
 	do
-		r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &si, WEXITED);
+		r = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &si, options);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
+	if (!si.si_pid)
+		return -EAGAIN;
 	switch (si.si_code) {
 	case CLD_EXITED:
 		*ret_status = (si.si_status & 0xff) << 8;
@@ -161,6 +163,16 @@ static int do_wait_pidfd(int pidfd, int *ret_status)
 		break;
 	}
 	return 0;
+}
+
+static int do_wait_pidfd(int pidfd, int *ret_status)
+{
+	return wait_status(pidfd, WEXITED, ret_status);
+}
+
+static int do_reap_pidfd(int pidfd, int *ret_status)
+{
+	return wait_status(pidfd, WEXITED | WNOHANG, ret_status);
 }
 
 struct sys_calls sys = {
@@ -184,6 +196,7 @@ struct sys_calls sys = {
 	.inotify_init = do_inotify_init,
 	.inotify_add = do_inotify_add,
 	.wait_pidfd = do_wait_pidfd,
+	.reap_pidfd = do_reap_pidfd,
 	.clone3 = sys_clone3_onto,
 };
 

@@ -34,6 +34,7 @@ struct sys_calls {
 	int (*inotify_init)(void);						/* CLOEXEC, non-blocking */
 	int (*inotify_add)(int ifd, const char *path, uint32_t mask);
 	int (*wait_pidfd)(int pidfd, int *ret_status);	/* blocks; the status as waitpid() gives it; -EINTR never */
+	int (*reap_pidfd)(int pidfd, int *ret_status);	/* the same without waiting: -EAGAIN */
 	/* clone3 on a stack of its own; the child runs fn(arg), which never returns. */
 	long (*clone3)(struct clone_args *args, size_t size, void (*fn)(void *), void *arg);
 };
