@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/blob.h"
 
-#include <assert.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "base/mem.h"
 
 struct blob *blob_new(const void *data, size_t len)
 {
@@ -26,20 +27,14 @@ struct blob *blob_new(const void *data, size_t len)
 
 struct blob *blob_ref(struct blob *b)
 {
-	if (b) {
-		int old = __atomic_fetch_add(&b->refs, 1, __ATOMIC_RELAXED);
-		assert(old > 0);
-	}
+	if (b)
+		ref_take(&b->refs);
 	return b;
 }
 
 struct blob *blob_unref(struct blob *b)
 {
-	if (b) {
-		int old = __atomic_fetch_sub(&b->refs, 1, __ATOMIC_ACQ_REL);
-		assert(old > 0);
-		if (old == 1)
-			free(b);
-	}
+	if (b && ref_drop(&b->refs))
+		free(b);
 	return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/mem.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,4 +49,26 @@ char *xasprintf(const char *fmt, ...)
 	if (n < 0)
 		s = NULL;
 	return checked(s);
+}
+
+void xfree_strings(char **list)
+{
+	for (char **p = list; p && *p; p++)
+		free(*p);
+	free(list);
+}
+
+void ref_take(int *refs)
+{
+	int before = __atomic_fetch_add(refs, 1, __ATOMIC_RELAXED);
+
+	assert(before > 0);
+}
+
+bool ref_drop(int *refs)
+{
+	int before = __atomic_fetch_sub(refs, 1, __ATOMIC_ACQ_REL);
+
+	assert(before > 0);
+	return before == 1;
 }

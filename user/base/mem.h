@@ -5,6 +5,7 @@
  * Memory: small allocations are asserted (xcalloc…: the size is ours and bounded; a daemon that cannot get
  * 100 bytes is restarted and repairs from rows). Sizes chosen by input use plain malloc and report -ENOMEM.
  */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -34,5 +35,12 @@ char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull))
 /* May move; like realloc, never NULL. */
 void *xrealloc(void *p, size_t size) __attribute__((returns_nonnull));
 char *xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
+
+/* Frees a NULL-terminated list of strings, and the strings. NULL is fine. */
+void xfree_strings(char **list);
+
+/* Counts of references, atomic: snapshots are read by several threads. ref_drop: true when that was the last one. */
+void ref_take(int *refs);
+bool ref_drop(int *refs);
 
 #define XNEW(type) ((type *)xcalloc(1, sizeof(type)))

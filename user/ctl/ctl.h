@@ -68,6 +68,10 @@ int ctl_wait_record(struct ctl *c, const char *id, const char *want_condition);
 int ctl_get(struct ctl *c, const char *target, cJSON **ret_json);
 int ctl_parse(const struct http_result *res, cJSON **ret_json);
 static inline void ctl_json_freep(cJSON **j) { cJSON_Delete(*j); }
+/* A verb of one word: GET head + that word, shown as lines "member  value". */
+int ctl_show_one(struct ctl *c, int argc, char **argv, const char *head);
+/* A verb with --function, --FILTER, --limit and --before: GET path with these. As ctl_get(). */
+int ctl_get_page(struct ctl *c, int argc, char **argv, const char *path, const char *filter, cJSON **ret_json);
 /* "/path/" + encoded word + "tail"; free with buf_done */
 void ctl_path(struct buf *b, const char *head, const char *word, const char *tail);
 /* Appends "?name=value" or "&name=value", encoded; nothing when value is NULL. */

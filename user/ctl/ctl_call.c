@@ -77,6 +77,41 @@ int ctl_fetch(struct ctl *c, const char *head, const char *word, struct http_res
 	return ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, ret);
 }
 
+int ctl_show_one(struct ctl *c, int argc, char **argv, const char *head)
+{
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	CLEAN(buf_done) struct buf path = {};
+	const char *name;
+	int r;
+
+	if (!ctl_args(c, argc, argv, NULL, 0, &name, 1))
+		return CTL_USAGE;
+	ctl_path(&path, head, name, "");
+	r = ctl_get(c, buf_str(&path), &j);
+	if (j)
+		ctl_flat(j, "", stdout);
+	return r;
+}
+
+int ctl_get_page(struct ctl *c, int argc, char **argv, const char *path, const char *filter, cJSON **ret_json)
+{
+	CLEAN(freep) char *option = xasprintf("--%s", filter);
+	const char *function = NULL, *value = NULL, *limit = NULL, *before = NULL;
+	const struct ctl_option opts[] = { { "--function", &function, NULL }, { option, &value, NULL }, { "--limit", &limit, NULL },
+					   { "--before", &before, NULL } };
+	CLEAN(buf_done) struct buf target = {};
+
+	*ret_json = NULL;
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), NULL, 0))
+		return CTL_USAGE;
+	buf_adds(&target, path);
+	ctl_query(&target, "function", function);
+	ctl_query(&target, filter, value);
+	ctl_query(&target, "limit", limit);
+	ctl_query(&target, "before", before);
+	return ctl_get(c, buf_str(&target), ret_json);
+}
+
 void ctl_path(struct buf *b, const char *head, const char *word, const char *tail)
 {
 	buf_adds(b, head);

@@ -43,16 +43,5 @@ int ctl_function_list(struct ctl *c, int argc, char **argv)
 
 int ctl_function_show(struct ctl *c, int argc, char **argv)
 {
-	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	CLEAN(buf_done) struct buf path = {};
-	const char *name;
-	int r;
-
-	if (!ctl_args(c, argc, argv, NULL, 0, &name, 1))
-		return CTL_USAGE;
-	ctl_path(&path, "/fate/v1/functions/", name, "");
-	r = ctl_get(c, buf_str(&path), &j);
-	if (j)
-		ctl_flat(j, "", stdout);
-	return r;
+	return ctl_show_one(c, argc, argv, "/fate/v1/functions/");
 }

@@ -27,23 +27,11 @@ static const char *verdict(const cJSON *record)
 int ctl_record_list(struct ctl *c, int argc, char **argv)
 {
 	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "CONDITION", "VERDICT", ">ATTEMPTS", "AT", NULL };
-	const char *function = NULL, *condition = NULL, *limit = NULL, *before = NULL;
-	const struct ctl_option opts[] = { { "--function", &function, NULL }, { "--condition", &condition, NULL },
-					   { "--limit", &limit, NULL }, { "--before", &before, NULL } };
-	CLEAN(buf_done) struct buf path = {};
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
 	struct ctl_table *t;
 	const cJSON *e;
-	int r;
+	int r = ctl_get_page(c, argc, argv, "/fate/v1/records", "condition", &j);
 
-	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), NULL, 0))
-		return CTL_USAGE;
-	buf_adds(&path, "/fate/v1/records");
-	ctl_query(&path, "function", function);
-	ctl_query(&path, "condition", condition);
-	ctl_query(&path, "limit", limit);
-	ctl_query(&path, "before", before);
-	r = ctl_get(c, buf_str(&path), &j);
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);

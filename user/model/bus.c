@@ -40,34 +40,18 @@ static struct bus *bus_new(void)
 
 struct bus *bus_ref(struct bus *b)
 {
-	if (b) {
-		int before = __atomic_fetch_add(&b->refs, 1, __ATOMIC_RELAXED);
-
-		assert(before > 0);
-	}
+	if (b)
+		ref_take(&b->refs);
 	return b;
-}
-
-static void strings_free(char **list)
-{
-	for (char **p = list; p && *p; p++)
-		free(*p);
-	free(list);
 }
 
 struct bus *bus_unref(struct bus *b)
 {
-	int before;
-
-	if (!b)
-		return NULL;
-	before = __atomic_fetch_sub(&b->refs, 1, __ATOMIC_ACQ_REL);
-	assert(before > 0);
-	if (before > 1)
+	if (!b || !ref_drop(&b->refs))
 		return NULL;
 	for (size_t i = 0; i < b->n_rules; i++) {
-		strings_free(b->rules[i].sources);
-		strings_free(b->rules[i].detail_types);
+		xfree_strings(b->rules[i].sources);
+		xfree_strings(b->rules[i].detail_types);
 		free(b->rules[i].targets);
 	}
 	free(b->rules);
@@ -106,7 +90,7 @@ static void read_values(struct def *d, const struct def_row *row, const cJSON *v
 	void *rule = d->into;
 	char **list = xcalloc(PATTERN_VALUES_MAX + 1, sizeof(*list));
 
-	strings_free(DEF_PLACE(char **));
+	xfree_strings(DEF_PLACE(char **));
 	DEF_PLACE(char **) = list;
 	d->into = list;
 	(void)def_each(d, v, 1, PATTERN_VALUES_MAX, read_value);

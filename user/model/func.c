@@ -41,35 +41,19 @@ struct func *func_new(void)
 
 struct func *func_ref(struct func *f)
 {
-	if (f) {
-		int before = __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED);
-
-		assert(before > 0);
-	}
+	if (f)
+		ref_take(&f->refs);
 	return f;
-}
-
-static void strings_free(char **list)
-{
-	for (char **p = list; p && *p; p++)
-		free(*p);
-	free(list);
 }
 
 struct func *func_unref(struct func *f)
 {
-	int before;
-
-	if (!f)
-		return NULL;
-	before = __atomic_fetch_sub(&f->refs, 1, __ATOMIC_ACQ_REL);
-	assert(before > 0);
-	if (before > 1)
+	if (!f || !ref_drop(&f->refs))
 		return NULL;
 	free(f->description);
-	strings_free(f->command);
+	xfree_strings(f->command);
 	free(f->working_dir);
-	strings_free(f->env);
+	xfree_strings(f->env);
 	free(f->user);
 	free(f->group);
 	free(f->rlimits);

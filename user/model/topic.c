@@ -45,23 +45,14 @@ static struct topic *topic_new(void)
 
 struct topic *topic_ref(struct topic *t)
 {
-	if (t) {
-		int before = __atomic_fetch_add(&t->refs, 1, __ATOMIC_RELAXED);
-
-		assert(before > 0);
-	}
+	if (t)
+		ref_take(&t->refs);
 	return t;
 }
 
 struct topic *topic_unref(struct topic *t)
 {
-	int before;
-
-	if (!t)
-		return NULL;
-	before = __atomic_fetch_sub(&t->refs, 1, __ATOMIC_ACQ_REL);
-	assert(before > 0);
-	if (before > 1)
+	if (!t || !ref_drop(&t->refs))
 		return NULL;
 	for (size_t i = 0; i < t->n_subs; i++)
 		(void)func_unref(t->subs[i].command);
