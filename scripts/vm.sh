@@ -47,7 +47,7 @@ if [ -n "$short" ]; then
 	[ -n "$ways" ] || { echo "vm.sh: the fault matrix has no ways that need controllers" >&2; exit 1; }
 	what+=("$build/tests/bpf/test_oom" "MATRIX_TABLE=no $matrix $ways")
 else
-	what+=(privileged "$matrix")
+	what+=(tests/vm/test_oom_scope.py privileged "$matrix")
 fi
 # A daemon that can do without the kernel half has to be as right without it.
 if [[ $("$build/fated" --sample-config) == *'"Observer"'* ]]; then

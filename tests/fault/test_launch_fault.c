@@ -29,6 +29,9 @@ static bool hit(const char *name)
 
 #define FAULT(type, name, params, args) static type f_##name params { return hit(#name) ? -failed_with : real.name args; }
 FAULT(int, openat, (int d, const char *p, int f, mode_t m), (d, p, f, m))
+FAULT(int, open_by_id, (int fd, uint64_t id, int f), (fd, id, f))
+FAULT(ssize_t, readlink, (const char *p, char *b, size_t n), (p, b, n))
+FAULT(ssize_t, pread, (int fd, void *b, size_t n, off_t at), (fd, b, n, at))
 FAULT(int, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
 FAULT(int, unlinkat, (int d, const char *p, int f), (d, p, f))
 FAULT(int, fstat, (int fd, struct stat *st), (fd, st))
@@ -56,6 +59,9 @@ static void arm(int n)
 	nth = countdown = n;
 	failed = NULL;
 	sys.openat = f_openat;
+	sys.open_by_id = f_open_by_id;
+	sys.readlink = f_readlink;
+	sys.pread = f_pread;
 	sys.close = f_close;
 	sys.mkdirat = f_mkdirat;
 	sys.unlinkat = f_unlinkat;
@@ -73,6 +79,18 @@ static void arm(int n)
 	sys.clone3 = f_clone3;
 }
 
+/* It is there; what may be is that nobody can say so just now. */
+static void name_it(struct rig *r, struct run *run)
+{
+	char path[4200];
+	int res = r->port->ops->group_path(r->port, run->id, path, sizeof(path));
+
+	if (res == 0)
+		CHECK_STR(path, run->leaf + strlen(r->tree->mount));
+	else
+		CHECK(res == -ENOENT && failed);
+}
+
 /* As the engine does it: ask whether it is empty, kill when it is not, and ask again. */
 static void end_it(struct rig *r, struct run *run)
 {
@@ -83,7 +101,9 @@ static void end_it(struct rig *r, struct run *run)
 		CHECK(sd_event_run(r->loop, 10000) >= 0);
 		CHECK(clock_mono_ns() - began < HANG_NS);
 	}
+	name_it(r, run);
 	r->port->ops->collect(r->port, run->p, &run->cgroup, &run->out, &run->report);
+	CHECK(run->cgroup.have_cpu || failed);
 }
 
 /* The daemon's life with one launch in it. True when all of it went well, else *e says what did not. */
@@ -98,7 +118,7 @@ static bool life(const char *script, struct blob *event, struct err *e)
 	char path[4200];
 	int res;
 
-	snprintf(path, sizeof(path), "%s-f", rig_base);
+	snprintf(path, sizeof(path), "%s-f", rig_top_base);
 	tc.path = path;
 	CHECK(sd_event_new(&r->loop) >= 0);
 	res = cg_tree_new(&tc, &r->tree, e);
@@ -131,7 +151,7 @@ static void take_rest(bool may_be_there)
 {
 	char root[4200], command[16384];
 
-	snprintf(root, sizeof(root), "%s-f", rig_base);
+	snprintf(root, sizeof(root), "%s-f", rig_top_base);
 	if (access(root, F_OK) < 0)
 		return;
 	if (!may_be_there)

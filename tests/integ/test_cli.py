@@ -7,8 +7,9 @@ from fated import Fated, Tests, equal, until
 
 OK, FUNCTION_FAILED, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
 UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}')
-VERBS = ['status', 'function list', 'function show', 'invoke', 'event list', 'event show', 'record list', 'record show', 'queue list',
-         'queue receive', 'logs', 'reload', 'version']
+VERBS = ['status', 'function list', 'function show', 'invoke', 'event list', 'event show', 'event cancel', 'event retry', 'record list',
+         'record show', 'record tail', 'queue list', 'queue receive', 'queue peek', 'queue purge', 'queue redrive', 'delivery list',
+         'logs', 'top', 'reload', 'version', 'doctor', 'completion']
 NOBODY = 65534
 
 
@@ -39,7 +40,7 @@ def help_of_every_verb(d):
         one = d.ctl('help', *verb.split(), check=OK).stdout
         contains(one, f'fatectl {verb}', f'fatectl help {verb}')
         equal(d.ctl(*verb.split(), '--help', check=OK).stdout, one, f'fatectl {verb} --help')
-    for status in range(6):
+    for status in range(7):
         if not re.search(rf'^  {status}  ', everything, re.M):
             raise AssertionError(f'exit status {status} is not documented')
     p = d.ctl(check=USAGE)
@@ -50,7 +51,8 @@ def help_of_every_verb(d):
 def usage_errors(d):
     for args in (['fly'], ['event'], ['event', 'fly'], ['invoke'], ['invoke', 'echo', '--fly'], ['invoke', 'echo', 'again'],
                  ['invoke', 'echo', '--data'], ['invoke', 'echo', '--data', '{}', '--payload', '-'], ['--socket'], ['help', 'fly'],
-                 ['invoke', 'echo', '--payload', '/no/such/file'], ['status', 'now']):
+                 ['invoke', 'echo', '--payload', '/no/such/file'], ['status', 'now'], ['status', '--watch=now'], ['top', '--interval', '0'],
+                 ['invoke', 'echo', '--watch']):
         p = d.ctl(*args, check=USAGE)
         equal(p.stdout, '', f'stdout of fatectl {args}')
         if not p.stderr.startswith('fatectl: '):

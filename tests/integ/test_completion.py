@@ -48,7 +48,7 @@ def bash_verbs(d):
             equal(bash(d, first, ''), sorted(seconds), f'second words of {first}')
     equal(bash(d, 'fu'), ['function'], 'fu')
     equal(bash(d, '--json', 'sta'), ['status'], 'a verb after --json')
-    equal(bash(d, 'help', 'queue', 'r'), ['receive'], 'help queue r')
+    equal(bash(d, 'help', 'queue', 'r'), ['receive', 'redrive'], 'help queue r')
     equal(bash(d, 'completion', ''), ['bash', 'zsh'], 'completion')
     equal(bash(d, 'nonsense', ''), [], 'after what is no verb')
     equal(bash(d, 'status', ''), [], 'status')
@@ -59,10 +59,13 @@ def bash_options(d):
     for first, seconds in verbs(d).items():
         for verb in [[first, s] for s in seconds] or [[first]]:
             usage = d.ctl('help', *verb, check=0).stdout.splitlines()[0]
-            want = sorted(set(re.findall(r'--[a-z-]+', usage)) | set(GLOBAL))
+            want = sorted(set(re.findall(r'(?<![\w-])--?[a-z][a-z-]*', usage)) | set(GLOBAL))
             equal(bash(d, *verb, '-'), want, f'options of {verb}')
     equal(bash(d, '-'), GLOBAL, 'options before the verb')
     equal(bash(d, 'invoke', 'one', '--pay'), ['--payload'], '--pay')
+    # An option that does well without a value has no next word that would be one.
+    equal(bash(d, 'status', '--w'), ['--watch'], '--w')
+    equal(bash(d, 'event', 'list', '--watch', '--state', ''), ['done', 'queued', 'routing', 'running', 'waiting'], 'states after --watch')
 
 
 def bash_values(d):

@@ -47,7 +47,7 @@ def all_is_well(d):
     equal((status, [f for fs in found.values() for f in fs if f['status'] == 'fail']), (OK, []), 'what fails')
     one(found, 'daemon', 'ok', f'pid {d.process.pid}')
     one(found, 'version', 'ok')
-    one(found, 'pins', 'ok', f'{d.dir}/bpf', 'layout 1')
+    one(found, 'pins', 'ok', f'{d.dir}/bpf', 'layout 2')
     one(found, 'bpffs', 'ok', d.dir)
     one(found, 'store directory', 'ok', f'{d.dir}/state')
     one(found, 'definitions', 'ok', '1 functions', f'{d.dir}/functions.d')
@@ -132,10 +132,10 @@ def few_open_files(d):
 
 
 def lost_pins(d):
-    os.rename(f'{d.dir}/bpf/fate_drop', f'{d.dir}/bpf/lost')
+    os.rename(f'{d.dir}/bpf/fate_count', f'{d.dir}/bpf/lost')
     found, status = doctor(d)
-    os.rename(f'{d.dir}/bpf/lost', f'{d.dir}/bpf/fate_drop')
-    one(found, 'pins', 'fail', '1 of its maps', 'fate_drop')
+    os.rename(f'{d.dir}/bpf/lost', f'{d.dir}/bpf/fate_count')
+    one(found, 'pins', 'fail', '1 of its maps', 'fate_count')
     equal(status, FAILED, 'exit status')
     one(doctor(d)[0], 'pins', 'ok')
 

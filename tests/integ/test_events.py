@@ -41,6 +41,19 @@ def record_to_a_file(d):
             raise AssertionError(f'{r} is not in the file')
 
 
+def waiting_for_one_that_is_being_delivered(d):
+    """Its record is there; that the target does not answer is nobody's business but the sender's."""
+    late = os.path.join(d.work, 'not-yet-a-directory')
+    d.define('late', [fated.DIE, 'exit', '0'], on_success=f'file:{late}/records')
+    d.ctl('reload', check=0)
+    request_id = d.accept('late', {})
+    until(lambda: d.get(f'/fate/v1/events/{request_id}')['state'] == 'routing', 'the event is being delivered')
+    equal(d.wait(request_id)['requestContext']['requestId'], request_id, 'record')
+    os.mkdir(late)
+    until(lambda: d.get(f'/fate/v1/events/{request_id}')['state'] == 'done', 'it is delivered')
+    equal(d.wait(request_id), json.loads(open(f'{late}/records').read()), 'record')
+
+
 def record_without_fate(d):
     d.define('bare', [fated.DIE, 'exit', '3'], on_failure='queue:bare', RecordFate=False)
     d.ctl('reload', check=0)
@@ -142,7 +155,7 @@ def main():
         with Fated(name='events') as d:
             d.define('plain', [fated.DIE, 'exit', '0'])
             d.start()
-            for fn in (dead_letter_and_destination, record_to_a_file, record_without_fate, zero_concurrency, concurrency_of_one,
+            for fn in (dead_letter_and_destination, record_to_a_file, waiting_for_one_that_is_being_delivered, record_without_fate, zero_concurrency, concurrency_of_one,
                        too_old_for_the_next_try, function_goes_away, at_the_door):
                 if not tests.run(f'events_{fn.__name__}', fn, d):
                     print(d.log_tail(10), end='', flush=True)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The launcher with real processes in real groups. "child" as first argument makes this program a function. */
 #include <grp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/xattr.h>
@@ -40,6 +41,62 @@ static void child_state(void)
 	printf("\nnofile %ld %ld\nnice %d\noom %s", (long)rl.rlim_cur, (long)rl.rlim_max, getpriority(PRIO_PROCESS, 0), status);
 }
 
+static void eat(size_t mb)
+{
+	size_t len = mb << 20;
+	volatile char *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		_exit(99);
+	for (size_t i = 0; i < len; i += 4096)
+		p[i] = 1;
+}
+
+static int child_eat(size_t mb)
+{
+	eat(mb);
+	printf("full\n");
+	fflush(stdout);
+	return 0;
+}
+
+/* The leader survives its child, if it is let. */
+static int child_eats(size_t mb)
+{
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		eat(mb);
+		_exit(0);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return 98;
+	printf("%s\n", WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? "child killed" : "child lives");
+	fflush(stdout);
+	return 0;
+}
+
+static void burn(long ms)
+{
+	struct timespec t;
+
+	do
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	while (t.tv_sec * 1000 + t.tv_nsec / 1000000 < ms);
+}
+
+/* Half of it in a child that nobody waits for while it runs. */
+static int child_burn(long ms)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return 98;
+	burn(ms);
+	return 0;
+}
+
 static int child_main(const char *what, const char *arg)
 {
 	extern char **environ;
@@ -49,6 +106,12 @@ static int child_main(const char *what, const char *arg)
 			printf("%s\n", *v);
 	} else if (strcmp(what, "state") == 0) {
 		child_state();
+	} else if (strcmp(what, "burn") == 0) {
+		return child_burn(atoi(arg));
+	} else if (strcmp(what, "eat") == 0) {
+		return child_eat(strtoul(arg, NULL, 10));
+	} else if (strcmp(what, "child-eats") == 0) {
+		return child_eats(strtoul(arg, NULL, 10));
 	} else if (strcmp(what, "write") == 0) {
 		static const char chunk[4096];
 
@@ -70,6 +133,12 @@ static void want(const char *text, const char *part)
 {
 	if (!strstr(text, part))
 		FAIL("no \"%s\" in:\n%.700s", part, text);
+}
+
+/* Waits until the script has said so: it runs, its children are there. */
+static void until_output(struct rig *r, const char *part)
+{
+	UNTIL(r, strstr(buf_str(&r->output), part));
 }
 
 /* ---- a life ---------------------------------------------------------------------------------------------------- */
@@ -248,7 +317,7 @@ static void environment_is_exactly_this(void)
 {
 #define ALWAYS "AWS_LAMBDA_FUNCTION_NAME=probe\nAWS_LAMBDA_FUNCTION_VERSION=$LATEST\nAWS_LAMBDA_FUNCTION_MEMORY_SIZE=128\n" \
 	"AWS_REGION=eu-central-1\nAWS_DEFAULT_REGION=eu-central-1\nFATE_REQUEST_ID=11111111-2222-4333-8444-555555555555\n" \
-	"FATE_DEADLINE_MS=1700000000123\nFATE_ATTEMPT=2\nFATE_ERROR_FD=3\n" \
+	"FATE_DEADLINE_MS=1700000000123\nFATE_TIMEOUT_MS=3000\nFATE_ATTEMPT=2\nFATE_ERROR_FD=3\n" \
 	"FATE_FUNCTION_ARN=arn:aws:lambda:eu-central-1:000000000000:function:probe\n"
 	struct rig *r = rig_up();
 	struct func *f = CHILD((char *)"env");
@@ -264,6 +333,26 @@ static void environment_is_exactly_this(void)
 	f->env[3] = xstrdup("EMPTY=");
 	check_env(r, f, ALWAYS "TZ=Europe/Paris\nLANG=en_US.UTF-8\nPATH=/opt/bin\nMINE=a=b\nEMPTY=\n");
 	unsetenv("LEAKED");
+	rig_down(r);
+}
+
+/* What policy made of the definition is what counts, and what came before is said. */
+static void terms_are_the_attempts(void)
+{
+	struct rig *r = rig_up();
+	struct func *f = CHILD((char *)"env");
+	struct run run;
+
+	rig_terms.timeout_ms = 4500;
+	rig_terms.memory_mb = 256;
+	rig_terms.previous = "OutOfMemory";
+	run = rig_run(r, f, NULL);
+	memset(&rig_terms, 0, sizeof(rig_terms));
+	want(text_of(run.out), "\nFATE_TIMEOUT_MS=4500\n");
+	want(text_of(run.out), "\nFATE_PREVIOUS_VERDICT=OutOfMemory\n");
+	want(text_of(run.out), "\nAWS_LAMBDA_FUNCTION_MEMORY_SIZE=256\n");
+	CHECK_INT(run.cgroup.memory_limit, r->tree->controllers & CG_MEMORY ? 256 << 20 : 0);
+	run_done(&run);
 	rig_down(r);
 }
 
@@ -345,7 +434,7 @@ static void runs_as_whom_it_is_told(void)
 static void limits_of_the_process_and_the_leaf(void)
 {
 	static const struct { enum cg_controller c; const char *file, *value; } rows[] = {
-		{ CG_MEMORY, "memory.max", "201326592\n" }, { CG_MEMORY, "memory.oom.group", "1\n" },
+		{ CG_MEMORY, "memory.max", "201326592\n" }, { CG_MEMORY, "memory.oom.group", "0\n" },
 		{ CG_PIDS, "pids.max", "17\n" }, { CG_CPU, "cpu.max", "150000 100000\n" },
 	};
 	struct rig *r = rig_up();
@@ -366,6 +455,7 @@ static void limits_of_the_process_and_the_leaf(void)
 
 	f = SH("exec sleep 1000");
 	f->memory_mb = 192;
+	f->oom_group = false;
 	f->pids_max = 17;
 	f->cpu_percent = 150;
 	run = rig_start(r, f, NULL);
@@ -382,6 +472,288 @@ static void limits_of_the_process_and_the_leaf(void)
 	rig_wait(r, &run);
 	rig_finish(r, &run);
 	run_done(&run);
+	rig_down(r);
+}
+
+/* ---- what is told of it ---------------------------------------------------------------------------------------------- */
+
+static unsigned int missing_here(const struct rig *r)
+{
+	unsigned int c = r->tree->controllers;
+
+	return (c & CG_MEMORY ? 0 : FACT_MISSING_MEMORY) | (c & CG_PIDS ? 0 : FACT_MISSING_PIDS) |
+	       (c & CG_CPU ? 0 : FACT_MISSING_CPU);
+}
+
+/* Processors are accounted for without any controller, dead children that nobody waited for included. */
+static void times_of_the_tree(void)
+{
+	struct rig *r = rig_up();
+	struct run run = rig_run(r, CHILD((char *)"burn", (char *)"60"), NULL);
+
+	CHECK_INT(run.status, 0);
+	CHECK(run.cgroup.have_cpu);
+	CHECK(run.cgroup.cpu_user_us + run.cgroup.cpu_system_us >= 120000);
+	CHECK(run.cgroup.cpu_usage_us >= 120000);
+	run_done(&run);
+	rig_down(r);
+}
+
+static void limits_that_are_missing(void)
+{
+	struct rig *r = rig_up();
+	struct func *f = SH("exit 0");
+	struct run run;
+
+	f->pids_max = 17;
+	f->cpu_percent = 150;
+	run = rig_run(r, f, NULL);
+	CHECK_INT(run.cgroup.missing, missing_here(r));
+	CHECK(run.cgroup.have_memory == !(run.cgroup.missing & FACT_MISSING_MEMORY));
+	run_done(&run);
+
+	f = SH("exit 0");
+	f->pids_max = 0;
+	f->cpu_percent = 0;
+	run = rig_run(r, f, NULL);
+	CHECK_INT(run.cgroup.missing, missing_here(r) & FACT_MISSING_MEMORY);
+	run_done(&run);
+	rig_down(r);
+}
+
+static void check_collect(struct rig *r, struct run *run, const char *out, const char *report)
+{
+	blob_unref(TAKE(run->out));
+	blob_unref(TAKE(run->report));
+	r->port->ops->collect(r->port, run->p, &run->cgroup, &run->out, &run->report);
+	CHECK_STR(text_of(run->out), out);
+	CHECK_STR(text_of(run->report), report);
+	CHECK(run->cgroup.have_cpu);
+	CHECK_INT(run->cgroup.missing, missing_here(r) & (FACT_MISSING_MEMORY | FACT_MISSING_PIDS));
+}
+
+/* After the leader, with a process left, and when all is over: each time everything that came so far. */
+static void collected_again(void)
+{
+	char dir[] = "/tmp/fated-launch-XXXXXX", fifo[64], script[512];
+	struct rig *r = rig_up();
+	uint64_t cpu;
+	struct run run;
+
+	CHECK(mkdtemp(dir));
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	CHECK(mkfifo(fifo, 0600) == 0);
+	snprintf(script, sizeof(script), "echo one; echo r1 >&3; (read x <%s; echo two; echo r2 >&3; echo more >&2; exec sleep 1000) & "
+		 "echo up >&2; exit 0", fifo);
+	run = rig_start(r, SH(script), NULL);
+	rig_wait(r, &run);
+	until_output(r, "up");
+	check_collect(r, &run, "one\n", "r1\n");
+	check_collect(r, &run, "one\n", "r1\n");
+	cpu = run.cgroup.cpu_usage_us;
+	write_file(fifo, "go\n", 0600);
+	until_output(r, "more");
+	check_collect(r, &run, "one\ntwo\n", "r1\nr2\n");
+	CHECK(run.cgroup.cpu_usage_us >= cpu);	/* what runs just now is booked when it stops */
+	CHECK_INT(r->port->ops->kill(r->port, run.p, NULL), 0);
+	UNTIL(r, r->port->ops->populated(r->port, run.p) == 0);
+	check_collect(r, &run, "one\ntwo\n", "r1\nr2\n");
+	CHECK(run.cgroup.cpu_usage_us > cpu);
+	CHECK_STR(buf_str(&r->output), "up\nmore\n");	/* a stream: told once */
+	r->port->ops->release(r->port, run.p);
+	run_done(&run);
+	unlink(fifo);
+	rmdir(dir);
+	rig_down(r);
+}
+
+static void groups_by_their_ids(void)
+{
+	struct rig *r = rig_up();
+	struct run run = rig_start(r, SH("exec sleep 1000"), NULL);
+	const struct port_launch_ops *ops = r->port->ops;
+	size_t mount = strlen(r->tree->mount), fds = count_fds();
+	char path[4300], other[4400];
+	struct stat st;
+
+	CHECK_INT(ops->group_path(r->port, run.id, path, sizeof(path)), 0);
+	CHECK_STR(path, run.leaf + mount);
+	CHECK_INT(ops->group_path(r->port, r->tree->env_id, path, sizeof(path)), 0);
+	CHECK_STR(path, r->tree->env + mount);
+	CHECK(stat(r->tree->mount, &st) == 0);
+	CHECK_INT(ops->group_path(r->port, st.st_ino, path, sizeof(path)), 0);
+	CHECK_STR(path, "/");
+	CHECK_INT(ops->group_path(r->port, run.id, path, 3), -ENAMETOOLONG);
+
+	/* A file is no group; and one that somebody made is found as well as one of ours. */
+	snprintf(other, sizeof(other), "%s/cgroup.procs", run.leaf);
+	CHECK(stat(other, &st) == 0);
+	CHECK_INT(ops->group_path(r->port, st.st_ino, path, sizeof(path)), -ENOENT);
+	snprintf(other, sizeof(other), "%s/of somebody else", run.leaf);
+	CHECK(mkdir(other, 0755) == 0);
+	CHECK(stat(other, &st) == 0);
+	CHECK_INT(ops->group_path(r->port, st.st_ino, path, sizeof(path)), 0);
+	CHECK_STR(path, other + mount);
+	CHECK(rmdir(other) == 0);
+	CHECK_INT(ops->group_path(r->port, st.st_ino, path, sizeof(path)), -ENOENT);
+	CHECK_INT(ops->group_path(r->port, UINT64_MAX, path, sizeof(path)), -ENOENT);
+	CHECK_INT(ops->group_path(r->port, 0, path, sizeof(path)), -ENOENT);
+
+	CHECK_INT(ops->kill(r->port, run.p, NULL), 0);
+	rig_wait(r, &run);
+	CHECK_INT(ops->group_path(r->port, run.id, path, sizeof(path)), 0);
+	rig_finish(r, &run);
+	CHECK_INT(ops->group_path(r->port, run.id, path, sizeof(path)), -ENOENT);
+	CHECK_INT(count_fds(), fds - 5);	/* three pipes, the pidfd and the leaf's own */
+	run_done(&run);
+	rig_down(r);
+}
+
+/* ---- whose limit --------------------------------------------------------------------------------------------------- */
+
+#define MB(n) ((uint64_t)(n) << 20)
+
+/* At the top of the mount, where the memory controller may be had: our own group has processes and hands nothing down. */
+static struct rig *memory_rig(void)
+{
+	struct rig *r = rig_up_in(rig_top_base);
+	char why[200];
+
+	if (r->tree->controllers & CG_MEMORY)
+		return r;
+	snprintf(why, sizeof(why), "memory: %s", cg_tree_why_not(r->tree, CG_MEMORY));
+	rig_down(r);
+	SKIP("%s", why);
+}
+
+/* who: "eat" or "child-eats". With group the leader goes with its child. */
+static struct run eater(struct rig *r, const char *who, const char *mb, int limit_mb, bool group)
+{
+	struct func *f = CHILD((char *)who, (char *)mb);
+	struct run run;
+
+	f->memory_mb = limit_mb;
+	f->oom_group = group;
+	run = rig_run(r, f, NULL);
+	if (strcmp(who, "eat") == 0 || group) {
+		CHECK_INT(run.status, SIGKILL);
+	} else {
+		CHECK_INT(run.status, 0);
+		CHECK_STR(text_of(run.out), "child killed\n");
+	}
+	CHECK(run.cgroup.have_memory && run.cgroup.oom_kills >= 1);
+	CHECK_INT(run.cgroup.memory_limit, MB(limit_mb));
+	CHECK_INT(run.cgroup.missing & FACT_MISSING_MEMORY, 0);
+	return run;
+}
+
+#define EACH_EATER(who, group) \
+	for (int _i = 0; _i < 4; _i++) \
+		for (const char *who = _i & 1 ? "eat" : "child-eats"; who; who = NULL) \
+			for (bool group = _i & 2, _once = true; _once; _once = false)
+
+static void oom_kills_by_the_own_limit(void)
+{
+	struct rig *r = memory_rig();
+
+	EACH_EATER(who, group) {
+		struct run run = eater(r, who, "96", 48, group);
+
+		CHECK(run.cgroup.own_ooms >= 1);
+		CHECK(run.cgroup.memory_peak > MB(32) && run.cgroup.memory_peak <= MB(48));
+		CHECK(!run.cgroup.above_known);
+		run_done(&run);
+	}
+	rig_down(r);
+}
+
+/* A limit the function set in its own leaf is its own. */
+static void oom_kills_by_a_nested_limit(void)
+{
+	struct rig *r = memory_rig();
+	struct func *f;
+	char script[5000];
+	struct run run;
+
+	snprintf(script, sizeof(script), "cd $FATE_CGROUP && mkdir in && echo $$ >in/cgroup.procs && echo +memory >cgroup.subtree_control && "
+		 "echo 24M >in/memory.max && exec %s child eat 96", self);
+	f = SH(script);
+	f->oom_group = false;
+	run = rig_run(r, f, NULL);
+	CHECK_INT(run.status, SIGKILL);
+	CHECK(run.cgroup.oom_kills >= 1 && run.cgroup.own_ooms >= 1);
+	CHECK(!run.cgroup.above_known);
+	run_done(&run);
+	rig_down(r);
+}
+
+static void limit_group(const char *dir, const char *value)
+{
+	char path[4400];
+
+	snprintf(path, sizeof(path), "%s/memory.max", dir);
+	write_file(path, value, 0644);
+}
+
+static void check_above(struct rig *r, const char *dir)
+{
+	EACH_EATER(who, group) {
+		struct run run = eater(r, who, "96", 256, group);
+
+		CHECK_INT(run.cgroup.own_ooms, 0);
+		CHECK(run.cgroup.above_known);
+		CHECK_STR(run.cgroup.above, dir + strlen(r->tree->mount));
+		CHECK_INT(run.cgroup.above_limit, MB(48));
+		run_done(&run);
+	}
+}
+
+static void oom_kills_by_a_limit_above(void)
+{
+	struct rig *r = memory_rig();
+	struct run run;
+
+	limit_group(r->tree->env, "48M");
+	check_above(r, r->tree->env);
+	limit_group(r->tree->env, "max");
+	limit_group(r->tree->root, "48M");
+	check_above(r, r->tree->root);
+	/* Earlier kills up there are not this one's: its own limit is the lowest. */
+	run = eater(r, "eat", "96", 24, true);
+	CHECK(run.cgroup.own_ooms >= 1 && !run.cgroup.above_known);
+	run_done(&run);
+	rig_down(r);
+}
+
+/* Two groups above ran into their limits while it lived. The first look can tell; had there been none, nobody could. */
+static void oom_kills_by_two_limits_above(void)
+{
+	struct rig *r = memory_rig();
+	struct func *f = SH("echo up >&2; read x; exec sleep 1000");
+	struct run witness, run;
+
+	witness = rig_start(r, f, NULL);
+	until_output(r, "up");
+	limit_group(r->tree->env, "48M");
+	run = eater(r, "eat", "96", 256, true);
+	CHECK(run.cgroup.above_known);
+	run_done(&run);
+	limit_group(r->tree->env, "max");
+	limit_group(r->tree->root, "48M");
+	run = eater(r, "eat", "96", 256, true);
+	CHECK(run.cgroup.above_known);
+	CHECK_STR(run.cgroup.above, r->tree->root + strlen(r->tree->mount));
+	run_done(&run);
+	/* A limit below what is in use: the one process that is left to be killed is the witness. */
+	limit_group(r->tree->root, "0");
+	rig_wait(r, &witness);
+	CHECK_INT(witness.status, SIGKILL);
+	limit_group(r->tree->root, "max");
+	rig_finish(r, &witness);
+	CHECK(witness.cgroup.oom_kills >= 1);
+	CHECK_INT(witness.cgroup.own_ooms, 0);
+	CHECK(!witness.cgroup.above_known);
+	run_done(&witness);
 	rig_down(r);
 }
 
@@ -462,12 +834,6 @@ static void long_reports_and_logs_hold_up_nobody(void)
 }
 
 /* ---- trees ------------------------------------------------------------------------------------------------------------- */
-
-/* Waits until the script has said so: it runs, its children are there. */
-static void until_output(struct rig *r, const char *part)
-{
-	UNTIL(r, strstr(buf_str(&r->output), part));
-}
 
 static void leftovers_are_found_and_killed(void)
 {
@@ -891,9 +1257,18 @@ int main(int argc, char **argv)
 	RUN(exec_failures_are_told_apart);
 	RUN(unknown_users_leave_nothing);
 	RUN(environment_is_exactly_this);
+	RUN(terms_are_the_attempts);
 	RUN(nothing_is_inherited);
 	RUN(runs_as_whom_it_is_told);
 	RUN(limits_of_the_process_and_the_leaf);
+	RUN(times_of_the_tree);
+	RUN(limits_that_are_missing);
+	RUN(collected_again);
+	RUN(groups_by_their_ids);
+	RUN(oom_kills_by_the_own_limit);
+	RUN(oom_kills_by_a_nested_limit);
+	RUN(oom_kills_by_a_limit_above);
+	RUN(oom_kills_by_two_limits_above);
 	RUN(events_of_all_sizes);
 	RUN(response_up_to_the_limit);
 	RUN(long_reports_and_logs_hold_up_nobody);

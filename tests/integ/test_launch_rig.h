@@ -47,7 +47,9 @@ struct run {
 };
 
 static char rig_base[4096];	/* "<our own group>/fated-test-<pid>" */
+static char rig_top_base[4096];	/* the same at the top of the mount, where more controllers may be had */
 static unsigned int rig_serial;
+static struct { int timeout_ms, memory_mb; const char *previous; } rig_terms;	/* of the attempt; 0 = the function's */
 
 static void rig_fact(void *self, const struct fact *f)
 {
@@ -93,10 +95,11 @@ static inline const char *rig_unable(void)
 		return why;
 	}
 	snprintf(rig_base, sizeof(rig_base), "%.3900s/fated-test-%d", place.self, (int)getpid());
+	snprintf(rig_top_base, sizeof(rig_top_base), "%.3900s/fated-test-%d-top", place.mount, (int)getpid());
 	return NULL;
 }
 
-static inline struct rig *rig_up(void)
+static inline struct rig *rig_up_in(const char *base)
 {
 	struct rig *r = XNEW(struct rig);
 	struct cg_tree_config tc = {};
@@ -105,13 +108,18 @@ static inline struct rig *rig_up(void)
 	struct err e = {};
 	char path[4200];
 
-	snprintf(path, sizeof(path), "%s-%u", rig_base, rig_serial++);
+	snprintf(path, sizeof(path), "%s-%u", base, rig_serial++);
 	tc.path = path;
 	CHECK(sd_event_new(&r->loop) >= 0);
 	if (cg_tree_new(&tc, &r->tree, &e) < 0 || launch_new(r->loop, r->tree, &lc, &sink, &r->launch, &e) < 0)
 		FAIL("%s", err_msg(&e));
 	r->port = launch_port(r->launch);
 	return r;
+}
+
+static inline struct rig *rig_up(void)
+{
+	return rig_up_in(rig_base);
 }
 
 static inline size_t count_dir(const char *path, unsigned char type)
@@ -157,9 +165,9 @@ static inline void rig_sweep(void)
 	if (!rig_base[0])
 		return;
 	snprintf(command, sizeof(command),
-		 "for g in '%s'-*; do [ -d \"$g\" ] || continue; echo 1 >\"$g/cgroup.kill\"; "
+		 "for g in '%s'-* '%s'-*; do [ -d \"$g\" ] || continue; echo 1 >\"$g/cgroup.kill\"; "
 		 "timeout 10 sh -c 'until grep -q \"populated 0\" \"$1/cgroup.events\"; do :; done' sh \"$g\"; "
-		 "find \"$g\" -depth -type d -exec rmdir {} +; done", rig_base);
+		 "find \"$g\" -depth -type d -exec rmdir {} +; done", rig_base, rig_top_base);
 	if (system(command) != 0)
 		fprintf(stderr, "groups of failed tests could not be removed\n");
 }
@@ -213,6 +221,8 @@ static inline int rig_prepare(struct rig *r, struct func *f, struct blob *payloa
 		.func = f, .request_id = "11111111-2222-4333-8444-555555555555", .region = "eu-central-1",
 		.function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:probe", .version = "$LATEST",
 		.deadline_wall_ms = 1700000000123, .attempt = 2, .payload = payload,
+		.timeout_ms = rig_terms.timeout_ms ? rig_terms.timeout_ms : f->timeout_ms,
+		.memory_mb = rig_terms.memory_mb ? rig_terms.memory_mb : f->memory_mb, .previous = rig_terms.previous,
 	};
 	int res;
 

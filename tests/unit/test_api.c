@@ -377,6 +377,11 @@ static void query_parameters(void)
 		{ "/fate/v1/events?function=a%20b", "ValidationException", "at 'function'" },
 		{ "/fate/v1/records?condition=success", "ValidationException", "at 'condition' failed to satisfy constraint: Member must satisfy enum "
 			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled]" },
+		{ "/fate/v1/records/tail?condition=x", "ValidationException", "at 'condition'" },
+		{ "/fate/v1/records/tail?after=-1", "ValidationException", "at 'after'" },
+		{ "/fate/v1/records/tail?limit=1001", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/records/tail?before=1", "InvalidParameterValueException", "Unknown query parameter 'before'" },
+		{ "/fate/v1/queues/done/messages?limit=0", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/deliveries?limit=x", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/functions/echo/logs?bytes=1048577", "ValidationException", "at 'bytes'" },
 		{ "/fate/v1/events/not-an-id", "ValidationException", "at 'id'" },
@@ -471,7 +476,14 @@ static void status_and_version(void)
 	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"inDoubt\":false,\"draining\":false}");
 	check_in("\"counts\":{\"events\":{\"queued\":0,\"running\":0,\"waiting\":0,\"routing\":0,\"done\":5},\"attempts\":6,");
 	check_in("\"environments\":[{\"cgroupId\":\"18446744073709551615\",\"function\":\"resize\",\"requestId\":\"" FAKE_OPEN_ID "\","
-		 "\"state\":\"busy\",\"attempt\":2,\"sync\":false,\"runningMs\":1000,\"leftMs\":2000}]}");
+		 "\"state\":\"busy\",\"attempt\":2,\"sync\":false,\"runningMs\":1000,\"leftMs\":2000,"
+		 "\"cpuMs\":250,\"rssBytes\":3145728,\"processes\":4,\"threads\":5}]}");
+	check_in("\"law\":{\"holds\":true,\"events\":{\"accepted\":12,\"queued\":1,\"running\":0,\"settled\":9,\"deadLettered\":2,\"holds\":true},"
+		 "\"processes\":{\"starts\":217,\"exits\":215,\"alive\":2,\"drift\":0,");
+	__atomic_store_n(&fake.engine.lost_processes, -3, __ATOMIC_SEQ_CST);
+	get("/fate/v1/status");
+	check_in("\"law\":{\"holds\":false,\"events\":{\"accepted\":12,");
+	check_in("\"processes\":{\"starts\":214,\"exits\":215,\"alive\":2,\"drift\":-3,");
 	/* In doubt: the store is not asked, and the rest is still said. */
 	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
 	fake.store_hangs = true;
@@ -628,7 +640,7 @@ static void records(void)
 	get("/fate/v1/records?condition=RetriesExhausted&limit=2");
 	CHECK_INT(fake.last.kind, STORE_Q_RECORDS);
 	CHECK_INT(fake.last.condition, COND_RETRIES_EXHAUSTED);
-	check_in("{\"records\":[{\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"condition\":\"Success\","
+	check_in("{\"records\":[{\"pos\":7,\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"condition\":\"Success\","
 		 "\"at\":\"2026-11-24T00:00:00.000Z\",\"record\":" FAKE_RECORD "},");
 	check_in("],\"next\":40}");
 	get("/fate/v1/records");
@@ -639,6 +651,246 @@ static void records(void)
 	get("/fate/v1/records/" FAKE_OPEN_ID);
 	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Record not found: " FAKE_OPEN_ID "\"}");
 	end();
+}
+
+static void tail(void)
+{
+	begin();
+	fake.last_pos = 5;
+	get("/fate/v1/records/tail");
+	CHECK_INT(fake.last.kind, STORE_Q_TAIL);
+	CHECK_INT(fake.last.after_pos, -1);
+	CHECK_STR(buf_str(&res.body), "{\"records\":[],\"lastPos\":5}");
+	get("/fate/v1/records/tail?after=4&limit=7&function=echo");
+	CHECK_INT(fake.last.limit, 7);
+	CHECK_STR(fake.last.function, "echo");
+	CHECK_STR(buf_str(&res.body), "{\"records\":[{\"pos\":5,\"seq\":995,\"requestId\":\"00000005-2222-4333-8444-555555555555\",\"function\":\"echo\","
+		  "\"condition\":\"Success\",\"at\":\"2026-11-24T00:00:00.005Z\",\"record\":" FAKE_RECORD "}],\"lastPos\":5}");
+	get("/fate/v1/records/tail?after=0&condition=RetriesExhausted");
+	CHECK_INT(fake.last.after_pos, 0);
+	CHECK_INT(fake.last.condition, COND_RETRIES_EXHAUSTED);
+	check_in("{\"records\":[{\"pos\":2,");
+	check_in("},{\"pos\":4,");
+	end();
+}
+
+static void post(const char *target)
+{
+	ask("POST", target, NULL, NULL, 0);
+}
+
+static void cancel_and_retry(void)
+{
+	begin();
+	post("/fate/v1/events/" FAKE_OPEN_ID "/cancel");
+	CHECK_INT(res.status, 202);
+	CHECK_STR(buf_str(&res.body), "{\"requestId\":\"" FAKE_OPEN_ID "\"}");
+	post("/fate/v1/events/" FAKE_QUEUED_ID "/cancel");
+	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"The event is ending already\"}");
+	post("/fate/v1/events/" FAKE_ID "/cancel");
+	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"Event " FAKE_ID " has ended already: Success\"}");
+	post("/fate/v1/events/" FAKE_RECEIPT "/cancel");
+	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Event not found: " FAKE_RECEIPT "\"}");
+	post("/fate/v1/events/x/cancel");
+	check_refused(400, "ValidationException", NULL);
+
+	post("/fate/v1/events/" FAKE_OPEN_ID "/retry");
+	CHECK_INT(res.status, 200);
+	CHECK_STR(buf_str(&res.body), "{\"requestId\":\"" FAKE_OPEN_ID "\"}");
+	CHECK_INT(fake.engine.invoked, 0);
+	post("/fate/v1/events/" FAKE_ID "/retry");	/* it has ended: again, with what was stored */
+	CHECK_INT(res.status, 202);
+	CHECK_STR(buf_str(&res.body), "{\"requestId\":\"" FAKE_ID "\",\"retryOf\":\"" FAKE_ID "\"}");
+	CHECK_INT(fake.engine.invoked, 1);
+	CHECK_INT(fake.engine.last_type, INTAKE_ASYNC);
+	CHECK_STR(fake.engine.last_fn.name, "echo");
+	CHECK_STR(fake.engine.last_fn.qualifier, "$LATEST");
+	CHECK_STR(fake.engine.last_payload, FAKE_PAYLOAD);
+	post("/fate/v1/events/" FAKE_QUEUED_ID "/retry");
+	check_refused(409, "ResourceConflictException", NULL);
+	check_in("Event " FAKE_QUEUED_ID " is queued: only one that waits for a retry or has ended can be retried");
+	post("/fate/v1/events/" FAKE_RECEIPT "/retry");
+	check_refused(404, "ResourceNotFoundException", NULL);
+
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	post("/fate/v1/events/" FAKE_OPEN_ID "/retry");
+	check_refused(503, "ServiceException", NULL);
+	post("/fate/v1/events/" FAKE_OPEN_ID "/cancel");
+	check_refused(503, "ServiceException", NULL);
+	CHECK_INT(fake.engine.invoked, 1);
+	end();
+}
+
+static void peek_and_purge(void)
+{
+	begin();
+	get("/fate/v1/queues/dead/messages?limit=2");
+	CHECK_INT(fake.last.kind, STORE_Q_PEEK);
+	CHECK_INT(fake.last.limit, 2);
+	CHECK_INT(fake.last.now_ms, FAKE_NOW_MS);
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"messages\":[{\"messageId\":\"00000001-2222-4333-8444-555555555555\",\"receiveCount\":1,"
+		  "\"sentAt\":\"2026-11-24T00:00:00.000Z\",\"visibleAt\":\"2026-11-24T00:00:05.000Z\",\"body\":" FAKE_RECORD "},"
+		  "{\"messageId\":\"00000002-2222-4333-8444-555555555555\",\"receiveCount\":1,\"sentAt\":\"2026-11-24T00:00:00.000Z\","
+		  "\"attributes\":" FAKE_LETTER(FAKE_ID) ",\"body\":[2.0]}]}");
+	get("/fate/v1/queues/empty/messages");
+	CHECK_INT(fake.last.limit, 100);
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"empty\",\"messages\":[]}");
+	ask("DELETE", "/fate/v1/queues/dead/messages", NULL, NULL, 0);
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"deleted\":3}");
+	CHECK_INT(fake.last.kind, STORE_Q_PURGE);
+	CHECK_STR(fake.last.queue, "dead");
+	ask("DELETE", "/fate/v1/queues/file%3A%2Fx/messages", NULL, NULL, 0);
+	check_refused(400, "ValidationException", NULL);
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	ask("DELETE", "/fate/v1/queues/dead/messages", NULL, NULL, 0);
+	check_refused(503, "ServiceException", NULL);
+	CHECK_INT(fake.deleted, 3);
+	end();
+}
+
+/* ---- redrive ----------------------------------------------------------------------------------------------- */
+
+#define MESSAGE(n) "{\"messageId\":\"0000000" #n "-2222-4333-8444-555555555555\","
+#define GONE(n, function) MESSAGE(n) "\"requestId\":\"" FAKE_ID "\",\"function\":\"" function "\"}"
+#define LEFT(n, reason) MESSAGE(n) "\"reason\":\"" reason "\"}"
+#define NOPE "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope"
+
+static void redrive(void)
+{
+	static const char *const went[] = {
+		"echo:$LATEST {\"n\":12345678901234567890.10}\n", "echo:$LATEST [2.0]\n", "echo:$LATEST " FAKE_RECORD_OF("resize") "\n",
+		"echo:$LATEST {}\n",
+	};
+
+	begin();
+	post("/fate/v1/queues/dead/redrive");
+	CHECK_INT(res.status, 200);
+	check_in("{\"queue\":\"dead\",\"redriven\":[" GONE(1, "echo") "," GONE(2, "echo") "," GONE(6, "echo") "," GONE(8, "echo") "],\"left\":["
+		 LEFT(3, "Its event " FAKE_OPEN_ID " is not known here; say to which function") ","
+		 LEFT(4, "It is neither a record nor a dead letter; say to which function") "," LEFT(5, NOPE) ","
+		 MESSAGE(7) "\"reason\":\"arn:aws:lambda:us-east-1:123456789012:function:echo: ");
+	check_in(LEFT(9, "Its body is not JSON") "],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+	/* What went to the engine: the record first; dead letters when the store has said whose they are, as it likes. */
+	CHECK(strncmp(buf_str(&fake.engine.redrives), went[0], strlen(went[0])) == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(went); i++)
+		if (!strstr(buf_str(&fake.engine.redrives), went[i]))
+			FAIL("no %s in %s", went[i], buf_str(&fake.engine.redrives));
+	CHECK_INT(fake.engine.redriven, ARRAY_SIZE(went));
+
+	/* All to one function, each with what it is about. */
+	buf_clear(&fake.engine.redrives);
+	post("/fate/v1/queues/dead/redrive?to=resize&max=5");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "resize") "," GONE(2, "resize") "," GONE(3, "resize") ","
+		  GONE(4, "resize") "," GONE(5, "resize") "],\"left\":[]}");
+	CHECK_STR(buf_str(&fake.engine.redrives), "resize {\"n\":12345678901234567890.10}\nresize [2.0]\nresize [3]\n"
+		  "resize {\"version\":\"1.0\"}\nresize [1.0, 2]\n");
+	CHECK_INT(fake.last.kind, STORE_Q_RECEIVE);
+	CHECK_INT(fake.last.limit, 5);
+	CHECK_INT(fake.last.visibility_ms, 30000);
+	CHECK(fake.last.random);
+
+	CHECK_STR(fake.engine.last_receipt, "00000005-3333-4333-8444-555555555555");
+
+	/* The engine says no: it stays, with the engine's reason. */
+	fake.engine.redrive_status = 503;
+	post("/fate/v1/queues/dead/redrive?max=1");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[],\"left\":[" LEFT(1, "The event store is in doubt") "],"
+		  "\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+	post("/fate/v1/queues/empty/redrive");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"empty\",\"redriven\":[],\"left\":[]}");
+	end();
+}
+
+static void redrive_dry_run(void)
+{
+	begin();
+	post("/fate/v1/queues/dead/redrive?dryRun=true&max=6");
+	CHECK_INT(res.status, 200);
+	/* The first is leased, so it would not be met; six others. */
+	check_in("{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":[" MESSAGE(2) "\"function\":\"echo\"}," MESSAGE(6) "\"function\":\"echo\"}],"
+		 "\"left\":[" MESSAGE(3));
+	check_in(MESSAGE(7));
+	CHECK(!strstr(buf_str(&res.body), MESSAGE(8)));
+	CHECK(!strstr(buf_str(&res.body), "leftUntil"));
+	CHECK_INT(fake.engine.redriven, 0);
+	post("/fate/v1/queues/dead/redrive?dryRun=true&to=echo&max=1");
+	CHECK_INT(fake.last.kind, STORE_Q_PEEK);
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":[" MESSAGE(2) "\"function\":\"echo\"}],\"left\":[]}");
+	/* Looking is allowed in doubt. */
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	post("/fate/v1/queues/dead/redrive?dryRun=true");
+	CHECK_INT(res.status, 200);
+	post("/fate/v1/queues/dead/redrive?dryRun=false");
+	check_refused(503, "ServiceException", NULL);
+	CHECK_INT(fake.engine.redriven, 0);
+	end();
+}
+
+static void redrive_refused(void)
+{
+	static const struct { const char *target; int status; const char *want; } cases[] = {
+		{ "/fate/v1/queues/dead/redrive?max=0", 400, "at 'max'" },
+		{ "/fate/v1/queues/dead/redrive?max=1001", 400, "at 'max'" },
+		{ "/fate/v1/queues/dead/redrive?dryRun=yes", 400, "at 'dryRun'" },
+		{ "/fate/v1/queues/dead/redrive?to=a%20b", 400, "at 'to'" },
+		{ "/fate/v1/queues/dead/redrive?to=nope", 404, NOPE },
+		{ "/fate/v1/queues/file%3A%2Fx/redrive", 400, "at 'name'" },
+		{ "/fate/v1/queues/dead/redrive?from=x", 400, "Unknown query parameter 'from'" },
+	};
+
+	begin();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		post(cases[i].target);
+		CHECK_INT(res.status, cases[i].status);
+		check_in(cases[i].want);
+	}
+	CHECK_INT(fake.last.kind, 0);	/* none of these got so far */
+	fake.store_error = -EIO;
+	post("/fate/v1/queues/dead/redrive");
+	check_refused(500, "ServiceException", NULL);
+	end();
+}
+
+/* The store fails where it is asked whose a dead letter was: that one stays, the others go. */
+static void redrive_when_the_owner_cannot_be_asked(void)
+{
+	begin();
+	fake.event_error = -EIO;
+	post("/fate/v1/queues/dead/redrive?max=2");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "echo") "],\"left\":["
+		  LEFT(2, "The store cannot answer: database disk image is malformed") "],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+	end();
+}
+
+static void redrive_client_goes_away(void)
+{
+	int fd;
+
+	/* While the engine owes: it is told to forget each. */
+	begin();
+	fake.engine.redrives_hang = true;
+	fd = raw_connect(fake.rig.path);
+	CHECK(raw_sends(fd, "POST /fate/v1/queues/dead/redrive?to=echo&max=8 HTTP/1.1\r\nHost: x\r\n\r\n"));
+	wait_count(&fake.engine.redriven, 8);
+	close(fd);
+	wait_count(&fake.engine.abandoned, 8);
+	end();
+
+	/* While both owe, and the store answers when server and API are gone. */
+	begin();
+	fake.engine.redrives_hang = true;
+	fake.hangs_on = STORE_Q_EVENT;
+	fd = raw_connect(fake.rig.path);
+	CHECK(raw_sends(fd, "POST /fate/v1/queues/dead/redrive?max=2 HTTP/1.1\r\nHost: x\r\n\r\n"));
+	wait_count(&fake.engine.redriven, 1);
+	for (int i = 0; i < 60000 && !__atomic_load_n(&fake.held, __ATOMIC_SEQ_CST); i++)
+		(void)poll(NULL, 0, 1);
+	CHECK(fake.held);
+	close(fd);
+	wait_count(&fake.engine.abandoned, 1);
+	end();
+	fake_finish(fake.held);
+	CHECK_INT(fake.engine.redriven, 1);	/* nothing new was begun */
 }
 
 static void queues(void)
@@ -762,6 +1014,14 @@ int main(void)
 	RUN(logs_after_a_cursor);
 	RUN(events);
 	RUN(records);
+	RUN(tail);
+	RUN(cancel_and_retry);
+	RUN(peek_and_purge);
+	RUN(redrive);
+	RUN(redrive_dry_run);
+	RUN(redrive_refused);
+	RUN(redrive_when_the_owner_cannot_be_asked);
+	RUN(redrive_client_goes_away);
 	RUN(queues);
 	RUN(store_fails_or_is_in_doubt);
 	RUN(reload);

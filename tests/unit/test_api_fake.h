@@ -11,6 +11,7 @@
 #define FAKE_ID "11111111-2222-4333-8444-555555555555"		/* of every invocation and of the stored event */
 #define FAKE_FAILED_ID "99999999-2222-4333-8444-555555555555"	/* its record says RetriesExhausted */
 #define FAKE_OPEN_ID "77777777-2222-4333-8444-555555555555"	/* has not ended and will not */
+#define FAKE_QUEUED_ID "66666666-2222-4333-8444-555555555555"	/* open, and it neither waits nor can be ended */
 #define FAKE_RECEIPT "aaaaaaaa-2222-4333-8444-555555555555"
 #define FAKE_NOW_MS 1795478400000LL				/* 2026-11-24T00:00:00Z */
 #define FAKE_RECORD "{\"version\":\"1.0\",\"timestamp\":\"2026-11-24T00:00:00.000Z\",\"requestContext\":{\"requestId\":\"" FAKE_ID "\"," \
@@ -28,12 +29,20 @@
 struct engine {
 	struct registry *registry;
 	bool in_doubt;
+	int lost_events, lost_processes;	/* by how much the books do not balance */
+	bool fallback;				/* there is no kernel half */
+	bool worries;				/* everything that status warns of */
 	int invoked, abandoned, reloads;
 	struct arn_function last_fn;		/* of the last invocation */
 	enum intake_type last_type;
 	char last_payload[128];
 	uint64_t handles;
-	uint64_t hanging;			/* handle of an invocation that is never answered */
+	uint64_t hanging;			/* handle of the last invocation that is never answered */
+	bool redrives_hang;
+	int redrive_status;			/* 0 = 202 */
+	int redriven;
+	char last_receipt[ID_UUID_LEN + 1];
+	struct buf redrives;			/* "FUNCTION[:QUALIFIER] PAYLOAD\n" of each */
 };
 
 struct fake_query { struct store_query q; int result; };
@@ -43,7 +52,11 @@ struct fake {
 	struct port_store store;
 	struct store_query last;		/* the last one asked */
 	int store_error;			/* what queries fail with; 0 = they do not */
+	int event_error;			/* what STORE_Q_EVENT alone fails with */
 	bool store_hangs;
+	enum store_query_kind hangs_on;		/* this kind only */
+	int tails;				/* how often it was asked for */
+	int64_t last_pos;			/* of the tail: records 1 to it, every second one failed */
 	bool failing;				/* FAKE_ID's record is the failed one */
 	int deleted;				/* messages */
 	size_t log_bytes;			/* of a log that were asked for last */
@@ -66,6 +79,7 @@ struct fake_answer {
 	enum intake_type type;
 	struct blob *payload;
 	bool wait, open;
+	int status;				/* what is answered at once */
 };
 
 static void fake_refuse(struct fake_answer *a, int status, const char *type, const char *message, const char *reason)
@@ -89,7 +103,15 @@ static int fake_answer_now(sd_event_source *src, void *arg)
 	struct blob *b = NULL;
 
 	sd_event_source_disable_unref(src);
-	if (a->wait)
+	if (a->status == 409)
+		fake_refuse(a, 409, "ResourceConflictException", "The event is ending already", NULL);
+	else if (a->status == 503)
+		fake_refuse(a, 503, "ServiceException", "The event store is in doubt", NULL);
+	else if (a->status == 404)
+		fake_refuse(a, 404, "ResourceNotFoundException", "No such event is open", NULL);
+	else if (a->status)
+		a->reply(a->arg, &(struct intake_reply){ .status = a->status, .request_id = FAKE_ID });
+	else if (a->wait)
 		a->open ? fake_outcome(a, OUTCOME_SUCCESS, NULL) : fake_refuse(a, 404, "ResourceNotFoundException", "not open", NULL);
 	else if (strcmp(a->name, "nope") == 0)
 		fake_refuse(a, 404, "ResourceNotFoundException",
@@ -162,9 +184,49 @@ uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn r
 	return e->handles;
 }
 
+static uint64_t fake_about(struct engine *e, const char *request_id, int good, intake_reply_fn reply, void *arg)
+{
+	struct fake_answer *a = calloc(1, sizeof(*a));
+
+	*a = (struct fake_answer){ .reply = reply, .arg = arg };
+	a->status = strcmp(request_id, FAKE_OPEN_ID) == 0 ? good : strcmp(request_id, FAKE_QUEUED_ID) == 0 ? 409 : 404;
+	if (__atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST))
+		a->status = 503;
+	fake_later(a);
+	return ++e->handles;
+}
+
+uint64_t intake_cancel(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	return fake_about(e, request_id, 202, reply, arg);
+}
+
+uint64_t intake_retry(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	return fake_about(e, request_id, 200, reply, arg);
+}
+
+uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct blob *payload, const char *queue, const char *receipt,
+			intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+{
+	struct fake_answer *a = calloc(1, sizeof(*a));
+
+	*a = (struct fake_answer){ .reply = reply, .arg = arg, .status = e->redrive_status ?: 202 };
+	memcpy(ret_request_id, FAKE_ID, sizeof(FAKE_ID));
+	buf_addf(&e->redrives, "%s%s%s %.*s\n", fn->name, fn->qualifier[0] ? ":" : "", fn->qualifier, (int)payload->len, payload->data);
+	snprintf(e->last_receipt, sizeof(e->last_receipt), "%s", receipt);
+	e->handles++;
+	if (e->redrives_hang)
+		free(a);
+	else
+		fake_later(a);
+	__atomic_add_fetch(&e->redriven, 1, __ATOMIC_SEQ_CST);
+	return e->handles;
+}
+
 void intake_abandon(struct engine *e, uint64_t handle)
 {
-	assert(handle == e->hanging);
+	assert(handle == e->hanging || (e->redrives_hang && handle && handle <= e->handles));
 	__atomic_add_fetch(&e->abandoned, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -180,12 +242,17 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 				      .witness = { [WITNESS_BOTH] = 9 }, .in_doubt = __atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST) };
 	if (ret->in_doubt)
 		snprintf(ret->doubt_why, sizeof(ret->doubt_why), "disk \"full\"");
+	if (e->worries) {
+		ret->witnesses_disagree = 2;
+		ret->left_running = 3;
+	}
 }
 
 void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg)
 {
 	each(arg, &(struct engine_env_info){ .cgroup_id = 18446744073709551615u, .function = "resize", .request_id = FAKE_OPEN_ID,
-					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000 });
+					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000,
+					     .seen = !e->fallback, .cpu_ns = 250999999, .rss_bytes = 3 << 20, .processes = 4, .threads = 5 });
 }
 
 void engine_audit(struct engine *e)
@@ -194,10 +261,72 @@ void engine_audit(struct engine *e)
 
 void engine_law(const struct engine *e, struct engine_law *ret)
 {
-	*ret = (struct engine_law){};
+	int events = __atomic_load_n(&e->lost_events, __ATOMIC_SEQ_CST), processes = __atomic_load_n(&e->lost_processes, __ATOMIC_SEQ_CST);
+
+	*ret = (struct engine_law){ .accepted = 12 + events, .queued = 1, .settled = 9, .dead_lettered = 2, .events_hold = !events,
+				    .processes_hold = !processes };
+	if (e->fallback)
+		return;
+	ret->observed = true;
+	ret->starts = 217 + processes;
+	ret->exits = 215;
+	ret->alive = 2;
+	ret->drift = processes;
 }
 
 /* ---- the store */
+
+#define FAKE_LETTER(id) "{\"RequestID\":{\"DataType\":\"String\",\"StringValue\":\"" id "\"}}"
+#define FAKE_RECORD_OF(arn) "{\"version\":\"1.0\",\"requestContext\":{\"functionArn\":\"" arn "\"},\"requestPayload\":[1.0, 2]}"
+#define FAKE_DEAD 9
+/* All that can lie in a queue: what a redrive makes of each is in test_api.c. */
+static const struct { const char *body, *attributes; } fake_dead[FAKE_DEAD] = {
+	{ FAKE_RECORD, NULL },
+	{ "[2.0]", FAKE_LETTER(FAKE_ID) },
+	{ "[3]", FAKE_LETTER(FAKE_OPEN_ID) },				/* an event nobody knows */
+	{ "{\"version\":\"1.0\"}", "{\"RequestID\":\"x\"}" },		/* neither */
+	{ FAKE_RECORD_OF("nope"), NULL },
+	{ FAKE_RECORD_OF("resize"), FAKE_LETTER(FAKE_ID) },		/* a dead letter that looks like a record */
+	{ FAKE_RECORD_OF("arn:aws:lambda:us-east-1:123456789012:function:echo"), NULL },
+	{ NULL, FAKE_LETTER(FAKE_ID) },
+	{ "no JSON", FAKE_LETTER(FAKE_ID) },
+};
+
+static void fake_messages(const struct store_query *q, struct store_result *res)
+{
+	size_t from = strcmp(q->queue, "letter") == 0, n = from ? 2 : FAKE_DEAD;
+
+	for (size_t i = from; i < n && res->n_messages < (size_t)q->limit; i++) {
+		struct store_op_message *m;
+
+		res->messages = realloc(res->messages, (res->n_messages + 1) * sizeof(*m));
+		m = &res->messages[res->n_messages++];
+		*m = (struct store_op_message){ .sent_at_ms = FAKE_NOW_MS, .receive_count = 1,
+						.body = fake_dead[i].body ? fake_blob(fake_dead[i].body) : NULL,
+						.attributes = fake_dead[i].attributes ? fake_blob(fake_dead[i].attributes) : NULL };
+		snprintf(m->id, sizeof(m->id), "0000000%zu-2222-4333-8444-555555555555", i + 1);
+		if (q->kind == STORE_Q_RECEIVE)
+			snprintf(m->receipt, sizeof(m->receipt), "0000000%zu-3333-4333-8444-555555555555", i + 1);
+		m->visible_at_ms = q->kind == STORE_Q_RECEIVE ? q->now_ms + q->visibility_ms : i == 0 ? q->now_ms + 5000 : 0;
+	}
+}
+
+static void fake_tail(const struct store_query *q, struct store_result *res, struct blob *record, struct blob *failed)
+{
+	res->last_pos = __atomic_load_n(&fake.last_pos, __ATOMIC_SEQ_CST);
+	for (int64_t pos = q->after_pos + 1; q->after_pos >= 0 && pos <= res->last_pos && res->n_records < (size_t)q->limit; pos++) {
+		struct store_op_record *rec;
+
+		if (q->condition && q->condition != (pos % 2 ? COND_SUCCESS : COND_RETRIES_EXHAUSTED))
+			continue;
+		res->records = realloc(res->records, (res->n_records + 1) * sizeof(*rec));
+		rec = &res->records[res->n_records++];
+		*rec = (struct store_op_record){ .seq = 1000 - pos, .pos = pos, .function = "echo", .at_ms = FAKE_NOW_MS + pos,
+						 .condition = pos % 2 ? COND_SUCCESS : COND_RETRIES_EXHAUSTED,
+						 .body = blob_ref(pos % 2 ? record : failed) };
+		snprintf(rec->request_id, sizeof(rec->request_id), "%08d-2222-4333-8444-555555555555", (int)pos);
+	}
+}
 
 static void fake_fill(const struct store_query *q, struct store_result *res)
 {
@@ -208,6 +337,7 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		  .due_at_ms = FAKE_NOW_MS + 60000, .attempts = 1, .starts = 2, .backoffs = 1 },
 	};
 	struct blob *record = fake_blob(FAKE_RECORD), *failed = fake_blob(FAKE_FAILED_RECORD);
+	bool is_queued = strcmp(q->request_id, FAKE_QUEUED_ID) == 0;
 	bool known = strcmp(q->request_id, FAKE_ID) == 0, is_failed = strcmp(q->request_id, FAKE_FAILED_ID) == 0;
 
 	*res = (struct store_result){};
@@ -218,11 +348,13 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		memcpy(res->events, rows, sizeof(rows));
 		break;
 	case STORE_Q_EVENT:
-		if (!known)
+		if (!known && !is_queued)
 			break;
 		res->events = calloc(1, sizeof(rows[0]));
-		res->events[0] = rows[0];
+		res->events[0] = rows[is_queued];
 		res->n_events = 1;
+		if (is_queued)
+			break;
 		res->payload = fake_blob(FAKE_PAYLOAD);
 		res->attempts = calloc(2, sizeof(*res->attempts));
 		res->attempts[0] = (struct store_op_attempt){ 42, 1, FAKE_NOW_MS, FAKE_NOW_MS + 5, OUTCOME_TIMEOUT, fake_blob("{\"processes\":2}") };
@@ -239,9 +371,9 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		break;
 	case STORE_Q_RECORDS:
 		res->records = calloc(2, sizeof(*res->records));
-		res->records[0] = (struct store_op_record){ .seq = 42, .request_id = FAKE_ID, .function = "echo", .condition = COND_SUCCESS,
+		res->records[0] = (struct store_op_record){ .seq = 42, .pos = 7, .request_id = FAKE_ID, .function = "echo", .condition = COND_SUCCESS,
 							    .at_ms = FAKE_NOW_MS, .body = blob_ref(record) };
-		res->records[1] = (struct store_op_record){ .seq = 40, .request_id = FAKE_FAILED_ID, .function = "resize",
+		res->records[1] = (struct store_op_record){ .seq = 40, .pos = 8, .request_id = FAKE_FAILED_ID, .function = "resize",
 							    .condition = COND_RETRIES_EXHAUSTED, .at_ms = FAKE_NOW_MS, .body = blob_ref(failed) };
 		res->n_records = 2;
 		break;
@@ -256,16 +388,16 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 							   .tries = 2, .due_at_ms = FAKE_NOW_MS, .last_error = "No \"space\"\x1b[31m" };
 		res->n_outbox = 1;
 		break;
-	case STORE_Q_PEEK:
-	case STORE_Q_PURGE:
-	case STORE_Q_TAIL:
-		break;		/* no route asks for these yet */
 	case STORE_Q_COUNTS:
 		res->counts = (struct store_counts){ .events = { [INV_DONE] = 5 }, .attempts = 6, .records = 5, .messages = 3 };
 		break;
 	case STORE_Q_RECEIVE:
 		if (strcmp(q->queue, "empty") == 0)
 			break;
+		if (strcmp(q->queue, "done") != 0) {
+			fake_messages(q, res);
+			break;
+		}
 		res->messages = calloc(2, sizeof(*res->messages));
 		res->messages[0] = (struct store_op_message){ .queue = "done", .id = FAKE_ID, .body = blob_ref(record), .sent_at_ms = FAKE_NOW_MS,
 							      .receipt = FAKE_RECEIPT, .receive_count = 1, .visible_at_ms = q->now_ms + q->visibility_ms };
@@ -278,6 +410,18 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 	case STORE_Q_DELETE:
 		res->affected = strcmp(q->receipt, FAKE_RECEIPT) == 0;
 		fake.deleted += (int)res->affected;
+		break;
+	case STORE_Q_PEEK:
+		if (strcmp(q->queue, "empty") != 0)
+			fake_messages(q, res);
+		break;
+	case STORE_Q_PURGE:
+		res->affected = strcmp(q->queue, "empty") == 0 ? 0 : 3;
+		fake.deleted += (int)res->affected;
+		break;
+	case STORE_Q_TAIL:
+		fake_tail(q, res, record, failed);
+		__atomic_add_fetch(&fake.tails, 1, __ATOMIC_SEQ_CST);
 		break;
 	}
 	blob_unref(record);
@@ -294,7 +438,7 @@ static void fake_finish(struct fake_query *f)
 	else
 		fake_fill(&f->q, &res);
 	f->q.done(f->q.arg, &f->q, &res, f->result, f->result < 0 ? &e : NULL);
-	for (size_t i = res.n_messages; res.messages && i < 2; i++) {	/* cut by the limit */
+	for (size_t i = res.n_messages; strcmp(f->q.queue, "done") == 0 && res.messages && f->q.kind == STORE_Q_RECEIVE && i < 2; i++) {	/* cut */
 		blob_unref(res.messages[i].body);
 		blob_unref(res.messages[i].attributes);
 	}
@@ -314,9 +458,9 @@ static void fake_query(struct port_store *s, const struct store_query *q)
 	struct fake_query *f = calloc(1, sizeof(*f));
 	sd_event_source *src;
 
-	*f = (struct fake_query){ *q, fake.store_error };
+	*f = (struct fake_query){ *q, q->kind == STORE_Q_EVENT && fake.event_error ? fake.event_error : fake.store_error };
 	fake.last = *q;
-	if (fake.store_hangs)
+	if (fake.store_hangs || (fake.hangs_on && fake.hangs_on == q->kind))
 		__atomic_store_n(&fake.held, f, __ATOMIC_SEQ_CST);
 	else
 		assert(sd_event_add_defer(fake.rig.loop, &src, fake_query_now, f) >= 0);
@@ -351,8 +495,15 @@ static void fake_status(void *arg, cJSON *into)
 	cJSON_AddNumberToObject(into, "pid", 4711);
 	cJSON_AddNumberToObject(into, "uptimeSeconds", 3661);
 	o = cJSON_AddObjectToObject(into, "observer");
-	cJSON_AddStringToObject(o, "mode", "bpf");
+	cJSON_AddStringToObject(o, "mode", fake.engine.fallback ? "fallback" : "bpf");
 	cJSON_AddNumberToObject(o, "drops", 0);
+	if (fake.engine.worries) {
+		cJSON_AddNumberToObject(o, "missed", 6);
+		o = cJSON_AddObjectToObject(o, "dropped");
+		cJSON_AddNumberToObject(o, "exec", 0);
+		cJSON_AddNumberToObject(o, "exit", 4);
+		cJSON_AddNumberToObject(o, "fork", 1);
+	}
 }
 
 static void fake_reload(void *arg, cJSON *into)
@@ -495,6 +646,7 @@ static void fake_setup(struct rig *r)
 static void fake_teardown(struct rig *r)
 {
 	registry_free(fake.engine.registry);
+	buf_done(&fake.engine.redrives);
 }
 
 static void fake_api_free(struct rig *r)

@@ -44,7 +44,7 @@ static void check_file(const char *file, const char *value)
 	CHECK_STR(text, value);
 }
 
-static const struct cg_limits all = { .memory_bytes = 128ULL << 20, .pids_max = 64, .cpu_percent = 50 };
+static const struct cg_limits all = { .memory_bytes = 128ULL << 20, .pids_max = 64, .cpu_percent = 50, .oom_group = true };
 
 static void all_of_them(void)
 {
@@ -88,6 +88,31 @@ static void large_ones(void)
 	down();
 }
 
+static void the_whole_or_one(void)
+{
+	struct cg_limits l = all;
+	struct err e = {};
+
+	l.oom_group = false;
+	up();
+	CHECK_INT(cg_limits_write(fd, CG_ALL, &l, &e), 0);
+	check_file("memory.max", "134217728");
+	check_file("memory.oom.group", "0");
+	down();
+}
+
+static void what_is_missing(void)
+{
+	static const struct { unsigned int have; struct cg_limits asked; unsigned int missing; } rows[] = {
+		{ CG_ALL, { 1, 1, 1, true }, 0 }, { 0, { 1, 1, 1, true }, CG_ALL }, { 0, {}, 0 }, { 0, { .oom_group = true }, 0 },
+		{ 0, { .memory_bytes = 1 }, CG_MEMORY }, { 0, { .pids_max = 1 }, CG_PIDS }, { 0, { .cpu_percent = 1 }, CG_CPU },
+		{ CG_MEMORY | CG_CPU, { 1, 1, 1, false }, CG_PIDS }, { CG_MEMORY | CG_PIDS, { .memory_bytes = 1, .pids_max = 1 }, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		CHECK_INT(cg_limits_missing(rows[i].have, &rows[i].asked), rows[i].missing);
+}
+
 /* A limit that was asked for and cannot be kept is no detail. */
 static void a_missing_file_is_an_error(void)
 {
@@ -109,6 +134,8 @@ int main(void)
 	RUN(all_of_them);
 	RUN(only_what_there_is);
 	RUN(large_ones);
+	RUN(the_whole_or_one);
+	RUN(what_is_missing);
 	RUN(a_missing_file_is_an_error);
 	TEST_END();
 }

@@ -205,8 +205,10 @@ static void no_daemon(void)
 
 static void usage_and_help(void)
 {
-	static const char *const verbs[] = { "status", "function list", "function show", "invoke", "event list", "event show", "record list",
-					     "record show", "queue list", "queue receive", "delivery list", "logs", "reload", "version" };
+	static const char *const verbs[] = { "status", "function list", "function show", "invoke", "event list", "event show", "event cancel",
+					     "event retry", "record list", "record show", "record tail", "queue list", "queue receive",
+					     "queue peek", "queue purge", "queue redrive", "delivery list", "logs", "top", "reload", "version",
+					     "doctor", "completion" };
 
 	fake = (struct fake){};
 	CHECK_INT(run_args((const char *const []){ NULL }), 2);
@@ -215,6 +217,7 @@ static void usage_and_help(void)
 	CHECK_EXIT(0, "help");
 	quiet();
 	CHECK_OUT("3  the daemon cannot be reached");
+	CHECK_OUT("6  the books do not balance");
 	CHECK_EXIT(0, "--help");
 	CHECK_OUT("Exit status:");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
@@ -267,6 +270,95 @@ static void status(void)
 	CHECK_EXIT(0, "version", "--json");
 	CHECK_STR(buf_str(&out), "{\"version\":\"0.1.0\"}\n");
 	rig_stop(&fake.rig);
+}
+
+static void the_law(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("\nlaw         12 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered\n"
+		  "            217 starts seen by eBPF = 215 exits + 2 alive\n");
+	CHECK(!strstr(buf_str(&out), "DRIFT"));
+	__atomic_store_n(&fake.engine.lost_processes, 3, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	quiet();
+	CHECK_OUT("\nlaw         12 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered\n"
+		  "            220 starts seen by eBPF = 215 exits + 2 alive  DRIFT\n"
+		  "            3 started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect of fated\n");
+	CHECK_EXIT(6, "status", "--json");
+	CHECK_OUT("\"law\":{\"holds\":false,");
+	CHECK_EXIT(6, "top");
+	CHECK_OUT("alive  DRIFT\n");
+	CHECK_EXIT(6, "top", "--json");
+	__atomic_store_n(&fake.engine.lost_processes, -2, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	CHECK_OUT("215 starts seen by eBPF = 215 exits + 2 alive  DRIFT\n            2 more than were seen to start: ");
+	__atomic_store_n(&fake.engine.lost_processes, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&fake.engine.lost_events, 1, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	CHECK_OUT("\nlaw         13 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered  DRIFT\n            1 accepted and out of sight: ");
+	CHECK_OUT("\n            217 starts seen by eBPF = 215 exits + 2 alive\n");
+	__atomic_store_n(&fake.engine.lost_events, -1, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(6, "status");
+	CHECK_OUT("dead-lettered  DRIFT\n            1 more than were accepted: ");
+	rig_stop(&fake.rig);
+}
+
+static void what_status_warns_of(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("0 events seen, none dropped\n");
+	CHECK(!strstr(buf_str(&out), "DROPPED") && !strstr(buf_str(&out), "witnesses") && !strstr(buf_str(&out), "after the answer"));
+	fake.engine.worries = true;
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("0 events seen, DROPPED 5: 4 exit, 1 fork, MISSED 6\n");
+	CHECK_OUT("\n            2 ends on which the two witnesses disagree\n"
+		  "left        3 environments whose processes go on after the answer\n");
+	rig_stop(&fake.rig);
+	fake_start();
+	fake.engine.fallback = true;
+	CHECK_EXIT(0, "status");
+	CHECK_OUT("2 dead-lettered\n            processes are not counted: eBPF is switched off (fallback)\n");
+	CHECK_OUT("observer    fallback, without eBPF: ");
+	rig_stop(&fake.rig);
+}
+
+#define TOP_HEAD "fated 0.1.0: running, pid 4711, up 1h 1m\n" \
+	"law         12 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered\n"
+#define TOP_EVENTS "events      1 queued, 0 running, 2 waiting, 0 routing; 0 synchronous\n"
+#define TOP_ID FAKE_OPEN_ID "        2  busy   1.0s/3.0s"
+
+static void top(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "top");		/* a pipe: one table, at once */
+	quiet();
+	CHECK_STR(buf_str(&out), TOP_HEAD "            217 starts seen by eBPF = 215 exits + 2 alive\n" TOP_EVENTS
+		  "starts      attempts -, processes -\n\n"
+		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%     CPU   RSS  PROCS  THREADS  KIND\n"
+		  "resize    " TOP_ID "  25.0  250 ms  3.0M      4        5  async\n");
+	/* Of a span: the fake's counters stand still. */
+	CHECK_EXIT(0, "top", "--once", "--interval=0.1");
+	CHECK_OUT("\nstarts      attempts 0.0/s, processes 0.0/s\n");
+	CHECK_OUT(TOP_ID "   0.0  250 ms  3.0M      4        5  async\n");
+	CHECK_EXIT(0, "top", "--json");
+	CHECK_OUT("{\"version\":\"0.1.0\",");
+	CHECK_EXIT(2, "top", "--interval", "0");
+	CHECK_ERR("--interval: '0' is not a number of seconds between 0.1 and 3600\nusage: fatectl top ");
+	CHECK_EXIT(2, "top", "--interval", "2x");
+	CHECK_EXIT(2, "top", "--watch");
+	rig_stop(&fake.rig);
+	fake_start();
+	fake.engine.fallback = true;
+	CHECK_EXIT(0, "top");
+	CHECK_STR(buf_str(&out), TOP_HEAD "            processes are not counted: eBPF is switched off (fallback)\n" TOP_EVENTS
+		  "starts      attempts -, processes -\n\n"
+		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%  CPU  RSS  PROCS  THREADS  KIND\n"
+		  "resize    " TOP_ID "     -    -    -      -        -  async\n");
+	rig_stop(&fake.rig);
+	CHECK_EXIT(3, "top");
+	CHECK_ERR("is fated running?");
 }
 
 static void functions(void)
@@ -535,6 +627,354 @@ static void queues(void)
 	rig_stop(&fake.rig);
 }
 
+static void cancel_and_retry(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "event", "cancel", FAKE_OPEN_ID);
+	CHECK_STR(buf_str(&out), FAKE_OPEN_ID " is being cancelled\n");
+	quiet();
+	CHECK_EXIT(0, "event", "cancel", FAKE_OPEN_ID, "--json");
+	CHECK_STR(buf_str(&out), "{\"requestId\":\"" FAKE_OPEN_ID "\"}\n");
+	CHECK_EXIT(4, "event", "cancel", FAKE_ID);
+	CHECK_STR(buf_str(&err), "fatectl: ResourceConflictException: Event " FAKE_ID " has ended already: Success\n");
+	CHECK_EXIT(4, "event", "cancel", FAKE_RECEIPT);
+	CHECK_ERR("Event not found");
+	CHECK_EXIT(0, "event", "retry", FAKE_OPEN_ID);
+	CHECK_STR(buf_str(&out), FAKE_OPEN_ID "\n");
+	CHECK_STR(buf_str(&err), "fatectl: due now: " FAKE_OPEN_ID "\n");
+	CHECK_EXIT(0, "event", "retry", FAKE_ID);
+	CHECK_STR(buf_str(&out), FAKE_ID "\n");
+	CHECK_STR(buf_str(&err), "fatectl: it had ended; accepted again as " FAKE_ID "\n");
+	CHECK_STR(fake.engine.last_payload, FAKE_PAYLOAD);
+	CHECK_EXIT(0, "event", "retry", FAKE_ID, "--json");
+	CHECK_STR(buf_str(&out), "{\"requestId\":\"" FAKE_ID "\",\"retryOf\":\"" FAKE_ID "\"}\n");
+	quiet();
+	CHECK_EXIT(0, "event", "retry", FAKE_ID, "--wait");
+	CHECK_STR(buf_str(&out), FAKE_RECORD "\n");
+	fake.failing = true;
+	CHECK_EXIT(1, "event", "retry", FAKE_ID, "--wait");
+	CHECK_STR(buf_str(&out), FAKE_FAILED_RECORD "\n");
+	CHECK_ERR("\nRetriesExhausted: RequestId: ");
+	CHECK_EXIT(4, "event", "retry", FAKE_QUEUED_ID);
+	CHECK_ERR("is queued: only one that waits");
+	rig_stop(&fake.rig);
+}
+
+static void peek_and_purge(void)
+{
+	static const char *const env[] = { NULL };
+	char socket[160];
+
+	fake_start();
+	snprintf(socket, sizeof(socket), "--socket=%s", fake.rig.path);
+	CHECK_EXIT(0, "queue", "peek", "dead", "--max", "2");
+	quiet();
+	CHECK_INT(fake.last.limit, 2);
+	CHECK_OUT("message 00000001-2222-4333-8444-555555555555, sent ");
+	CHECK_OUT(", received 1 time, leased, visible again ");
+	CHECK_OUT(", received 1 time\nattributes {\n  \"RequestID\": {\n");
+	CHECK_OUT("}\n[\n  2.0\n]\n");
+	CHECK_EXIT(0, "queue", "peek", "dead", "--json");
+	CHECK_INT(fake.last.limit, 10);
+	CHECK_OUT("\"body\":[2.0]}");
+	CHECK_EXIT(0, "queue", "peek", "empty");
+	CHECK_STR(buf_str(&err), "fatectl: no message in empty\n");
+
+	/* Nobody to be asked: refused, whatever stdin holds. */
+	CHECK_INT(run_with("y\n", env, (const char *const []){ socket, "queue", "purge", "dead", NULL }), 2);
+	CHECK_ERR("say --yes");
+	CHECK_INT(fake.deleted, 0);
+	CHECK_EXIT(0, "queue", "purge", "dead", "--yes");
+	CHECK_STR(buf_str(&out), "3 messages deleted\n");
+	CHECK_INT(fake.deleted, 3);
+	CHECK_EXIT(0, "queue", "purge", "empty", "--yes", "--json");
+	CHECK_STR(buf_str(&out), "{\"queue\":\"empty\",\"deleted\":0}\n");
+	rig_stop(&fake.rig);
+}
+
+/* Runs fatectl with a terminal as stdin, at which `keys` are pressed. Returns its exit status. */
+static int run_at_terminal(const char *keys, const char *const *argv)
+{
+	char name[64];
+	int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), slave, status;
+	pid_t pid;
+
+	CHECK(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0 && ptsname_r(master, name, sizeof(name)) == 0);
+	slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	CHECK(slave >= 0 && write(master, keys, strlen(keys)) == (ssize_t)strlen(keys));
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		if (dup2(slave, 0) < 0 || dup2(slave, 1) < 0 || dup2(slave, 2) < 0)
+			_exit(99);
+		execve(fatectl, (char *const *)argv, (char *const []){ NULL });
+		_exit(98);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	close(slave);
+	close(master);
+	return WEXITSTATUS(status);
+}
+
+static void purge_asks_at_a_terminal(void)
+{
+	char socket[160];
+	const char *const argv[] = { "fatectl", socket, "queue", "purge", "dead", NULL };
+
+	fake_start();
+	snprintf(socket, sizeof(socket), "--socket=%s", fake.rig.path);
+	CHECK_INT(run_at_terminal("\n", argv), 2);
+	CHECK_INT(run_at_terminal("no\n", argv), 2);
+	CHECK_INT(run_at_terminal("\004", argv), 2);	/* end of file */
+	CHECK_INT(fake.deleted, 0);
+	CHECK_INT(run_at_terminal("y\n", argv), 0);
+	CHECK_INT(fake.deleted, 3);
+	rig_stop(&fake.rig);
+}
+
+static void redrive(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "queue", "redrive", "dead", "--max", "2");
+	quiet();
+	CHECK_STR(buf_str(&out), "message 00000001-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n"
+				 "message 00000002-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
+	CHECK_EXIT(4, "queue", "redrive", "dead");
+	CHECK_OUT("message 00000008-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
+	CHECK_ERR("fatectl: message 00000004-2222-4333-8444-555555555555 stays: It is neither a record nor a dead letter; say to which function\n");
+	CHECK_ERR("fatectl: what stays is visible again at 2026-11-24T00:00:30.000Z (");
+	CHECK_EXIT(0, "queue", "redrive", "dead", "--to", "resize", "--max=4", "--json");
+	CHECK_OUT("{\"queue\":\"dead\",\"redriven\":[{\"messageId\":");
+	quiet();
+	fake.engine.redriven = 0;
+	CHECK_EXIT(4, "queue", "redrive", "dead", "--dry-run");
+	CHECK_OUT("message 00000002-2222-4333-8444-555555555555 would go to echo\n");
+	CHECK_ERR("stays: ");
+	CHECK_INT(fake.engine.redriven, 0);
+	CHECK_EXIT(0, "queue", "redrive", "empty");
+	CHECK_STR(buf_str(&err), "fatectl: no visible message in empty\n");
+	CHECK_EXIT(4, "queue", "redrive", "dead", "--to", "nope");
+	CHECK_ERR("Function not found");
+	rig_stop(&fake.rig);
+}
+
+/* ---- tail -------------------------------------------------------------------------------------------------- */
+
+struct tailing { pid_t pid; int out, err; };
+
+static struct tailing tail_start(const char *const *args)
+{
+	const char *argv[16] = { "fatectl", "record", "tail" };
+	struct tailing t = {};
+	char socket[160];
+	int o[2], e[2];
+
+	for (int i = 0; args[i]; i++)
+		argv[3 + i] = args[i];
+	CHECK(pipe2(o, O_CLOEXEC) == 0 && pipe2(e, O_CLOEXEC) == 0);
+	snprintf(socket, sizeof(socket), "FATED_SOCKET=%s", fake.rig.path);
+	t.pid = fork();
+	CHECK(t.pid >= 0);
+	if (t.pid == 0) {
+		if (dup2(o[1], 1) < 0 || dup2(e[1], 2) < 0)
+			_exit(99);
+		execve(fatectl, (char *const *)argv, (char *const []){ socket, NULL });
+		_exit(98);
+	}
+	close(o[1]);
+	close(e[1]);
+	t.out = o[0];
+	t.err = e[0];
+	buf_clear(&out);
+	return t;
+}
+#define TAIL(...) tail_start((const char *const []){ __VA_ARGS__, NULL })
+
+/* Reads on until so many lines are there in all; each must come. */
+static void tail_lines(const struct tailing *t, size_t want)
+{
+	for (size_t have = 0; have < want;) {
+		struct pollfd p = { .fd = t->out, .events = POLLIN };
+		char text[4096];
+		ssize_t n;
+
+		have = 0;
+		for (const char *s = buf_str(&out); (s = strchr(s, '\n')); s++)
+			have++;
+		if (have >= want)
+			break;
+		if (poll(&p, 1, 60000) != 1 || (n = read(t->out, text, sizeof(text))) <= 0)
+			FAIL("%zu lines, want %zu: %s", have, want, buf_str(&out));
+		buf_add(&out, text, (size_t)n);
+	}
+}
+
+static int tail_end(struct tailing *t, int signo)
+{
+	int status;
+
+	if (signo)
+		CHECK(kill(t->pid, signo) == 0);
+	CHECK(waitpid(t->pid, &status, 0) == t->pid);
+	buf_clear(&err);
+	drain(t->err, &err);
+	drain(t->out, &out);
+	if (!WIFEXITED(status))
+		FAIL("ended by signal %d", WTERMSIG(status));
+	return WEXITSTATUS(status);
+}
+
+static void tail(void)
+{
+	struct tailing t;
+
+	fake_start();
+	fake.last_pos = 12;
+	t = TAIL("-n", "2");
+	tail_lines(&t, 2);
+	CHECK_STR(buf_str(&out),
+		  "2026-11-24T00:00:00.011Z  echo              00000011-2222-4333-8444-555555555555  Success            -\n"
+		  "2026-11-24T00:00:00.012Z  echo              00000012-2222-4333-8444-555555555555  RetriesExhausted   Timeout\n");
+	__atomic_store_n(&fake.last_pos, 14, __ATOMIC_SEQ_CST);
+	tail_lines(&t, 4);
+	__atomic_store_n(&fake.last_pos, 15, __ATOMIC_SEQ_CST);
+	tail_lines(&t, 5);
+	CHECK_INT(tail_end(&t, SIGINT), 0);
+	quiet();
+	CHECK_OUT(".013Z  echo              00000013-");
+	CHECK_OUT(".015Z  echo              00000015-");
+
+	/* Ten by default, whole with --json, and what is found by looking back. */
+	t = TAIL("--json", "--condition", "RetriesExhausted");
+	tail_lines(&t, 7);		/* 2, 4, … 14 */
+	CHECK(strncmp(buf_str(&out), FAKE_FAILED_RECORD "\n" FAKE_FAILED_RECORD "\n", 2 * strlen(FAKE_FAILED_RECORD "\n")) == 0);
+	CHECK_INT(tail_end(&t, SIGTERM), 0);
+	t = TAIL("--condition=RetriesExhausted", "-n", "3");
+	tail_lines(&t, 3);
+	CHECK_OUT("00000010-");
+	CHECK_INT(tail_end(&t, SIGINT), 0);
+	CHECK(!strstr(buf_str(&out), "00000008-"));
+
+	/* Nothing of old; then another store with less in it, whose new records are new. */
+	__atomic_store_n(&fake.tails, 0, __ATOMIC_SEQ_CST);
+	t = TAIL("-n", "0");
+	wait_count(&fake.tails, 2);
+	__atomic_store_n(&fake.last_pos, 3, __ATOMIC_SEQ_CST);
+	wait_count(&fake.tails, 4);
+	__atomic_store_n(&fake.last_pos, 4, __ATOMIC_SEQ_CST);
+	tail_lines(&t, 1);
+	CHECK_INT(tail_end(&t, SIGINT), 0);
+	CHECK(strncmp(buf_str(&out), "2026-11-24T00:00:00.004Z  ", 26) == 0);
+	rig_stop(&fake.rig);
+}
+
+static void tail_ends_with_its_reader(void)
+{
+	struct tailing t;
+
+	fake_start();
+	fake.last_pos = 1;
+	t = TAIL("-n", "1");
+	tail_lines(&t, 1);
+	close(t.out);		/* nothing more is written: it must be seen while waiting */
+	t.out = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	CHECK_INT(tail_end(&t, 0), 0);
+	quiet();
+	t = TAIL("-n", "-1");
+	CHECK_INT(tail_end(&t, 0), 2);
+	CHECK_ERR("-n takes a number from 0 to 1000");
+	t = TAIL("--condition", "nonsense");
+	CHECK_INT(tail_end(&t, 0), 4);
+	rig_stop(&fake.rig);
+	t = TAIL("-n", "1");	/* there has to be a daemon at first */
+	CHECK_INT(tail_end(&t, 0), 3);
+}
+
+/* ---- --watch on a pipe */
+
+static void watched(void)
+{
+	static const char round_of[] = "NAME    MODE  TIMEOUT  MEMORY  RETRIES  CONCURRENCY  ON SUCCESS  ON FAILURE\n"
+				       "echo    exec    3.5 s  128 MB        2            4  -           function:reinvoke\n"
+				       "resize  exec    3.5 s  128 MB        2            4  -           function:reinvoke\n";
+	CLEAN(buf_done) struct buf want = {};
+	struct running r;
+
+	fake_start();
+	buf_addf(&want, "%s\n%s\n%s", round_of, round_of, round_of);
+	r = RUN_ON("function", "list", "--watch=0.1");
+	read_until(r.out, &r.got, want.len);
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK(strncmp(buf_str(&out), want.data, want.len) == 0);
+	quiet();
+
+	r = RUN_ON("queue", "list", "--json", "--watch");
+	read_until(r.out, &r.got, strlen("{\"queues\":["));
+	CHECK(kill(r.pid, SIGTERM) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK_OUT("{\"queues\":[");
+
+	/* Everything the verb takes goes to the verb, and what it warns of comes each time. */
+	r = RUN_ON("event", "list", "--watch=0.1", "--limit", "2");
+	read_until(r.err, &r.said, strlen("fatectl: there are more: --before 41\n") * 2);
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 0);
+	CHECK(strncmp(buf_str(&err), "fatectl: there are more: --before 41\nfatectl: there are more: --before 41\n", 74) == 0);
+
+	/* How it ends is how the last round was: all was well, then it was not. */
+	r = RUN_ON("status", "--watch=0.1");
+	read_until(r.out, &r.got, strlen("fated"));
+	__atomic_store_n(&fake.engine.lost_processes, 3, __ATOMIC_SEQ_CST);
+	while (!strstr(buf_str(&r.got), "DRIFT"))
+		read_until(r.out, &r.got, r.got.len + 1);
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 6);
+
+	/* The first round must be good; a verb that does more than look has no such option. */
+	CHECK_EXIT(4, "event", "list", "--state", "asleep", "--watch");
+	CHECK_ERR("at 'state'");
+	CHECK_EXIT(2, "status", "now", "--watch");
+	CHECK_EXIT(2, "status", "--watch=0");
+	CHECK_EXIT(2, "status", "--watch=");
+	CHECK_EXIT(2, "status", "--watched");
+	CHECK_EXIT(2, "status", "--", "--watch");
+	CHECK_EXIT(2, "queue", "receive", "done", "--watch");
+	CHECK_ERR("unknown option '--watch'");
+	rig_stop(&fake.rig);
+	CHECK_EXIT(3, "status", "--watch");
+	CHECK_ERR("is fated running?");
+}
+
+static void a_watcher_ends_with_its_reader(void)
+{
+	struct running r;
+
+	fake_start();
+	r = RUN_ON("function", "list", "--watch=3600");	/* while it waits */
+	read_until(r.out, &r.got, 1);
+	close(r.out);
+	r.out = -1;
+	CHECK_INT(run_out(&r), 0);
+	quiet();
+	rig_stop(&fake.rig);
+}
+
+static void a_watcher_waits_for_the_daemon(void)
+{
+	static const char gone[] = "fatectl: daemon is gone, waiting\n";
+	struct running r;
+
+	fake_start();
+	r = RUN_ON("function", "list", "--watch=0.1");
+	read_until(r.out, &r.got, 1);
+	rig_stop(&fake.rig);
+	read_until(r.err, &r.said, strlen(gone));
+	CHECK(kill(r.pid, SIGINT) == 0);
+	CHECK_INT(run_out(&r), 3);
+	CHECK_STR(buf_str(&err), gone);
+}
+
 /* What could not be written out is not deleted. */
 static void queue_receive_to_a_full_disk(void)
 {
@@ -597,6 +1037,9 @@ int main(void)
 	RUN(invoke_async);
 	RUN(payloads);
 	RUN(status);
+	RUN(the_law);
+	RUN(what_status_warns_of);
+	RUN(top);
 	RUN(functions);
 	RUN(logs_followed);
 	RUN(a_follower_ends_with_its_reader);
@@ -604,6 +1047,15 @@ int main(void)
 	RUN(topics_and_buses);
 	RUN(events_and_records);
 	RUN(queues);
+	RUN(cancel_and_retry);
+	RUN(peek_and_purge);
+	RUN(purge_asks_at_a_terminal);
+	RUN(redrive);
+	RUN(tail);
+	RUN(tail_ends_with_its_reader);
+	RUN(watched);
+	RUN(a_watcher_ends_with_its_reader);
+	RUN(a_watcher_waits_for_the_daemon);
 	RUN(queue_receive_to_a_full_disk);
 	RUN(reload);
 	RUN(not_allowed);

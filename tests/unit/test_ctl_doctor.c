@@ -204,7 +204,7 @@ static cJSON *status_of(const char *text)
 static void observer_of(void)
 {
 	doc_list_done(&l);
-	doc_judge_observer(&l, status_of("{\"observer\":{\"entries\":2,\"entriesMax\":4096,\"ringBytes\":65536,\"events\":{\"exit\":5,\"oom\":1},"
+	doc_judge_observer(&l, status_of("{\"observer\":{\"entries\":2,\"entriesMax\":4096,\"ringBytes\":65536,\"seen\":{\"exit\":5,\"oom\":1},"
 					 "\"dropped\":{\"exit\":0},\"deadlinesNotArmed\":0,\"features\":{\"oomHook\":\"oom_kill_process\",\"oomScope\":true}}}"));
 	last_is(3, DOC_OK, "OOM hook", "oom_kill_process");
 	CHECK_STR(l.list[0].found, "eBPF, 2 of 4096 environments watched");

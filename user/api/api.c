@@ -4,7 +4,8 @@
  * life of a call whose answer comes later.
  *
  * Who frees a call: done() of its request, unless somebody still owes it an answer. The engine can be told to forget
- * (intake_abandon); a store query cannot, so such a call outlives its request and ends in on_query_done.
+ * (intake_abandon); a store query cannot, so such a call outlives its request and ends in on_query_done. A handler that
+ * is owed several answers keeps what they need apart from the call (api_redrive.c) and is told by `gone`.
  */
 #include "api/api_int.h"
 
@@ -311,7 +312,10 @@ static void on_done(void *arg, struct http_req *q)
 {
 	struct api_call *c = http_req_data(q);
 
-	if (c->owed && c->intake_handle) {
+	if (c->owed && c->gone) {
+		c->gone(c);
+		c->owed = false;
+	} else if (c->owed && c->intake_handle) {
 		intake_abandon(c->a->ctx.engine, c->intake_handle);
 		c->owed = false;
 	}

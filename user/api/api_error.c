@@ -23,6 +23,7 @@ static const struct row {
 	[API_NOT_FOUND] = { "ResourceNotFoundException", 404, "Message", false },
 	[API_UNKNOWN_OPERATION] = { "UnknownOperationException", 404, "message", true },
 	[API_METHOD_NOT_ALLOWED] = { "MethodNotAllowedException", 405, "message", true },
+	[API_CONFLICT] = { "ResourceConflictException", 409, "message", false },
 	[API_TOO_LARGE] = { "RequestEntityTooLargeException", 413, "Message", true },
 	[API_TOO_MANY] = { "TooManyRequestsException", 429, "message", false },
 	[API_ACCESS_DENIED] = { "AccessDeniedException", 403, "Message", true },

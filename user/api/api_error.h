@@ -10,6 +10,7 @@ enum api_exception {
 	API_NOT_FOUND,			/* 404 ResourceNotFoundException */
 	API_UNKNOWN_OPERATION,		/* path: 404 UnknownOperationException */
 	API_METHOD_NOT_ALLOWED,		/* ours: the path exists for another method: 405 */
+	API_CONFLICT,			/* not in this state: 409 ResourceConflictException */
 	API_TOO_LARGE,			/* 413 RequestEntityTooLargeException */
 	API_TOO_MANY,			/* 429 TooManyRequestsException */
 	API_ACCESS_DENIED,		/* 403 AccessDeniedException */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Events, their records and what is still to be delivered. All lists are newest first and are walked with "before", the
- * seq of the last one seen: rows that come in meanwhile do not shift the pages. Payloads, facts and records are spliced
+ * seq of the last one seen: rows that come in meanwhile do not shift the pages. The tail of the records goes the other
+ * way, in the order of their ends, with "after". Payloads, facts and records are spliced
  * into the answer as they are stored.
  */
 #include <string.h>
@@ -165,26 +166,149 @@ void api_event(struct api_call *c)
 		api_query(c, &q, on_event);
 }
 
+/* ---- what is done to one ----------------------------------------------------------------------------------- */
+
+static void answer_id(struct api_call *c, int status, const char *request_id, const char *retry_of)
+{
+	CLEAN(buf_done) struct buf b = {};
+
+	buf_addc(&b, '{');
+	api_json_str(&b, "requestId", request_id);
+	api_json_opt(&b, "retryOf", retry_of);
+	buf_addc(&b, '}');
+	api_answer_json(c, status, &b);
+}
+
+/* The engine does not have it: it has ended, or there never was one. */
+static void on_cancel_stored(struct api_call *c, const struct store_query *q, const struct store_result *res)
+{
+	if (!res->n_events)
+		api_fail(c, API_NOT_FOUND, "Event not found: %s", q->request_id);
+	else if (res->events[0].state == INV_DONE)
+		api_fail(c, API_CONFLICT, "Event %s has ended already: %s", q->request_id, inv_condition_name(res->events[0].condition));
+	else
+		api_fail(c, API_CONFLICT, "Event %s is ending already", q->request_id);
+}
+
+static void ask_event(struct api_call *c, void (*on_result)(struct api_call *c, const struct store_query *q,
+							      const struct store_result *res))
+{
+	struct store_query q = { .kind = STORE_Q_EVENT };
+
+	memcpy(q.request_id, c->param[0], sizeof(q.request_id));
+	api_query(c, &q, on_result);
+}
+
+static void on_cancel(void *arg, const struct intake_reply *r)
+{
+	struct api_call *c = arg;
+
+	if (!api_arrived(c))
+		return;
+	if (r->status == 202)
+		answer_id(c, 202, c->param[0], NULL);
+	else if (r->status == 404)
+		ask_event(c, on_cancel_stored);
+	else
+		api_fail_reply(c, r);
+}
+
+void api_event_cancel(struct api_call *c)
+{
+	char id[ID_UUID_LEN + 1];
+
+	if (!api_param_id(c, 0, id))
+		return;
+	c->owed = true;
+	c->intake_handle = intake_cancel(c->a->ctx.engine, id, on_cancel, c);
+}
+
+static void on_accepted_again(void *arg, const struct intake_reply *r)
+{
+	struct api_call *c = arg;
+
+	if (!api_arrived(c))
+		return;
+	if (r->status == 202)
+		answer_id(c, 202, c->request_id, c->param[0]);
+	else
+		api_fail_reply(c, r);
+}
+
+/* It did not wait. One that has ended is accepted again, as a new event. */
+static void on_retry_stored(struct api_call *c, const struct store_query *q, const struct store_result *res)
+{
+	struct blob *payload = res->payload && res->payload->len ? res->payload : c->a->empty_event;
+	const struct inv_row *row = res->events;
+	struct arn_function fn = {};
+	const char *is;
+
+	if (!res->n_events) {
+		api_fail(c, API_NOT_FOUND, "Event not found: %s", q->request_id);
+		return;
+	}
+	if (row->state != INV_DONE) {
+		/* WAITING with its time come is queued: nothing is written until it is started. */
+		is = row->state == INV_RUNNING ? "running" : row->state == INV_ROUTING ? "ending" : "queued";
+		api_fail(c, API_CONFLICT, "Event %s is %s: only one that waits for a retry or has ended can be retried", q->request_id, is);
+		return;
+	}
+	memcpy(fn.name, row->function, sizeof(fn.name));
+	memcpy(fn.qualifier, row->qualifier, sizeof(fn.qualifier));
+	c->owed = true;
+	c->intake_handle = intake_invoke(c->a->ctx.engine, INTAKE_ASYNC, &fn, payload, on_accepted_again, c, c->request_id);
+}
+
+static void on_retry(void *arg, const struct intake_reply *r)
+{
+	struct api_call *c = arg;
+
+	if (!api_arrived(c))
+		return;
+	if (r->status == 200)
+		answer_id(c, 200, c->param[0], NULL);
+	else if (r->status == 404 || r->status == 409)
+		ask_event(c, on_retry_stored);
+	else
+		api_fail_reply(c, r);
+}
+
+void api_event_retry(struct api_call *c)
+{
+	char id[ID_UUID_LEN + 1];
+
+	if (!api_param_id(c, 0, id))
+		return;
+	c->owed = true;
+	c->intake_handle = intake_retry(c->a->ctx.engine, id, on_retry, c);
+}
+
 /* ---- records ----------------------------------------------------------------------------------------------- */
+
+static void records_json(struct buf *b, const struct store_result *res)
+{
+	buf_adds(b, "{\"records\":[");
+	for (size_t i = 0; i < res->n_records; i++) {
+		const struct store_op_record *r = &res->records[i];
+
+		api_json_next(b);
+		buf_addc(b, '{');
+		api_json_int(b, "pos", r->pos);
+		api_json_int(b, "seq", r->seq);
+		api_json_str(b, "requestId", r->request_id);
+		api_json_str(b, "function", r->function);
+		api_json_str(b, "condition", inv_condition_name(r->condition));
+		api_json_time(b, "at", r->at_ms);
+		api_json_splice(b, "record", r->body);
+		buf_addc(b, '}');
+	}
+}
 
 static void on_records(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
 	CLEAN(buf_done) struct buf b = {};
 
-	buf_adds(&b, "{\"records\":[");
-	for (size_t i = 0; i < res->n_records; i++) {
-		const struct store_op_record *r = &res->records[i];
-
-		api_json_next(&b);
-		buf_addc(&b, '{');
-		api_json_int(&b, "seq", r->seq);
-		api_json_str(&b, "requestId", r->request_id);
-		api_json_str(&b, "function", r->function);
-		api_json_str(&b, "condition", inv_condition_name(r->condition));
-		api_json_time(&b, "at", r->at_ms);
-		api_json_splice(&b, "record", r->body);
-		buf_addc(&b, '}');
-	}
+	records_json(&b, res);
 	page_end(&b, q, res->n_records, res->n_records ? res->records[res->n_records - 1].seq : 0);
 	api_answer_json(c, 200, &b);
 }
@@ -199,6 +323,33 @@ void api_records(struct api_call *c)
 		return;
 	q.condition = (enum inv_condition)condition;
 	api_query(c, &q, on_records);
+}
+
+/* "lastPos": that of the newest record there is, whatever was asked for. */
+static void on_tail(struct api_call *c, const struct store_query *q, const struct store_result *res)
+{
+	CLEAN(buf_done) struct buf b = {};
+
+	records_json(&b, res);
+	buf_addc(&b, ']');
+	api_json_int(&b, "lastPos", res->last_pos);
+	buf_addc(&b, '}');
+	api_answer_json(c, 200, &b);
+}
+
+void api_records_tail(struct api_call *c)
+{
+	struct store_query q = { .kind = STORE_Q_TAIL };
+	int64_t limit;
+	int condition = 0;
+
+	if (!api_arg_function(c, "function", q.function) || !arg_name(c, "condition", condition_name, COND_MAX, &condition) ||
+	    !api_arg_int(c, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit) ||
+	    !api_arg_int(c, "after", 0, INT64_MAX, -1, &q.after_pos))
+		return;
+	q.condition = (enum inv_condition)condition;
+	q.limit = (int)limit;
+	api_query(c, &q, on_tail);
 }
 
 /* The record alone, as destinations get it. */

@@ -32,9 +32,12 @@ struct api_call {
 	size_t n_args;
 	char request_id[ID_UUID_LEN + 1];
 	bool owed;
-	uint64_t intake_handle;		/* 0 = it is not the engine that owes */
+	uint64_t intake_handle;		/* 0 = it is not the engine that owes, or not to the call itself */
 	enum intake_type type;
 	void (*on_result)(struct api_call *c, const struct store_query *q, const struct store_result *res);
+	/* While set and owed: the client went away. Whoever set it stops counting on the call, which is freed then. */
+	void (*gone)(struct api_call *c);
+	void *data;			/* gone's */
 };
 
 /* Answers; each exactly once per call. */
@@ -55,6 +58,9 @@ bool api_arg_function(struct api_call *c, const char *name, char ret[LIM_FUNCTIO
 bool api_param_id(struct api_call *c, int i, char ret[ID_UUID_LEN + 1]);
 /* The path's parameter i as a function's name; the function itself when ret_func is given (borrowed). */
 bool api_param_function(struct api_call *c, int i, char ret[LIM_FUNCTION_NAME_MAX + 1], struct func **ret_func);
+
+/* The path's parameter i as a queue's name. */
+bool api_param_queue(struct api_call *c, int i, char ret[LIM_ARN_MAX + 1]);
 
 /* Asks the store; on_result is called unless the client is gone. Failures are answered. */
 void api_query(struct api_call *c, const struct store_query *q,
@@ -80,11 +86,17 @@ void api_function_logs(struct api_call *c);
 void api_events(struct api_call *c);
 void api_event(struct api_call *c);
 void api_event_wait(struct api_call *c);
+void api_event_cancel(struct api_call *c);
+void api_event_retry(struct api_call *c);
 void api_records(struct api_call *c);
+void api_records_tail(struct api_call *c);
 void api_record(struct api_call *c);
 void api_queues(struct api_call *c);
 void api_queue_receive(struct api_call *c);
 void api_queue_delete(struct api_call *c);
+void api_queue_peek(struct api_call *c);
+void api_queue_purge(struct api_call *c);
+void api_queue_redrive(struct api_call *c);
 void api_deliveries(struct api_call *c);
 
 /* api_event.c; also of records */

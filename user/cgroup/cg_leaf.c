@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cgroup/cg_facts.h"
 #include "sys/sys_calls.h"
 
 #define DEPTH_MAX 64
@@ -271,32 +272,8 @@ int cg_leaf_remove(struct cg_leaf *l, struct err *e)
 	return 0;
 }
 
-static uint64_t read_number(int dirfd, const char *file, const char *key)
+void cg_leaf_facts(struct cg_leaf *l, struct fact_cgroup *ret)
 {
-	char text[1024];
-	const char *p = text;
-
-	if (sys_read_file(dirfd, file, text, sizeof(text)) < 0)
-		return 0;
-	if (key) {
-		size_t n = strlen(key);
-
-		for (p = text; p && (strncmp(p, key, n) != 0 || p[n] != ' '); )
-			p = (p = strchr(p, '\n')) ? p + 1 : NULL;
-		if (!p)
-			return 0;
-		p += n + 1;
-	}
-	return strtoull(p, NULL, 10);	/* "max" reads as 0: no limit */
-}
-
-bool cg_leaf_memory(struct cg_leaf *l, struct cg_memory *ret)
-{
-	*ret = (struct cg_memory){};
-	if (l->gone || l->fd < 0 || !(l->tree->controllers & CG_MEMORY))
-		return false;
-	ret->oom_kills = read_number(l->fd, "memory.events", "oom_kill");
-	ret->peak = read_number(l->fd, "memory.peak", NULL);
-	ret->limit = read_number(l->fd, "memory.max", NULL);
-	return true;
+	if (!l->gone && l->fd >= 0)
+		cg_facts_read(l->fd, l->tree->controllers, ret);
 }

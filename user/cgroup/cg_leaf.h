@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "cgroup/cg_limits.h"
 #include "cgroup/cg_tree.h"
+#include "model/fact.h"
 
 #define CG_LEAF_NAME_MAX 256	/* NAME_MAX: what is found at start may have been named by others */
 
@@ -41,6 +42,5 @@ unsigned int cg_leaf_count(struct cg_leaf *l);
  * forced (I6), though empty nested groups may already be gone. A leaf that is gone is fine. */
 int cg_leaf_remove(struct cg_leaf *l, struct err *e);
 
-/* What the memory controller counted. False where there is none. */
-struct cg_memory { uint64_t oom_kills, peak, limit; };	/* bytes; 0 = unknown, no limit */
-bool cg_leaf_memory(struct cg_leaf *l, struct cg_memory *ret);
+/* What its files tell (cgroup/cg_facts.h). A leaf that is gone tells nothing. */
+void cg_leaf_facts(struct cg_leaf *l, struct fact_cgroup *ret);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * memory.oom.group makes an OOM kill take the whole environment: half a function is no function. Swap is cut off once
- * for the parent of all leaves (cg_tree), not leaf by leaf: 128 MB means 128 MB, and a launch has few writes to spare.
+ * memory.oom.group makes an OOM kill take the whole environment: half a function is no function, unless its definition
+ * says that it copes. Swap is cut off once for the parent of all leaves (cg_tree), not leaf by leaf: 128 MB means 128 MB,
+ * and a launch has few writes to spare.
  */
 #include "cgroup/cg_limits.h"
 
@@ -25,6 +26,14 @@ const char *cg_controller_name(enum cg_controller c)
 	return "?";
 }
 
+unsigned int cg_limits_missing(unsigned int controllers, const struct cg_limits *limits)
+{
+	unsigned int wanted = (limits->memory_bytes ? CG_MEMORY : 0) | (limits->pids_max ? CG_PIDS : 0) |
+			      (limits->cpu_percent ? CG_CPU : 0);
+
+	return wanted & ~controllers;
+}
+
 static int put(int dirfd, const char *file, const char *value, struct err *e)
 {
 	int r = sys_write_file(dirfd, file, value);
@@ -42,7 +51,7 @@ int cg_limits_write(int dirfd, unsigned int controllers, const struct cg_limits 
 		r = put(dirfd, "memory.max", v, e);
 		if (r < 0)
 			return r;
-		r = put(dirfd, "memory.oom.group", "1", e);
+		r = put(dirfd, "memory.oom.group", limits->oom_group ? "1" : "0", e);
 		if (r < 0)
 			return r;
 	}

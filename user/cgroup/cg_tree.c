@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -172,6 +173,11 @@ static unsigned int read_controllers(int dirfd, const char *file)
 	return set;
 }
 
+static char *why_not(struct cg_tree *t, enum cg_controller c)
+{
+	return t->why_not[__builtin_ctz(c)];
+}
+
 /* Hands down what dir has itself, one by one: a refusal of one must not cost the others. Returns what its children have. */
 static unsigned int hand_down(struct cg_tree *t, int dirfd, const char *dir)
 {
@@ -187,7 +193,7 @@ static unsigned int hand_down(struct cg_tree *t, int dirfd, const char *dir)
 		snprintf(v, sizeof(v), "+%s", cg_controller_name(c));
 		r = sys_write_file(dirfd, "cgroup.subtree_control", v);
 		if (r < 0)
-			snprintf(t->why, sizeof(t->why), "%s of %.80s: %s", v, dir,
+			snprintf(why_not(t, c), sizeof(*t->why_not), "%s of %.80s: %s", v, dir,
 				 r == -EBUSY ? "there are processes in it" : strerror(-r));
 		else
 			on |= c;
@@ -212,16 +218,29 @@ static void hand_down_from_parent(struct cg_tree *t, const struct cg_place *p)
 		(void)hand_down(t, fd, parent);
 }
 
+static void explain(struct cg_tree *t, char *ret, size_t size)
+{
+	if (t->hybrid)
+		snprintf(ret, size, "held by a cgroup v1 hierarchy (hybrid mount), or not built into this kernel");
+	else if (!t->delegated && systemd_runs())
+		snprintf(ret, size, "not handed down to %.80s: run under systemd with Delegate=yes", t->root);
+	else
+		snprintf(ret, size, "not handed down to %.120s", t->root);
+}
+
+/* What a refusal has not explained yet. One that came to be there nevertheless needs no reason. */
 static void explain_missing(struct cg_tree *t)
 {
-	if ((t->controllers & CG_ALL) == CG_ALL || t->why[0])
-		return;
-	if (t->hybrid)
-		snprintf(t->why, sizeof(t->why), "held by a cgroup v1 hierarchy (hybrid mount), or not built into this kernel");
-	else if (!t->delegated && systemd_runs())
-		snprintf(t->why, sizeof(t->why), "not handed down to %.80s: run under systemd with Delegate=yes", t->root);
-	else
-		snprintf(t->why, sizeof(t->why), "not handed down to %.120s", t->root);
+	for (unsigned int c = 1; c <= CG_CPU; c <<= 1) {
+		char *why = why_not(t, c);
+
+		if (t->controllers & c)
+			why[0] = '\0';
+		else if (!why[0])
+			explain(t, why, sizeof(*t->why_not));
+		if (!t->why[0])
+			memcpy(t->why, why, sizeof(t->why));
+	}
 }
 
 static int set_up(struct cg_tree *t, const struct cg_place *p, struct err *e)
@@ -239,6 +258,7 @@ static int set_up(struct cg_tree *t, const struct cg_place *p, struct err *e)
 	r = level_of(p, t->root);
 	if (r < 0)
 		return err_set(e, -EINVAL, "%s is not below the cgroup v2 mount %s", t->root, p->mount);
+	t->mount = xstrdup(p->mount);
 	t->env_level = r + 1;
 	if (t->delegated) {
 		r = move_into_supervisor(t, root_fd, e);
@@ -257,6 +277,8 @@ static int set_up(struct cg_tree *t, const struct cg_place *p, struct err *e)
 	(void)hand_down(t, root_fd, t->root);
 	t->controllers = hand_down(t, t->env_fd, t->env);
 	explain_missing(t);
+	if (t->controllers & CG_MEMORY)
+		t->above = cg_above_new(p->mount, t->env);
 	/* For all leaves at once. Without swap in the kernel the file is missing, and nothing is to be done. */
 	if (t->controllers & CG_MEMORY) {
 		r = sys_write_file(t->env_fd, "memory.swap.max", "0");
@@ -379,6 +401,37 @@ static void go_home(struct cg_tree *t)
 		(void)sys.unlinkat(AT_FDCWD, t->aside, AT_REMOVEDIR);
 }
 
+const char *cg_tree_why_not(const struct cg_tree *t, enum cg_controller c)
+{
+	return t->why_not[__builtin_ctz(c)];
+}
+
+/* kernfs makes file handles of the id alone, so one can be made up from it; the path is then the descriptor's. */
+int cg_tree_group_path(const struct cg_tree *t, uint64_t id, char *ret, size_t size)
+{
+	static const char deleted[] = " (deleted)";
+	size_t mount_len = strcmp(t->mount, "/") == 0 ? 0 : strlen(t->mount), n;
+	char link[64], path[PATH_MAX];
+	CLEAN(sys_closep) int fd = sys.open_by_id(t->env_fd, id, O_PATH | O_DIRECTORY);
+	ssize_t len;
+
+	if (fd < 0)
+		return -ENOENT;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = sys.readlink(link, path, sizeof(path) - 1);
+	if (len < 0)
+		return -ENOENT;
+	n = (size_t)len;
+	path[n] = '\0';
+	if (n >= sizeof(deleted) && strcmp(path + n - (sizeof(deleted) - 1), deleted) == 0)
+		return -ENOENT;
+	if (strncmp(path, t->mount, mount_len) != 0 || (path[mount_len] && path[mount_len] != '/'))
+		return -ENOENT;
+	if ((size_t)snprintf(ret, size, "%s", path[mount_len] ? path + mount_len : "/") >= size)
+		return -ENAMETOOLONG;
+	return 0;
+}
+
 void cg_tree_status(const struct cg_tree *t, cJSON *obj)
 {
 	cJSON *cs;
@@ -393,7 +446,7 @@ void cg_tree_status(const struct cg_tree *t, cJSON *obj)
 
 		cJSON_AddBoolToObject(o, "enabled", t->controllers & c);
 		if (!(t->controllers & c))
-			cJSON_AddStringToObject(o, "reason", t->why);
+			cJSON_AddStringToObject(o, "reason", cg_tree_why_not(t, c));
 	}
 }
 
@@ -409,8 +462,10 @@ struct cg_tree *cg_tree_free(struct cg_tree *t, bool remove)
 		(void)sys.unlinkat(AT_FDCWD, t->env, AT_REMOVEDIR);
 	if (remove && t->made_root)
 		(void)sys.unlinkat(AT_FDCWD, t->root, AT_REMOVEDIR);
+	cg_above_free(t->above);
 	free(t->root);
 	free(t->env);
+	free(t->mount);
 	free(t->home);
 	free(t->aside);
 	free(t);

@@ -20,18 +20,20 @@ enum ctl_exit {
 	CTL_UNREACHABLE = 3,
 	CTL_REFUSED = 4,
 	CTL_DAEMON_FAILED = 5,
+	CTL_DRIFT = 6,			/* the law of conservation does not hold */
 };
 
 struct ctl {
 	const char *socket;
 	bool json;
+	bool patient;			/* CTL_UNREACHABLE is not printed: somebody waits for the daemon to come back */
 	struct http_caller *http;	/* made by the first call */
 	const struct ctl_verb *verb;	/* that is running, for usage messages */
 };
 
 struct ctl_verb {
 	const char *name;		/* "event list" */
-	const char *args;		/* "ID", "" */
+	const char *args;		/* "ID", ""; with "[--watch[=SECONDS]]" in it main takes that out and repeats the verb */
 	const char *summary;		/* one line */
 	const char *details;		/* more lines for `help VERB`, with an example; ends in a line break */
 	int (*run)(struct ctl *c, int argc, char **argv);	/* without the verb's own words; returns enum ctl_exit */
@@ -58,6 +60,10 @@ struct ctl_request {
 	bool patient;			/* CTL_UNREACHABLE is not printed */
 };
 int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *ret);
+/* GET head + encoded word. */
+int ctl_fetch(struct ctl *c, const char *head, const char *word, struct http_result *ret);
+/* Waits for the event's end and prints its record. CTL_FUNCTION_FAILED and a line on stderr unless it ended as wanted. */
+int ctl_wait_record(struct ctl *c, const char *id, const char *want_condition);
 /* GET target; --json: prints the answer, and *ret_json is NULL. Else the answer's tree, to be freed by ctl_json_freep. */
 int ctl_get(struct ctl *c, const char *target, cJSON **ret_json);
 int ctl_parse(const struct http_result *res, cJSON **ret_json);
@@ -77,7 +83,9 @@ void ctl_cellf(struct ctl_table *t, const char *fmt, ...) __attribute__((format(
 /* Prints and frees. */
 void ctl_table_print(struct ctl_table *t, FILE *to);
 
-/* Colour: only when stdout is a terminal that has it and NO_COLOR is unset or empty (no-color.org). */
+/* stdout is a terminal that can be drawn upon. */
+bool ctl_screen(void);
+/* Colour: only then, and when NO_COLOR is unset or empty (no-color.org). */
 enum ctl_paint { CTL_GREEN, CTL_YELLOW, CTL_RED, CTL_BOLD };
 bool ctl_colour(void);
 /* text as it is to be printed; itself without colour. Else one of eight buffers in turn, and a text of 500 bytes is cut. */
@@ -90,13 +98,37 @@ double ctl_number(const cJSON *object, const char *name, double fallback);
 const char *ctl_age(const cJSON *object, const char *name);
 const char *ctl_duration(double ms);			/* "3.2s", "4m 10s", "2h 5m", "3d 4h"; below 0 is 0 */
 bool ctl_parse_iso(const char *text, int64_t *ret_ms);
+const char *ctl_bytes(double n);			/* "512B", "3.0M", "612K" */
 /* "a.b.c  value" lines of everything in it, sorted as it comes. */
 void ctl_flat(const cJSON *value, const char *prefix, FILE *to);
 /* JSON text with line breaks and indentation; the tokens stay as they are. */
 void ctl_pretty(struct buf *b, const char *json, size_t len, int indent);
+/* Says so on stderr when a list goes on. */
+void ctl_more(const cJSON *j);
+/* The objects of an answer's array member as text, one after the other: what is in them comes out as it came. */
+struct ctl_each { const char *at, *end; };
+struct ctl_each ctl_each_of(const struct http_result *res, const char *member);
+bool ctl_each_next(struct ctl_each *e, const char **ret, size_t *ret_len);
 void ctl_puts_raw(const char *data, size_t len, bool line);	/* to stdout; line: ends in a line break if it does not */
+/* Not through stdio. False: nobody reads any more, which is an end, or it cannot be written (*ret_exit says which). */
+bool ctl_write(const char *data, size_t len, int *ret_exit);
+
+/* ---- parts of status (ctl_status.c), for top too */
+/* The daemon's status; also with --json, which it prints. NULL: what to exit with is returned. Else whether the law holds. */
+int ctl_status_get(struct ctl *c, cJSON **ret_json);
+void ctl_headline(const cJSON *status);
+void ctl_law(const cJSON *status);
+
+/* ---- verbs that go on until they are interrupted (ctl_follow.c) */
+/* From now on an interrupt ends the program with CTL_OK, wherever it comes: nothing of use may wait in a buffer. */
+void ctl_follow_begin(void);
+/* A while, to ask again after it. False: whoever read our output has gone. */
+bool ctl_follow_rest(void);
 
 /* ---- verbs */
+/* The verb that runs, for as long as --watch says; once without. */
+bool ctl_may_watch(const struct ctl_verb *v);
+int ctl_watch(struct ctl *c, int argc, char **argv);
 int ctl_status(struct ctl *c, int argc, char **argv);
 int ctl_function_list(struct ctl *c, int argc, char **argv);
 int ctl_function_show(struct ctl *c, int argc, char **argv);
@@ -107,12 +139,19 @@ int ctl_bus_show(struct ctl *c, int argc, char **argv);
 int ctl_invoke(struct ctl *c, int argc, char **argv);
 int ctl_event_list(struct ctl *c, int argc, char **argv);
 int ctl_event_show(struct ctl *c, int argc, char **argv);
+int ctl_event_cancel(struct ctl *c, int argc, char **argv);
+int ctl_event_retry(struct ctl *c, int argc, char **argv);
 int ctl_record_list(struct ctl *c, int argc, char **argv);
 int ctl_record_show(struct ctl *c, int argc, char **argv);
+int ctl_record_tail(struct ctl *c, int argc, char **argv);
 int ctl_queue_list(struct ctl *c, int argc, char **argv);
 int ctl_queue_receive(struct ctl *c, int argc, char **argv);
+int ctl_queue_peek(struct ctl *c, int argc, char **argv);
+int ctl_queue_purge(struct ctl *c, int argc, char **argv);
+int ctl_queue_redrive(struct ctl *c, int argc, char **argv);
 int ctl_delivery_list(struct ctl *c, int argc, char **argv);
 int ctl_logs(struct ctl *c, int argc, char **argv);
+int ctl_top(struct ctl *c, int argc, char **argv);
 int ctl_reload(struct ctl *c, int argc, char **argv);
 int ctl_version(struct ctl *c, int argc, char **argv);
 int ctl_doctor(struct ctl *c, int argc, char **argv);

@@ -34,7 +34,7 @@ int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *r
 	if (r == 0)
 		r = http_call(c->http, &call, ret, &e);
 	if (r < 0) {
-		if (!req->patient)
+		if (!req->patient && !c->patient)
 			fprintf(stderr, "fatectl: %s\n", err_msg(&e));
 		return CTL_UNREACHABLE;
 	}
@@ -67,6 +67,14 @@ int ctl_get(struct ctl *c, const char *target, cJSON **ret_json)
 		return ctl_parse(&res, ret_json);
 	ctl_puts_raw(buf_str(&res.body), res.body.len, true);
 	return CTL_OK;
+}
+
+int ctl_fetch(struct ctl *c, const char *head, const char *word, struct http_result *ret)
+{
+	CLEAN(buf_done) struct buf path = {};
+
+	ctl_path(&path, head, word, "");
+	return ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, ret);
 }
 
 void ctl_path(struct buf *b, const char *head, const char *word, const char *tail)

@@ -6,6 +6,7 @@
  * capitals are places, and a place's name says what goes there:
  *
  *   NAME FUNCTION   a function (a queue, for the verbs of queue)   QUEUE   a queue     VERB        a verb
+ *   TOPIC           a topic                                        BUS     an event bus
  *   FILE PATH DIR   a file                                         a|b     these words
  *   others          what details list as "STATE: queued, running, done.", else nothing we can know
  *
@@ -72,6 +73,10 @@ static void add_kind(struct buf *b, const struct ctl_verb *v, const char *place,
 		buf_adds(b, "queue");
 	else if (is_word(place, n, "NAME") || is_word(place, n, "FUNCTION"))
 		buf_adds(b, "function");
+	else if (is_word(place, n, "TOPIC"))
+		buf_adds(b, "topic");
+	else if (is_word(place, n, "BUS"))
+		buf_adds(b, "bus");
 	else if (is_word(place, n, "FILE") || is_word(place, n, "PATH") || is_word(place, n, "DIR"))
 		buf_adds(b, "file");
 	else if (is_word(place, n, "VERB"))
@@ -110,6 +115,8 @@ static void row(struct buf *b, const struct ctl_verb *v)
 
 		if (n == 1 && *w == '|') {
 			dangling = false;
+		} else if (*w == '-' && eq && eq[-1] == '[') {	/* "--watch[=SECONDS]": does well without, and has no next word */
+			buf_addf(b, " %.*s", (int)(eq - 1 - w), w);
 		} else if (*w == '-' && eq) {
 			buf_addf(b, " %.*s", (int)(eq + 1 - w), w);
 			add_kind(b, v, eq + 1, n - (size_t)(eq + 1 - w));
@@ -228,6 +235,8 @@ static const char bash_text[] =
 	"\tcase $kind in\n"
 	"\tfunction) list+=\" $(_fatectl_names FunctionName function list)\" ;;\n"
 	"\tqueue) list+=\" $(_fatectl_names name queue list)\" ;;\n"
+	"\ttopic) list+=\" $(_fatectl_names TopicName topic list)\" ;;\n"
+	"\tbus) list+=\" $(_fatectl_names EventBusName bus list)\" ;;\n"
 	"\tfirst) list=$_fatectl_first ;;\n"
 	"\tsecond) _fatectl_second \"$last\"; list=$second ;;\n"
 	"\t:*) kind=${kind#:} list+=\" ${kind//,/ }\" ;;\n"
@@ -280,6 +289,8 @@ static const char zsh_text[] =
 	"\tcase $kind in\n"
 	"\tfunction) list+=($(_fatectl_names FunctionName function list)) ;;\n"
 	"\tqueue) list+=($(_fatectl_names name queue list)) ;;\n"
+	"\ttopic) list+=($(_fatectl_names TopicName topic list)) ;;\n"
+	"\tbus) list+=($(_fatectl_names EventBusName bus list)) ;;\n"
 	"\tfirst) list=(${=_fatectl_first}) ;;\n"
 	"\tsecond) _fatectl_second \"$last\"; list=(${=second}) ;;\n"
 	"\t:*) list+=(${(s:,:)kind#:}) ;;\n"

@@ -29,7 +29,7 @@ void doc_judge_version(struct doc_list *l, const char *daemon, const char *own)
 	if (strcmp(daemon, own) == 0)
 		doc_add(l, DOC_OK, "version", NULL, "fatectl and fated are %s", own);
 	else
-		doc_add(l, DOC_WARN, "version", "install both of one version, then systemctl restart fated (events and running functions outlive it)",
+		doc_add(l, DOC_WARN, "version", "install both of one version, then systemctl restart fated (what runs is cut short and tried again)",
 			"fatectl is %s, the fated that runs is %s", own, *daemon ? daemon : "of no known version");
 }
 
@@ -66,7 +66,10 @@ static void judge_loss(struct doc_list *l, const cJSON *o)
 		doc_add(l, DOC_WARN, "kernel records", "a larger RingBytes (a power of two) in fated's settings, then a restart",
 			"%.15g dropped, the ring of %s bytes was full: those ends were seen later, none was lost", dropped, ctl_text(o, "ringBytes"));
 	else
-		doc_add(l, DOC_OK, "kernel records", NULL, "%.15g seen, none dropped", sum(at(o, "events")));
+		doc_add(l, DOC_OK, "kernel records", NULL, "%.15g seen, none dropped", sum(at(o, "seen")));
+	if (ctl_number(o, "missed", 0) > 0)
+		doc_add(l, DOC_WARN, "kernel programs", "none: kernels whose tracepoints can be preempted (7.x) do that under load; such records say incomplete",
+			"%s runs were left out by the kernel", ctl_text(o, "missed"));
 	if (unarmed > 0)
 		doc_add(l, DOC_WARN, "kernel deadlines", "restart fated, and look for memory shortage: the daemon's own timers keep them meanwhile",
 			"%.15g could not be armed", unarmed);

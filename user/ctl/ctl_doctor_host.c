@@ -207,7 +207,7 @@ static int count_files(const char *dir, const char *sub)
 
 void doc_look_at_pins(struct doc_list *l, const cJSON *status)
 {
-	static const char *const maps[] = { "fate_watch", "fate_env", "fate_ring", "fate_drop", "fate_meta" };	/* fate_event.h's contract */
+	static const char *const maps[] = { "fate_watch", "fate_env", "fate_ring", "fate_count", "fate_meta" };	/* fate_event.h's contract */
 	const char *dir = pin_dir(status);
 	struct doc_pins p = {};
 

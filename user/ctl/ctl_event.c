@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events, records, deliveries. Payloads and records are shown from the answer's text, so no number loses digits. */
+/* Events, deliveries. Payloads and records are shown from the answer's text, so no number loses digits. */
 #include <string.h>
 
 #include "base/json.h"
 #include "ctl/ctl.h"
-
-static void more(const cJSON *j)
-{
-	if (*ctl_text(j, "next"))
-		fprintf(stderr, "fatectl: there are more: --before %s\n", ctl_text(j, "next"));
-}
 
 int ctl_event_list(struct ctl *c, int argc, char **argv)
 {
@@ -44,7 +38,7 @@ int ctl_event_list(struct ctl *c, int argc, char **argv)
 		ctl_cell(t, ctl_age(e, "dueAt"));
 	}
 	ctl_table_print(t, stdout);
-	more(j);
+	ctl_more(j);
 	return CTL_OK;
 }
 
@@ -108,14 +102,6 @@ static void event_head(const cJSON *j)
 	}
 }
 
-static int fetch(struct ctl *c, const char *head, const char *id, struct http_result *res)
-{
-	CLEAN(buf_done) struct buf path = {};
-
-	ctl_path(&path, head, id, "");
-	return ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, res);
-}
-
 int ctl_event_show(struct ctl *c, int argc, char **argv)
 {
 	CLEAN(http_result_done) struct http_result res = {};
@@ -126,7 +112,7 @@ int ctl_event_show(struct ctl *c, int argc, char **argv)
 
 	if (!ctl_args(c, argc, argv, NULL, 0, &id, 1))
 		return CTL_USAGE;
-	r = fetch(c, "/fate/v1/events/", id, &res);
+	r = ctl_fetch(c, "/fate/v1/events/", id, &res);
 	if (r != CTL_OK)
 		return r;
 	if (c->json) {
@@ -148,75 +134,72 @@ int ctl_event_show(struct ctl *c, int argc, char **argv)
 	return CTL_OK;
 }
 
-/* What the last attempt came to: its verdict when the record tells, else what AWS's part of it says. */
-static const char *verdict(const cJSON *record)
-{
-	const cJSON *fate = cJSON_GetObjectItemCaseSensitive(record, "fate");
-	const cJSON *list = cJSON_GetObjectItemCaseSensitive(fate, "attempts");
-	int n = cJSON_GetArraySize(list);
+/* ---- what is done to one ----------------------------------------------------------------------------------- */
 
-	if (n)
-		return ctl_text(cJSON_GetArrayItem(list, n - 1), "verdict");
-	return ctl_text(cJSON_GetObjectItemCaseSensitive(record, "responseContext"), "functionError");
-}
-
-int ctl_record_list(struct ctl *c, int argc, char **argv)
+/* POST; *ret_id is the event to look at from now on. */
+static int post(struct ctl *c, const char *id, const char *what, struct http_result *res, const char **ret_id, cJSON **ret_json)
 {
-	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "CONDITION", "VERDICT", ">ATTEMPTS", "AT", NULL };
-	const char *function = NULL, *condition = NULL, *limit = NULL, *before = NULL;
-	const struct ctl_option opts[] = { { "--function", &function, NULL }, { "--condition", &condition, NULL },
-					   { "--limit", &limit, NULL }, { "--before", &before, NULL } };
 	CLEAN(buf_done) struct buf path = {};
-	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	struct ctl_table *t;
-	const cJSON *e;
 	int r;
 
-	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), NULL, 0))
-		return CTL_USAGE;
-	buf_adds(&path, "/fate/v1/records");
-	ctl_query(&path, "function", function);
-	ctl_query(&path, "condition", condition);
-	ctl_query(&path, "limit", limit);
-	ctl_query(&path, "before", before);
-	r = ctl_get(c, buf_str(&path), &j);
-	if (!j)
-		return r;
-	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(j, "records")) {
-		const cJSON *record = cJSON_GetObjectItemCaseSensitive(e, "record");
-
-		ctl_cell(t, ctl_text(e, "requestId"));
-		ctl_cell(t, ctl_text(e, "function"));
-		ctl_cell(t, ctl_text(e, "condition"));
-		ctl_cell(t, verdict(record));
-		ctl_cell(t, ctl_text(cJSON_GetObjectItemCaseSensitive(record, "requestContext"), "approximateInvokeCount"));
-		ctl_cell(t, ctl_age(e, "at"));
-	}
-	ctl_table_print(t, stdout);
-	more(j);
-	return CTL_OK;
+	ctl_path(&path, "/fate/v1/events/", id, what);
+	r = ctl_call(c, &(struct ctl_request){ .method = "POST", .target = buf_str(&path) }, res);
+	if (r == CTL_OK)
+		r = ctl_parse(res, ret_json);
+	if (r == CTL_OK)
+		*ret_id = ctl_text(*ret_json, "requestId");
+	return r;
 }
 
-int ctl_record_show(struct ctl *c, int argc, char **argv)
+int ctl_event_cancel(struct ctl *c, int argc, char **argv)
 {
 	CLEAN(http_result_done) struct http_result res = {};
-	CLEAN(buf_done) struct buf b = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	bool wait = false;
+	const struct ctl_option opts[] = { { "--wait", NULL, &wait } };
 	const char *id;
 	int r;
 
-	if (!ctl_args(c, argc, argv, NULL, 0, &id, 1))
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &id, 1))
 		return CTL_USAGE;
-	r = fetch(c, "/fate/v1/records/", id, &res);
+	r = post(c, id, "/cancel", &res, &id, &j);
 	if (r != CTL_OK)
 		return r;
-	if (!c->json)
-		ctl_pretty(&b, buf_str(&res.body), res.body.len, 0);
+	if (wait)
+		return ctl_wait_record(c, id, "Cancelled");
+	if (c->json)
+		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
 	else
-		buf_add(&b, buf_str(&res.body), res.body.len);
-	ctl_puts_raw(buf_str(&b), b.len, true);
+		printf("%s is being cancelled\n", id);
 	return CTL_OK;
 }
+
+int ctl_event_retry(struct ctl *c, int argc, char **argv)
+{
+	CLEAN(http_result_done) struct http_result res = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	bool wait = false;
+	const struct ctl_option opts[] = { { "--wait", NULL, &wait } };
+	const char *id;
+	int r;
+
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &id, 1))
+		return CTL_USAGE;
+	r = post(c, id, "/retry", &res, &id, &j);
+	if (r != CTL_OK)
+		return r;
+	if (wait || !c->json)
+		fprintf(stderr, "fatectl: %s%s\n", res.status == 202 ? "it had ended; accepted again as " : "due now: ", id);
+	if (wait)
+		return ctl_wait_record(c, id, "Success");
+	if (c->json)
+		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
+	else
+		puts(id);
+	return CTL_OK;
+}
+
+/* ---- deliveries -------------------------------------------------------------------------------------------- */
 
 int ctl_delivery_list(struct ctl *c, int argc, char **argv)
 {

@@ -13,13 +13,16 @@ static void print_all(FILE *to)
 		"  --json           the daemon's JSON instead of text for people\n"
 		"  --socket PATH    the daemon's socket (else $FATED_SOCKET, else " FATE_DEFAULT_RUN_DIR "/" FATE_SOCKET_NAME ")\n"
 		"  --help           the same as help VERB\n\n"
+		"With those that list something, and status:\n"
+		"  --watch[=SECONDS]  again and again (every 2 s), until an interrupt or q; the exit status is the last round's\n\n"
 		"Exit status:\n"
 		"  0  done\n"
 		"  1  the function failed (invoke)\n"
 		"  2  fatectl was called wrongly\n"
 		"  3  the daemon cannot be reached\n"
 		"  4  the daemon refused: not found, bad input, throttled, not allowed\n"
-		"  5  the daemon failed, or doctor found something that does not work\n");
+		"  5  the daemon failed, or doctor found something that does not work\n"
+		"  6  the books do not balance: events or processes are out of sight (status, top)\n");
 }
 
 static void print_verb(const struct ctl_verb *v)

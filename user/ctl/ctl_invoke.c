@@ -103,8 +103,7 @@ static int answered(struct ctl *c, const struct http_result *res)
 	return CTL_FUNCTION_FAILED;
 }
 
-/* The event's record, when it has ended. */
-static int wait_record(struct ctl *c, const char *id)
+int ctl_wait_record(struct ctl *c, const char *id, const char *want_condition)
 {
 	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(buf_done) struct buf path = {};
@@ -122,7 +121,7 @@ static int wait_record(struct ctl *c, const char *id)
 		return r;
 	ctl_puts_raw(buf_str(&res.body), res.body.len, true);
 	condition = ctl_text(cJSON_GetObjectItemCaseSensitive(j, "requestContext"), "condition");
-	if (strcmp(condition, "Success") == 0)
+	if (strcmp(condition, want_condition) == 0)
 		return CTL_OK;
 	fflush(stdout);
 	(void)json_member(buf_str(&res.body), res.body.len, "responsePayload", &v, &n);
@@ -140,7 +139,7 @@ static int accepted(struct ctl *c, const struct invoke *v, const struct http_res
 	}
 	if (v->wait) {
 		fprintf(stderr, "fatectl: accepted as %s, waiting for its end\n", id);
-		return wait_record(c, id);
+		return ctl_wait_record(c, id, "Success");
 	}
 	if (c->json)
 		print_envelope(res);

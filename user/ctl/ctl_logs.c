@@ -2,20 +2,11 @@
 /*
  * The end of a log, and on request what comes after it. The daemon gives a cursor with every piece, which it knows
  * again after a rotation and after its own restart; so following is asking again, and nothing is kept here but that.
- *
- * A follower writes with write(), not through stdio: no byte waits in a buffer, and an interrupt may end the program
- * wherever it comes, also while a daemon that was stopped lets it wait for an answer.
  */
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/json.h"
 #include "ctl/ctl.h"
-
-#define POLL_MS 300
 
 struct follow {
 	struct ctl *c;
@@ -24,31 +15,6 @@ struct follow {
 	bool gone;		/* the daemon; it was said */
 	bool more;		/* there is more to be had at once */
 };
-
-static void on_signal(int signo)
-{
-	_exit(CTL_OK);
-}
-
-/* False: nobody reads any more, which is an end, or it cannot be written (*ret_exit says which). */
-static bool put(const char *data, size_t len, int *ret_exit)
-{
-	while (len) {
-		ssize_t n = write(STDOUT_FILENO, data, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			*ret_exit = errno == EPIPE ? CTL_OK : CTL_USAGE;
-			if (errno != EPIPE)
-				perror("fatectl: stdout");
-			return false;
-		}
-		data += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
 
 /* Decoded from the answer's text: a log may have NUL in it, which no C string survives. */
 static bool member(const struct http_result *res, const char *name, struct buf *out)
@@ -112,16 +78,8 @@ static bool show(struct follow *f, const struct http_result *res, int *ret_exit)
 	if (!member(res, "log", &text) || (!text.len && !flag(res, "lost")))
 		return true;
 	if (f->c->json)
-		return put(res->body.data, res->body.len, ret_exit) && put("\n", 1, ret_exit);
-	return put(buf_str(&text), text.len, ret_exit);
-}
-
-/* False: whoever read our output has gone. */
-static bool wait_a_while(void)
-{
-	struct pollfd p = { .fd = STDOUT_FILENO };
-
-	return poll(&p, 1, POLL_MS) <= 0 || !(p.revents & (POLLERR | POLLHUP | POLLNVAL));
+		return ctl_write(res->body.data, res->body.len, ret_exit) && ctl_write("\n", 1, ret_exit);
+	return ctl_write(buf_str(&text), text.len, ret_exit);
 }
 
 static int follow(struct ctl *c, const char *name, const char *bytes)
@@ -130,14 +88,12 @@ static int follow(struct ctl *c, const char *name, const char *bytes)
 	bool going = true;
 	int r = CTL_OK;
 
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
-	signal(SIGPIPE, SIG_IGN);
+	ctl_follow_begin();
 	while (going) {
 		CLEAN(http_result_done) struct http_result res = {};
 
 		r = ask(&f, f.cursor.len ? NULL : bytes, &res);
-		going = r == CTL_OK && show(&f, &res, &r) && (f.more || wait_a_while());
+		going = r == CTL_OK && show(&f, &res, &r) && (f.more || ctl_follow_rest());
 	}
 	buf_done(&f.cursor);
 	return r;

@@ -2,6 +2,7 @@
 /* Tables, times and JSON for people. What comes from functions may hold anything, so control characters are replaced
  * wherever text goes into a table or a line: a terminal must not obey a function's output. */
 #include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -126,11 +127,18 @@ double ctl_number(const cJSON *object, const char *name, double fallback)
 	return cJSON_IsNumber(v) ? v->valuedouble : fallback;
 }
 
+bool ctl_screen(void)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+}
+
 bool ctl_colour(void)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	const char *no = getenv("NO_COLOR");
 
-	return isatty(STDOUT_FILENO) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+	return ctl_screen() && !(no && *no);
 }
 
 const char *ctl_paint(enum ctl_paint how, const char *text)
@@ -177,6 +185,18 @@ const char *ctl_duration(double value)
 		snprintf(out, 512, "%" PRId64 "h %" PRId64 "m", s / 3600, s / 60 % 60);
 	else
 		snprintf(out, 512, "%" PRId64 "d %" PRId64 "h", s / 86400, s / 3600 % 24);
+	return out;
+}
+
+const char *ctl_bytes(double n)
+{
+	static const char units[] = "BKMGT";
+	char *out = ring();
+	size_t u = 0;
+
+	for (; n >= 1024 && units[u + 1]; u++)
+		n /= 1024;
+	snprintf(out, 512, u && n < 99.95 ? "%.1f%c" : "%.0f%c", n, units[u]);
 	return out;
 }
 
@@ -292,9 +312,64 @@ void ctl_pretty(struct buf *b, const char *json, size_t len, int indent)
 	}
 }
 
+struct ctl_each ctl_each_of(const struct http_result *res, const char *member)
+{
+	struct ctl_each e = {};
+	size_t n;
+
+	if (json_valid(buf_str(&res->body), res->body.len, NULL) && json_member(buf_str(&res->body), res->body.len, member, &e.at, &n))
+		e.end = e.at + n;
+	return e;
+}
+
+bool ctl_each_next(struct ctl_each *e, const char **ret, size_t *ret_len)
+{
+	int depth = 0;
+
+	/* Valid JSON, and its elements are objects: braces outside strings are all there is to count. */
+	for (; e->at < e->end; e->at++) {
+		if (*e->at == '"') {
+			for (e->at++; e->at < e->end && *e->at != '"'; e->at++)
+				e->at += *e->at == '\\';
+		} else if (*e->at == '{' && depth++ == 0) {
+			*ret = e->at;
+		} else if (*e->at == '}' && --depth == 0) {
+			e->at++;
+			*ret_len = (size_t)(e->at - *ret);
+			return true;
+		}
+	}
+	return false;
+}
+
+void ctl_more(const cJSON *j)
+{
+	if (*ctl_text(j, "next"))
+		fprintf(stderr, "fatectl: there are more: --before %s\n", ctl_text(j, "next"));
+}
+
 void ctl_puts_raw(const char *data, size_t len, bool line)
 {
 	fwrite(data, 1, len, stdout);
 	if (line && (!len || data[len - 1] != '\n'))
 		fputc('\n', stdout);
+}
+
+bool ctl_write(const char *data, size_t len, int *ret_exit)
+{
+	while (len) {
+		ssize_t n = write(STDOUT_FILENO, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			*ret_exit = errno == EPIPE ? CTL_OK : CTL_USAGE;
+			if (errno != EPIPE)
+				perror("fatectl: stdout");
+			return false;
+		}
+		data += n;
+		len -= (size_t)n;
+	}
+	return true;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* With --delete a message is printed first and deleted then: one that could not be written out stays in the queue. */
 #include <string.h>
+#include <strings.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "ctl/ctl.h"
@@ -29,59 +31,44 @@ int ctl_queue_list(struct ctl *c, int argc, char **argv)
 	return CTL_OK;
 }
 
-/* The i-th element of the array `messages`, as text: its body must come out as it went in. */
-static bool message_text(const struct http_result *res, int i, const char **ret, size_t *ret_len)
+/* text: the same message as it came, for its attributes and its body. */
+static void print_message(const cJSON *m, const char *text, size_t len)
 {
-	const char *v, *end;
+	const char *receipt = ctl_text(m, "receiptHandle"), *hidden = ctl_age(m, "visibleAt"), *v;
+	CLEAN(buf_done) struct buf b = {};
 	size_t n;
 
-	if (!json_member(buf_str(&res->body), res->body.len, "messages", &v, &n))
-		return false;
-	end = v + n;
-	for (v++; v < end; v++) {
-		const char *from = v;
-		int depth = 0;
-
-		/* The answer is valid JSON and its elements are objects: braces outside strings are all there is to count. */
-		for (; v < end; v++) {
-			if (*v == '"')
-				for (v++; v < end && *v != '"'; v++)
-					v += *v == '\\';
-			else if (*v == '{')
-				depth++;
-			else if (*v == '}' && --depth == 0)
-				break;
-		}
-		if (v >= end)
-			return false;
-		v++;
-		if (i-- == 0) {
-			*ret = from;
-			*ret_len = (size_t)(v - from);
-			return true;
-		}
+	buf_addf(&b, "message %s, sent %s, received %s time%s", ctl_text(m, "messageId"), ctl_age(m, "sentAt"),
+		 ctl_text(m, "receiveCount"), ctl_number(m, "receiveCount", 1) == 1 ? "" : "s");
+	if (*receipt)
+		buf_addf(&b, ", receipt %s\n", receipt);
+	else
+		buf_addf(&b, "%s%s\n", *hidden ? ", leased, visible again " : "", hidden);
+	if (json_member(text, len, "attributes", &v, &n)) {
+		buf_adds(&b, "attributes ");
+		ctl_pretty(&b, v, n, 0);
+		buf_addc(&b, '\n');
 	}
-	return false;
+	if (json_member(text, len, "body", &v, &n))
+		ctl_pretty(&b, v, n, 0);
+	ctl_puts_raw(buf_str(&b), b.len, true);
 }
 
-static void print_message(const struct http_result *res, const cJSON *m, int i)
+/* An answer's messages: for people, or with --json as they came. False when there are none. */
+static bool print_messages(struct ctl *c, const struct http_result *res, const cJSON *messages)
 {
-	CLEAN(buf_done) struct buf b = {};
-	const char *text, *v;
-	size_t len, n;
+	struct ctl_each each = ctl_each_of(res, "messages");
+	const char *text;
+	const cJSON *m;
+	size_t len;
 
-	buf_addf(&b, "message %s, sent %s, received %s time%s, receipt %s\n", ctl_text(m, "messageId"), ctl_age(m, "sentAt"),
-		 ctl_text(m, "receiveCount"), ctl_number(m, "receiveCount", 1) == 1 ? "" : "s", ctl_text(m, "receiptHandle"));
-	if (message_text(res, i, &text, &len)) {
-		if (json_member(text, len, "attributes", &v, &n)) {
-			buf_adds(&b, "attributes ");
-			ctl_pretty(&b, v, n, 0);
-			buf_addc(&b, '\n');
-		}
-		if (json_member(text, len, "body", &v, &n))
-			ctl_pretty(&b, v, n, 0);
-	}
-	ctl_puts_raw(buf_str(&b), b.len, true);
+	if (c->json)
+		ctl_puts_raw(buf_str(&res->body), res->body.len, true);
+	else
+		cJSON_ArrayForEach(m, messages)
+			if (ctl_each_next(&each, &text, &len))
+				print_message(m, text, len);
+	return cJSON_GetArraySize(messages) > 0;
 }
 
 static int delete_message(struct ctl *c, const char *queue, const char *receipt)
@@ -134,8 +121,8 @@ int ctl_queue_receive(struct ctl *c, int argc, char **argv)
 	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(buf_done) struct buf path = {};
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	const cJSON *messages, *m;
-	int r, i = 0;
+	const cJSON *messages;
+	int r;
 
 	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &name, 1))
 		return CTL_USAGE;
@@ -149,17 +136,74 @@ int ctl_queue_receive(struct ctl *c, int argc, char **argv)
 	if (r != CTL_OK)
 		return r;
 	messages = cJSON_GetObjectItemCaseSensitive(j, "messages");
-	if (c->json)
-		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
-	else
-		cJSON_ArrayForEach(m, messages)
-			print_message(&res, m, i++);
-	if (!cJSON_GetArraySize(messages)) {
+	if (!print_messages(c, &res, messages)) {
 		fprintf(stderr, "fatectl: no visible message in %s\n", name);
 		return CTL_OK;
 	}
 	if (del)
 		return delete_all(c, name, messages);
 	say_hidden(messages);
+	return CTL_OK;
+}
+
+int ctl_queue_peek(struct ctl *c, int argc, char **argv)
+{
+	const char *max = "10", *name;
+	const struct ctl_option opts[] = { { "--max", &max, NULL } };
+	CLEAN(http_result_done) struct http_result res = {};
+	CLEAN(buf_done) struct buf path = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	int r;
+
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &name, 1))
+		return CTL_USAGE;
+	ctl_path(&path, "/fate/v1/queues/", name, "/messages");
+	ctl_query(&path, "limit", max);
+	r = ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, &res);
+	if (r == CTL_OK)
+		r = ctl_parse(&res, &j);
+	if (r == CTL_OK && !print_messages(c, &res, cJSON_GetObjectItemCaseSensitive(j, "messages")))
+		fprintf(stderr, "fatectl: no message in %s\n", name);
+	return r;
+}
+
+/* True when somebody at a terminal says so. */
+static bool sure(const char *name)
+{
+	char line[16] = "";
+
+	fprintf(stderr, "Delete every message of %s for good, leased ones, too? [y/N] ", name);
+	return fgets(line, sizeof(line), stdin) && (strcasecmp(line, "y\n") == 0 || strcasecmp(line, "yes\n") == 0);
+}
+
+int ctl_queue_purge(struct ctl *c, int argc, char **argv)
+{
+	bool yes = false;
+	const struct ctl_option opts[] = { { "--yes", NULL, &yes } };
+	CLEAN(http_result_done) struct http_result res = {};
+	CLEAN(buf_done) struct buf path = {};
+	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	const char *name, *n;
+	int r;
+
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &name, 1))
+		return CTL_USAGE;
+	if (!yes && !isatty(STDIN_FILENO))
+		return ctl_usage(c, "this deletes every message of %s for good: say --yes", name);
+	if (!yes && !sure(name)) {
+		fprintf(stderr, "fatectl: nothing was deleted\n");
+		return CTL_USAGE;
+	}
+	ctl_path(&path, "/fate/v1/queues/", name, "/messages");
+	r = ctl_call(c, &(struct ctl_request){ .method = "DELETE", .target = buf_str(&path) }, &res);
+	if (r == CTL_OK)
+		r = ctl_parse(&res, &j);
+	if (r != CTL_OK)
+		return r;
+	n = ctl_text(j, "deleted");
+	if (c->json)
+		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
+	else
+		printf("%s message%s deleted\n", n, strcmp(n, "1") == 0 ? "" : "s");
 	return CTL_OK;
 }

@@ -9,9 +9,10 @@
 #include "fate_abi.h"
 
 const struct ctl_verb ctl_verbs[] = {
-	{ "status", "", "what the daemon does at this moment",
-	  "  fatectl status\n  fatectl status --json | jq .engine.queued\n", ctl_status },
-	{ "function list", "", "the functions in force", "  fatectl function list\n", ctl_function_list },
+	{ "status", "[--watch[=SECONDS]]", "what the daemon does at this moment",
+	  "Its \"law\" are the books: both sides of each line are counted apart, and the exit status is 6 when they differ.\n\n"
+	  "  fatectl status --watch=1\n  fatectl status\n  fatectl status --json | jq .engine.queued\n", ctl_status },
+	{ "function list", "[--watch[=SECONDS]]", "the functions in force", "  fatectl function list\n", ctl_function_list },
 	{ "function show", "NAME", "one function's definition, as lines \"member  value\"", "  fatectl function show resize\n",
 	  ctl_function_show },
 	{ "invoke", "NAME [--async] [--wait] [--payload FILE|-] [--data JSON]", "run a function",
@@ -22,27 +23,62 @@ const struct ctl_verb ctl_verbs[] = {
 	  "The event is {} unless --payload or --data says otherwise; stdin is read for \"--payload -\" only.\n\n"
 	  "  fatectl invoke resize --data '{\"image\": \"cat.png\"}'\n"
 	  "  fatectl invoke resize --async --wait --payload event.json\n", ctl_invoke },
-	{ "event list", "[--function NAME] [--state STATE] [--limit N] [--before SEQ]", "asynchronous events, newest first",
+	{ "event list", "[--function NAME] [--state STATE] [--limit N] [--before SEQ] [--watch[=SECONDS]]", "asynchronous events, newest first",
 	  "STATE: queued, running, waiting, routing, done.\n\n  fatectl event list --state waiting\n", ctl_event_list },
 	{ "event show", "ID", "one event: payload, attempts and their fate, record, deliveries",
 	  "  fatectl event show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_show },
-	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ]", "records of ended events, newest first",
-	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency.\n\n"
+	{ "event cancel", "ID [--wait]", "end an event: a waiting one at once, a running one with its whole process tree",
+	  "Its record says Cancelled and goes where failures of the function go. With --wait the record is printed when it is\n"
+	  "there; the exit status is 1 when the event had come to another end first.\n\n"
+	  "  fatectl event cancel 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a --wait\n", ctl_event_cancel },
+	{ "event retry", "ID [--wait]", "try an event again now",
+	  "One that waits for its next attempt is due at once. One that has ended is accepted again, as a new event with the\n"
+	  "same payload. The id to look at from now on is printed; with --wait, the record instead (exit status 1 when it\n"
+	  "failed for good).\n\n"
+	  "  fatectl event retry 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_retry },
+	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ] [--watch[=SECONDS]]",
+	  "records of ended events, newest first",
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
 	  "  fatectl record list --condition RetriesExhausted\n", ctl_record_list },
 	{ "record show", "ID", "one event's record, as destinations receive it",
 	  "  fatectl record show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_record_show },
-	{ "queue list", "", "local queues", "  fatectl queue list\n", ctl_queue_list },
+	{ "record tail", "[--function NAME] [--condition CONDITION] [-n N]", "records as events end, one line each",
+	  "The last N (10) first, then each new one, in the order of the events' ends, until it is interrupted: time, function,\n"
+	  "request id, condition, verdict of the last attempt. With --json each line is a whole record. A restart of the daemon\n"
+	  "is waited for, and nothing is missed or repeated.\n"
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
+	  "  fatectl record tail --condition RetriesExhausted\n"
+	  "  fatectl record tail -n 0 --json | jq -r .fate.attempts[-1].verdict\n", ctl_record_tail },
+	{ "queue list", "[--watch[=SECONDS]]", "local queues", "  fatectl queue list\n", ctl_queue_list },
 	{ "queue receive", "NAME [--max N] [--visibility SECONDS] [--delete]", "take messages from a local queue",
 	  "A received message is hidden for SECONDS (30) and then comes back, unless --delete takes it for good.\n\n"
 	  "  fatectl queue receive done --max 10 --delete\n", ctl_queue_receive },
-	{ "topic list", "", "local topics and how many subscriptions they have", "  fatectl topic list\n", ctl_topic_list },
+	{ "queue peek", "NAME [--max N]", "look at the oldest messages of a local queue and leave them there",
+	  "Shows N (10) of them, leased ones, too; none is leased by looking.\n\n  fatectl queue peek dead\n", ctl_queue_peek },
+	{ "queue purge", "NAME [--yes]", "delete every message of a local queue for good",
+	  "Leased ones, too. Asks at a terminal; anywhere else --yes is needed.\n\n  fatectl queue purge done --yes\n", ctl_queue_purge },
+	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--dry-run]", "make events of a local queue's messages again",
+	  "A record goes back to the function it is about with the request's payload, a dead letter to the function whose event\n"
+	  "it was; with --to everything goes to FUNCTION. The event is accepted and the message gone in one transaction. At most\n"
+	  "N (100), oldest first. What stays is told with the reason (exit status 4), and hidden for 30 s. --dry-run says what\n"
+	  "would happen.\n\n"
+	  "  fatectl queue redrive dead --dry-run\n"
+	  "  fatectl queue redrive dead --to repair --max 10\n", ctl_queue_redrive },
+	{ "topic list", "[--watch[=SECONDS]]", "local topics and how many subscriptions they have", "  fatectl topic list\n", ctl_topic_list },
 	{ "topic show", "TOPIC", "one topic: its subscriptions and where they lead", "  fatectl topic show alerts\n", ctl_topic_show },
-	{ "bus list", "", "local event buses and how many rules they have", "  fatectl bus list\n", ctl_bus_list },
+	{ "bus list", "[--watch[=SECONDS]]", "local event buses and how many rules they have", "  fatectl bus list\n", ctl_bus_list },
 	{ "bus show", "BUS", "one event bus: its rules, their patterns and targets", "  fatectl bus show default\n", ctl_bus_show },
-	{ "delivery list", "[--limit N]", "deliveries not yet acknowledged, by due time", "  fatectl delivery list\n", ctl_delivery_list },
+	{ "delivery list", "[--limit N] [--watch[=SECONDS]]", "deliveries not yet acknowledged, by due time",
+	  "  fatectl delivery list\n", ctl_delivery_list },
 	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
 	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"
 	  "restart of the daemon, too.\n\n  fatectl logs resize --bytes 4096\n  fatectl logs -f resize\n", ctl_logs },
+	{ "top", "[--interval SECONDS] [--once]", "what runs at this moment, and what it uses",
+	  "Again and again (every 2 s) until an interrupt or q; the keys c, m and a sort by CPU, memory and age. CPU% is of the\n"
+	  "last interval, of an environment that was not there before, of its life. On a pipe, and with --once, one table: at\n"
+	  "once, or with --interval after measuring for so long. What only eBPF knows is a dash in fallback mode. The exit\n"
+	  "status is 6 when the books do not balance.\n\n"
+	  "  fatectl top\n  fatectl top --once --interval 1\n", ctl_top },
 	{ "reload", "", "read the definitions again",
 	  "Prints what was added, changed and removed, and everything that is wrong, with file, path and reason; the exit\n"
 	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n", ctl_reload },
@@ -146,7 +182,9 @@ int main(int argc, char **argv)
 	if (!words)
 		return unknown_verb(argc, argv);
 	c.verb--;
-	r = c.verb->run(&c, argc - words, argv + words);
+	argc -= words;
+	argv += words;
+	r = ctl_may_watch(c.verb) ? ctl_watch(&c, argc, argv) : c.verb->run(&c, argc, argv);
 	http_caller_free(c.http);
 	if (r == CTL_OK && (fflush(stdout) != 0 || ferror(stdout))) {
 		perror("fatectl: stdout");

@@ -70,6 +70,7 @@ struct manager {
 	bool doubt_logged;
 	sd_event_source *audit;
 	int64_t audited_attempts;	/* started when the books were last compared */
+	int audits_due;			/* though nothing runs any more */
 	bool drift_logged;
 };
 
@@ -270,7 +271,10 @@ static int on_hup(sd_event_source *s, const struct signalfd_siginfo *si, void *a
 
 /* ---- the law of conservation ------------------------------------------------------------------------------- */
 
-/* While something runs the books are compared now and then; a drift is said once, and once more when it is over. */
+/*
+ * While something runs the books are compared now and then, and twice after: only what is seen twice is a drift. That is
+ * said once, and once more when it is over.
+ */
 static void audit(struct manager *m)
 {
 	struct engine_stats st;
@@ -278,7 +282,11 @@ static void audit(struct manager *m)
 	bool drift;
 
 	engine_stats(m->engine, &st);
-	if (!st.environments && !m->drift_logged && st.attempts_started == m->audited_attempts)
+	if (st.environments || st.attempts_started != m->audited_attempts)
+		m->audits_due = 2;
+	else if (m->audits_due)
+		m->audits_due--;
+	else if (!m->drift_logged)
 		return;
 	m->audited_attempts = st.attempts_started;
 	engine_audit(m->engine);

@@ -31,6 +31,7 @@ struct inv {
 	int64_t started_at_ms;		/* of the running attempt */
 	int64_t queued_ns;		/* monotonic: since when it could be started; 0 = since before this daemon */
 	bool cancelled;			/* RUNNING, not launched yet: it is not to be */
+	bool settled;			/* ROUTING: its record is durable */
 	int outbox_open;		/* rows not yet acknowledged */
 	bool sync;
 };

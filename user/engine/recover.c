@@ -130,6 +130,7 @@ static int on_event(void *arg, const struct inv_row *row, struct blob *payload, 
 		break;
 	case INV_RUNNING:	/* judged when all is loaded: what follows may need new row numbers */
 	case INV_ROUTING:
+		inv->settled = row->state == INV_ROUTING;
 		break;	/* its outbox rows follow */
 	case INV_JUDGED:
 	case INV_DONE:

@@ -64,6 +64,7 @@ static void act(struct engine *e, const struct after *a)
 			e->ports.observe->ops->forget(e->ports.observe, a->cgroup_id);
 		break;
 	case AFTER_SETTLED:
+		a->inv->settled = true;
 		inv_waiters_reply(e, a->inv, &(struct intake_reply){ .status = 200, .request_id = a->inv->row.request_id });
 		break;
 	case AFTER_SEND:
@@ -207,12 +208,14 @@ static void on_wait(struct engine *e, const struct msg *m)
 	struct waiter *w = m->wait.w;
 	struct inv *inv = strmap_get(&e->by_request, m->wait.request_id);
 
-	if (inv && w->reply) {
+	if (inv && w->reply && !inv->settled) {
 		list_add_tail(&inv->waiters, &w->link);
 		return;
 	}
 	map_del(&e->waits, w->handle);
-	if (w->reply)
+	if (w->reply && inv)	/* it has ended, and only its delivery is under way */
+		w->reply(w->arg, &(struct intake_reply){ .status = 200, .request_id = m->wait.request_id });
+	else if (w->reply)
 		w->reply(w->arg, &(struct intake_reply){ .status = 404, .error_type = "ResourceNotFoundException",
 							 .error_message = "not open", .request_id = m->wait.request_id });
 	free(w);

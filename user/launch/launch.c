@@ -77,6 +77,8 @@ struct env_proc {
 	int fd[PIPES];
 	sd_event_source *source[PIPES], *child;
 	struct buf out, report;
+	struct cg_above_mark above;		/* taken just before the start */
+	unsigned int missing;			/* set of enum fact_missing */
 	int watch;				/* of the leaf's emptiness; -1 = none */
 	bool started, too_large, withheld;
 };
@@ -326,14 +328,20 @@ static int pipes_make(struct env_proc *p, struct err *e)
 	return r;
 }
 
+static unsigned int missing_facts(unsigned int controllers)
+{
+	return (controllers & CG_MEMORY ? FACT_MISSING_MEMORY : 0) | (controllers & CG_PIDS ? FACT_MISSING_PIDS : 0) |
+	       (controllers & CG_CPU ? FACT_MISSING_CPU : 0);
+}
+
 static int l_prepare(struct port_launch *port, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
 		     struct err *e)
 {
 	struct launch *l = as_launch(port);
 	const struct func *f = spec->func;
 	struct cg_limits limits = {
-		.memory_bytes = (uint64_t)f->memory_mb << 20, .pids_max = (unsigned int)f->pids_max,
-		.cpu_percent = (unsigned int)f->cpu_percent,
+		.memory_bytes = (uint64_t)spec->memory_mb << 20, .pids_max = (unsigned int)f->pids_max,
+		.cpu_percent = (unsigned int)f->cpu_percent, .oom_group = f->oom_group,
 	};
 	const struct launch_user *user;
 	struct env_proc *p;
@@ -344,6 +352,7 @@ static int l_prepare(struct port_launch *port, const struct launch_spec *spec, s
 		return r;
 	p = XNEW(struct env_proc);
 	*p = (struct env_proc){ .l = l, .func = func_ref((struct func *)f), .leaf = CG_LEAF_NONE, .watch = -1,
+				.missing = missing_facts(cg_limits_missing(l->tree->controllers, &limits)),
 				.payload = blob_ref(spec->payload), .spawn = { .pidfd = -EBADF },
 				.fd = { -EBADF, -EBADF, -EBADF }, .child_fds = { -EBADF, -EBADF, -EBADF, -EBADF } };
 	r = cg_leaf_new(l->tree, spec->name, &limits, &p->leaf, e);
@@ -407,6 +416,7 @@ static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 	r = sources_add(p);
 	if (r < 0)
 		return err_errno(e, r, "event sources");
+	cg_above_mark(p->l->tree->above, &p->above);
 	r = sys_spawner_start(p->l->spawner, &p->spawn, e);
 	/* The child has copies of its own: ours would keep the pipes from ending. */
 	for (int i = 0; i < 4; i++)
@@ -468,22 +478,21 @@ static struct blob *as_blob(const struct buf *b, size_t max)
 static void l_collect(struct port_launch *port, struct env_proc *p, struct fact_cgroup *ret, struct blob **ret_out,
 		      struct blob **ret_report)
 {
-	struct cg_memory m = {};
-
-	/* Nobody writes any more, so a bound on the rounds is a bound on what a pipe can hold. */
+	/* Enough rounds for what a full pipe holds. Who still writes is not waited for: the loop reads on. */
 	for (int i = 0; i < PIPES; i++)
 		for (int round = 0; round < 32 && drain(p, i, 1); round++)
 			;
-	*ret = (struct fact_cgroup){};
-	if (cg_leaf_memory(&p->leaf, &m))
-		*ret = (struct fact_cgroup){ .have_memory = true, .oom_kills = m.oom_kills, .memory_peak = m.peak, .memory_limit = m.limit };
+	*ret = (struct fact_cgroup){ .missing = p->missing };
+	cg_leaf_facts(&p->leaf, ret);
+	if (ret->oom_kills && !ret->own_ooms)
+		cg_above_tell(p->l->tree->above, &p->above, ret);
 	*ret_out = as_blob(&p->out, LIM_RESPONSE + 1);
 	*ret_report = as_blob(&p->report, LIM_ERROR_REPORT);
 }
 
 static int l_group_path(struct port_launch *port, uint64_t cgroup_id, char *ret, size_t size)
 {
-	return -ENOENT;
+	return cg_tree_group_path(as_launch(port)->tree, cgroup_id, ret, size);
 }
 
 static void l_release(struct port_launch *port, struct env_proc *p)
@@ -515,10 +524,10 @@ static int wait_empty(struct launch *l, struct cg_leaf *leaf, int64_t until_ns, 
 	for (;;) {
 		struct pollfd pfd = { .fd = fd, .events = POLLPRI };
 		int64_t left = until_ns - clock_mono_ns();
-		ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+		ssize_t n = sys.pread(fd, text, sizeof(text) - 1, 0);
 
 		if (n < 0)
-			return errno == ENODEV ? 0 : err_errno(e, -errno, "cgroup.events of %s", leaf->name);
+			return n == -ENODEV ? 0 : err_errno(e, (int)n, "cgroup.events of %s", leaf->name);
 		text[n] = '\0';
 		if (strstr(text, "populated 0"))
 			return 0;

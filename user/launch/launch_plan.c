@@ -87,12 +87,15 @@ static void build_env(struct launch_plan *p, const struct launch_spec *s, const 
 
 	put_env(p, xasprintf("AWS_LAMBDA_FUNCTION_NAME=%s", f->name));
 	put_env(p, xasprintf("AWS_LAMBDA_FUNCTION_VERSION=%s", s->version));
-	put_env(p, xasprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", f->memory_mb));
+	put_env(p, xasprintf("AWS_LAMBDA_FUNCTION_MEMORY_SIZE=%d", s->memory_mb));
 	put_env(p, xasprintf("AWS_REGION=%s", s->region));
 	put_env(p, xasprintf("AWS_DEFAULT_REGION=%s", s->region));
 	put_env(p, xasprintf("FATE_REQUEST_ID=%s", s->request_id));
 	put_env(p, xasprintf("FATE_DEADLINE_MS=%" PRId64, s->deadline_wall_ms));
+	put_env(p, xasprintf("FATE_TIMEOUT_MS=%d", s->timeout_ms));
 	put_env(p, xasprintf("FATE_ATTEMPT=%d", s->attempt));
+	if (s->previous)
+		put_env(p, xasprintf("FATE_PREVIOUS_VERDICT=%s", s->previous));
 	put_env(p, xasprintf("FATE_FUNCTION_ARN=%s", s->function_arn));
 	put_env(p, xasprintf("FATE_ERROR_FD=%d", LAUNCH_ERROR_FD));
 	put_env(p, xasprintf("FATE_CGROUP=%s", cgroup_path));

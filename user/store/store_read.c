@@ -171,7 +171,7 @@ static int read_message(struct store_db *d, const struct store_query *q, struct 
 
 	rd.id = store_read_int(&rd, "pos", 1, INT64_MAX);
 	memcpy(m->queue, q->queue, sizeof(m->queue));
-	store_read_text(&rd, "id", m->id, sizeof(m->id));
+	store_read_name(&rd, "id", m->id, sizeof(m->id));
 	m->sent_at_ms = store_read_int(&rd, "sent_at_ms", INT64_MIN, INT64_MAX);
 	m->receive_count = (int)store_read_int(&rd, "receive_count", 0, INT32_MAX);
 	m->visible_at_ms = store_read_int(&rd, "visible_at_ms", INT64_MIN, INT64_MAX);

@@ -24,6 +24,19 @@ static int do_openat(int dirfd, const char *path, int flags, mode_t mode)
 	return RET(openat(dirfd, path, flags | O_CLOEXEC, mode));
 }
 
+static int do_open_by_id(int fd, uint64_t id, int flags)
+{
+	/* <linux/exportfs.h>: FILEID_KERNFS, whose handle is the id. */
+	struct { unsigned int bytes; int type; uint64_t id; } h = { .bytes = sizeof(h.id), .type = 0xfe, .id = id };
+
+	return (int)RET(syscall(SYS_open_by_handle_at, fd, &h, flags | O_CLOEXEC));
+}
+
+static ssize_t do_readlink(const char *path, char *ret, size_t size)
+{
+	return RET(readlink(path, ret, size));
+}
+
 static int do_close(int fd)
 {
 	return RET(close(fd));
@@ -50,6 +63,16 @@ static ssize_t do_read(int fd, void *data, size_t len)
 
 	do
 		n = read(fd, data, len);
+	while (n < 0 && errno == EINTR);
+	return RET(n);
+}
+
+static ssize_t do_pread(int fd, void *data, size_t len, off_t at)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, data, len, at);
 	while (n < 0 && errno == EINTR);
 	return RET(n);
 }
@@ -154,11 +177,14 @@ static int do_reap_pidfd(int pidfd, int *ret_status)
 
 struct sys_calls sys = {
 	.openat = do_openat,
+	.open_by_id = do_open_by_id,
+	.readlink = do_readlink,
 	.close = do_close,
 	.mkdirat = do_mkdirat,
 	.unlinkat = do_unlinkat,
 	.fstat = do_fstat,
 	.read = do_read,
+	.pread = do_pread,
 	.write = do_write,
 	.pwrite = do_pwrite,
 	.pipe2 = do_pipe2,

@@ -14,11 +14,15 @@ struct clone_args;
 
 struct sys_calls {
 	int (*openat)(int dirfd, const char *path, int flags, mode_t mode);	/* O_CLOEXEC is added */
+	/* A file of the kernfs that fd is in, by its 64-bit id: open_by_handle_at(). O_CLOEXEC is added. */
+	int (*open_by_id)(int fd, uint64_t id, int flags);
+	ssize_t (*readlink)(const char *path, char *ret, size_t size);		/* not terminated */
 	int (*close)(int fd);
 	int (*mkdirat)(int dirfd, const char *path, mode_t mode);
 	int (*unlinkat)(int dirfd, const char *path, int flags);
 	int (*fstat)(int fd, struct stat *st);
 	ssize_t (*read)(int fd, void *data, size_t len);
+	ssize_t (*pread)(int fd, void *data, size_t len, off_t at);
 	ssize_t (*write)(int fd, const void *data, size_t len);
 	ssize_t (*pwrite)(int fd, const void *data, size_t len, off_t at);
 	int (*pipe2)(int fds[2], int flags);					/* O_CLOEXEC is added */
