@@ -148,6 +148,7 @@ WAYS = [
     Way('traced_reaped_by_tracer', 'traced reap', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KILLER, processes=2, help=outside(9)),
     Way('traced_withheld_by_tracer', 'traced ignore', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KILLER, processes=2,
         help=outside(9)),
+    Way('traced_from_outside', 'wait', 'Signal', fate=signalled(9), sender=KILLER, help=('kill_traced', 9)),
     Way('traced_tracer_ends', 'traced exitkill', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KERNEL, processes=2),
     Way('timeout_traced_in_signal_stop', 'traced ignore', 'Timeout', fate=signalled(9), sender=DAEMON, processes=2, help=outside(15),
         needs=('waiting',)),
