@@ -123,7 +123,7 @@ class Matrix:
         return [run for run in runs if what in run.notes()]
 
     def over(self, run):
-        return self.d.get(f'/fate/v1/events/{run.request_id}').get('record') is not None
+        return bool(self.d.get(f'/fate/v1/events/{run.request_id}').get('condition'))
 
     def help_kill(self, runs, number, uid, sign=''):
         """One process sends the signal to all of them, once they are in place."""
@@ -138,6 +138,20 @@ class Matrix:
 
     def help_kill_group(self, runs, number, uid):
         self.help_kill(runs, number, uid, '-')
+
+    def help_kill_traced(self, runs, number):
+        """Somebody's debugger keeps the dead from their parent for a while; the daemon serves others meanwhile."""
+        tracers = []
+        for r in self.noted(runs, 'waiting'):
+            tracers.append(subprocess.Popen([self.die, 'trace', str(r.pid('waiting'))], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+            equal(tracers[-1].stdout.readline(), b'tracing\n', 'word of the tracer')
+        self.help_kill(runs, number, 0)
+        for r in runs:
+            until(lambda r=r: not fated.alive(r.pid('waiting')), 'it is dead')
+            equal(self.over(r), False, 'the attempt is over before its leader is given back')
+        for t in tracers:
+            t.communicate()
+            equal(t.returncode, 0, 'exit status of the tracer')
 
     def help_cgroup_kill(self, runs):
         for r in self.noted(runs, 'leader'):

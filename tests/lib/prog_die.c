@@ -420,6 +420,18 @@ static int end_traced(char **arg)
 	hang();
 }
 
+static int end_trace(char **arg)	/* not a function: traces PID until its input ends, and takes note of nothing */
+{
+	char c;
+
+	if (ptrace(PTRACE_SEIZE, (pid_t)number(arg, 0), NULL, NULL) < 0)
+		die("ptrace");
+	say("tracing\n");
+	while (read(STDIN_FILENO, &c, 1) > 0)
+		;
+	return 0;
+}
+
 /* ---- executing -------------------------------------------------------------------------------------------- */
 static int end_exec_loop(char **arg)	/* executes itself, for ever or as often as told, and then exits 0 */
 {
@@ -1174,6 +1186,7 @@ static const struct way { const char *name; int (*end)(char **arg); } ways[] = {
 	{ "timer", end_timer },		/* SIGNAL */
 	{ "seccomp", end_seccomp },	/* kill, trap */
 	{ "traced", end_traced },	/* reap, ignore, exitkill */
+	{ "trace", end_trace },		/* PID */
 	{ "exec-loop", end_exec_loop },	/* TIMES */
 	{ "thread-execs", end_thread_execs },
 	{ "ignore-term", end_ignore_term },

@@ -3,10 +3,10 @@
 
     truth.py [WAY…]     $RUNS=1000 runs of each way, $OBSERVERS="bpf fallback", $MATRIX_VM=1 also the ways that need controllers
 
-Prints the rate of right answers per way and member, then what was wrong, and writes $BUILD/truth.json: a list of
+Prints the rate of right answers per way and member, then what was wrong, observer by observer, and writes $BUILD/truth.json: a list of
 {"way", "observer", "runs", "right": {member: runs in which it was right}}. Exits 1 unless everything was right every time.
 """
-import collections, json, os, sys, time
+import collections, json, os, signal, sys, time
 import fated
 from fated import Load
 from matrix import play, right, selected, wrongs
@@ -57,32 +57,34 @@ def measure(ways, observer):
     return tallies
 
 
-def report(tallies, skipped):
+def report(tallies):
     for t in tallies:
         print(f'{t.way.name:<34} {t.observer:<8} {t.runs:>5} runs  {t.line()}')
-    for way, why in skipped:
-        print(f'{way.name:<34} skipped: {why}')
-    print()
     for t in tallies:
         for field, why in sorted(t.wrong.items()):
             print(f'wrong: {t.way.name} ({t.observer}): {field}, {t.runs - t.right[field]} of {t.runs}, first: {why}')
         for why in t.failed[:1]:
             print(f'not run to the end: {t.way.name} ({t.observer}), {len(t.failed)} times, first: {why}')
     answers, good = sum(t.runs * len(t.right) for t in tallies), sum(sum(t.right.values()) for t in tallies)
-    print(f'{good} of {answers} answers were right, of {sum(t.runs for t in tallies)} runs of {len(tallies)} ways and observers')
+    print(f'{tallies[0].observer}: {good} of {answers} answers were right, in {sum(t.runs for t in tallies)} runs of {len(tallies)} ways\n', flush=True)
     return good == answers and answers and not any(t.failed for t in tallies)
 
 
 def main():
     chosen = selected(sys.argv[1:])
     ways = [w for w, why in chosen if not why]
-    tallies = []
-    for observer in (os.environ.get('OBSERVERS') or 'bpf fallback').split():
-        tallies += measure(ways, observer)
+    told, fine = [], True
     path = os.path.join(fated.BUILD, 'truth.json')
-    with open(path, 'w') as f:
-        json.dump([{'way': t.way.name, 'observer': t.observer, 'runs': t.runs, 'right': t.right} for t in tallies], f, indent=1)
-    fine = report(tallies, [(w, why) for w, why in chosen if why])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))     # no daemon is left behind
+    for way, why in chosen:
+        if why:
+            print(f'{way.name:<34} skipped: {why}')
+    for observer in (os.environ.get('OBSERVERS') or 'bpf fallback').split():
+        tallies = measure(ways, observer)
+        told += [{'way': t.way.name, 'observer': t.observer, 'runs': t.runs, 'right': t.right} for t in tallies]
+        with open(path, 'w') as f:
+            json.dump(told, f, indent=1)
+        fine = report(tallies) and fine
     print(f'written to {path}')
     sys.exit(0 if fine else 1)
 

@@ -148,6 +148,7 @@ WAYS = [
     Way('traced_reaped_by_tracer', 'traced reap', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KILLER, processes=2, help=outside(9)),
     Way('traced_withheld_by_tracer', 'traced ignore', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KILLER, processes=2,
         help=outside(9)),
+    Way('traced_from_outside', 'wait', 'Signal', fate=signalled(9), sender=KILLER, help=('kill_traced', 9)),
     Way('traced_tracer_ends', 'traced exitkill', 'Signal', fate=signalled(9, leftovers=Maybe(1)), sender=KERNEL, processes=2),
     Way('timeout_traced_in_signal_stop', 'traced ignore', 'Timeout', fate=signalled(9), sender=DAEMON, processes=2, help=outside(15),
         needs=('waiting',)),
@@ -252,7 +253,7 @@ WAYS = [
     Way('touches_pages', 'eat 32', payload='full', fate=exited(0, memory={'peakRssBytes': AtLeast(32 << 20)}, faults={'minor': AtLeast(32 * 256)})),
     Way('child_touches_pages', 'child-eats 32', payload='child lives', processes=2,
         fate=exited(0, memory={'peakRssBytes': AtLeast(32 << 20)}, faults={'minor': AtLeast(32 * 256)})),
-    Way('small', 'exit 0', payload=WELL, fate=exited(0, memory={'peakRssBytes': Maybe(Between(4096, 16 << 20))})),
+    Way('small', 'exit 0', payload=WELL, fate=exited(0, memory={'peakRssBytes': Between(4096, 16 << 20)})),
     Way('thread_herd', 'herd 64', payload='gone', fate=exited(0), threads=65),
     Way('orphan_works', 'orphan', payload='worked', fate=exited(0, io={'writtenBytes': AtLeast(1 << 20)}), processes=3),
 ]
