@@ -107,7 +107,7 @@ static __always_inline void fate_leader_is(const struct fate_env_key *key, struc
  */
 static __always_inline void fate_make_up(struct fate_where *w, struct task_struct *task)
 {
-	if (w->env->leader_tgid)
+	if (w->env->leader_tgid || fate_task_leaf(task->real_parent) == w->key.cgroup_id)
 		return;
 	fate_count_seen(FATE_EV_FORK);
 	__sync_fetch_and_add(&w->env->procs_forked, 1);
@@ -368,9 +368,10 @@ int BPF_PROG(fate_victim_pid, int pid)
 	return 0;
 }
 
+/* The mark is on the thread that had the memory, which need not be the first one. */
 static __always_inline void fate_ask_victims(struct fate_where *w, struct task_struct *task)
 {
-	__u32 pid = task->tgid;
+	__u32 pid = task->pid;
 	struct fate_oom_now why, *kept = bpf_map_lookup_elem(&fate_victims, &pid);
 
 	if (!kept)
@@ -433,14 +434,14 @@ int BPF_PROG(fate_exit, struct task_struct *task)
 	now = bpf_ktime_get_ns();
 	fate_make_up(&w, task);
 	fate_account(w.env, task, now);
+	if (fate_victim_by_pid)
+		fate_ask_victims(&w, task);
 	if (fate_has_group_dead) {
 		if (!(ctx[1] & 0xff))
 			return 0;
 	} else if (task->signal->live.counter || !fate_first_to_see(task)) {
 		return 0;
 	}
-	if (fate_victim_by_pid)
-		fate_ask_victims(&w, task);
 
 	tgid = task->tgid;
 	exit_code = fate_exit_code(task);
@@ -479,13 +480,26 @@ static __always_inline void fate_live_add(struct fate_env *env, struct task_stru
 		l->cpu_ns = l->rss_bytes = 0;
 		l->procs = l->threads = 0;
 	}
-	l->cpu_ns += task->se.sum_exec_runtime;
-	l->threads++;
+	/* A first thread that has ended stays as a zombie while others live: it stands for its process, and is accounted. */
+	if (!task->exit_state) {
+		l->cpu_ns += task->se.sum_exec_runtime;
+		l->threads++;
+	}
 	if (task->pid != task->tgid)
 		return;
 	l->procs++;
 	if (task->mm)
 		l->rss_bytes += fate_rss_pages(task->mm) << fate_page_shift;
+}
+
+/* A name is the function's own to choose, and people read these lines on terminals. */
+static __always_inline void fate_plain_name(char *to, struct task_struct *task)
+{
+	bpf_probe_read_kernel_str(to, FATE_COMM_LEN, task->comm);
+#pragma unroll
+	for (int i = 0; i < FATE_COMM_LEN; i++)
+		if (to[i] && (to[i] <= ' ' || to[i] >= 0x7f))
+			to[i] = '?';
 }
 
 SEC("iter/task")
@@ -497,6 +511,7 @@ int fate_live(struct bpf_iter__task *ctx)
 	struct fate_env *env;
 	struct fate_env_key key;
 	__u64 cpu_ms, rss_kb = 0, now;
+	char name[FATE_COMM_LEN] = "";
 
 	if (ctx->meta->seq_num == 0)
 		BPF_SEQ_PRINTF(seq, "FUNCTION REQUEST-ID ATTEMPT PID COMM CPU-MS RSS-KB LEFT-MS\n");
@@ -514,11 +529,12 @@ int fate_live(struct bpf_iter__task *ctx)
 	fate_live_add(env, task, ctx->meta->session_id);
 	if (task->pid != task->tgid)
 		return 0;
+	fate_plain_name(name, task);
 	now = bpf_ktime_get_ns();
 	cpu_ms = task->se.sum_exec_runtime / 1000000;
 	if (task->mm)
 		rss_kb = (fate_rss_pages(task->mm) << fate_page_shift) >> 10;
-	BPF_SEQ_PRINTF(seq, "%s %s %u %d %s %llu %llu %llu\n", env->function, env->request_id, env->attempt, task->tgid, task->comm,
+	BPF_SEQ_PRINTF(seq, "%s %s %u %d %s %llu %llu %llu\n", env->function, env->request_id, env->attempt, task->tgid, name,
 		       cpu_ms, rss_kb, env->deadline_ns > now ? (env->deadline_ns - now) / 1000000 : 0);
 	return 0;
 }

@@ -150,6 +150,8 @@ static __always_inline __u64 fate_peak_rss(const struct fate_env *env, struct ta
 	struct mm_struct *mm = task->mm;
 	__u64 peak = (__u64)task->signal->maxrss << fate_page_shift, now;
 
+	if (leader && !env->exec_ns)
+		return 0;	/* it never had an image of its own */
 	if (!leader || peak > env->rss_floor)
 		return peak;
 	if (!mm)

@@ -99,10 +99,12 @@ struct mm_struct {
 };
 
 struct task_struct {
+	int exit_state;
 	int exit_code;
 	int pid;
 	int tgid;
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
 	__u64 start_time;
 	__u64 start_boottime;
 	struct sched_entity se;

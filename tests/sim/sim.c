@@ -495,7 +495,7 @@ static int64_t deliveries_run(void)
 
 /* ---- the world --------------------------------------------------------------------------------------------- */
 
-struct client { char request_id[ID_UUID_LEN + 1]; char function[LIM_FUNCTION_NAME_MAX + 1]; bool accepted, refused, ended; };
+struct client { char request_id[ID_UUID_LEN + 1]; char function[LIM_FUNCTION_NAME_MAX + 1]; bool accepted, refused, ended, cancelled; };
 static struct client clients[EVENTS_MAX];
 static size_t n_clients;
 static struct port_store *the_store;
@@ -630,11 +630,14 @@ static void check_verdicts(const char *function, const struct seen *s)
 	}
 }
 
+static void check_not_cancelled(const struct proc *p);
+
 /* I2, and no two attempts of one event at a time. */
 static void check_start(const struct proc *p)
 {
 	struct seen s = look_event(p->request_id);
 
+	check_not_cancelled(p);
 	for (size_t i = 0; i < n_procs; i++)
 		if (&procs[i] != p && procs[i].started && (procs[i].leader_alive || procs[i].child_alive) &&
 		    strcmp(procs[i].request_id, p->request_id) == 0)
@@ -651,6 +654,13 @@ static void check_forget(const struct proc *p)
 
 	if (s.there && s.row.state == INV_RUNNING && s.row.starts == p->attempt)
 		fail("the entry of %s attempt %d is forgotten before its outcome is durable", p->request_id, p->attempt);
+}
+
+static void check_not_cancelled(const struct proc *p)
+{
+	for (size_t i = 0; i < n_clients; i++)
+		if (clients[i].cancelled && strcmp(clients[i].request_id, p->request_id) == 0)
+			fail("%s starts once more after it was cancelled", p->request_id);
 }
 
 /* ---- clients ----------------------------------------------------------------------------------------------- */
@@ -693,6 +703,16 @@ static void on_ended(void *arg, const struct intake_reply *r)
 
 static void on_answer(void *arg, const struct intake_reply *r)
 {
+	struct client *c = arg;
+
+	if (c && r->status == 202) {
+		struct seen s = look_event(c->request_id);
+
+		if (s.row.condition != COND_CANCELLED && s.row.condition != COND_SUCCESS)
+			fail("202 for the cancel of %s, and its row does not know", c->request_id);
+		c->cancelled = true;
+		note("%s cancelled", c->request_id);
+	}
 	if (r->status != 200 && r->status != 202 && r->status != 404 && r->status != 409 && r->status != 503)
 		fail("cancel or retry answers %d", r->status);
 }
@@ -700,10 +720,10 @@ static void on_answer(void *arg, const struct intake_reply *r)
 /* Somebody is impatient, or has thought better of it. */
 static void client_meddle(void)
 {
-	const struct client *c = n_clients ? &clients[rnd() % n_clients] : NULL;
+	struct client *c = n_clients ? &clients[rnd() % n_clients] : NULL;
 
 	if (c && chance(50))
-		intake_cancel(the_engine, c->request_id, on_answer, NULL);
+		intake_cancel(the_engine, c->request_id, on_answer, c);
 	else if (c)
 		intake_retry(the_engine, c->request_id, on_answer, NULL);
 }
@@ -825,6 +845,8 @@ static void check_end(void)
 		if (s.row.state != INV_DONE || s.records != 1)
 			fail("%s ended %s with %zu records", c->request_id, inv_state_name(s.row.state), s.records);
 		check_verdicts(c->function, &s);
+		if (c->cancelled && s.condition != COND_CANCELLED && s.condition != COND_SUCCESS)
+			fail("%s was cancelled and ended as %s", c->request_id, inv_condition_name(s.condition));
 		if (s.row.attempts + s.not_its_doing < starts)
 			fail("I5: %s started %d times and counts %d attempts, %d cut short", c->request_id, starts, s.row.attempts,
 			     s.not_its_doing);

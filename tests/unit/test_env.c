@@ -187,6 +187,10 @@ static void somebody_cancels(void)
 	say(FACT_BPF_EXIT, 4);
 	CHECK_INT(env_cancel(&row, &ev, 5), 0);
 	CHECK(!ev.cancelled);
+	left(FUNC_LEFTOVERS_WAIT);
+	CHECK_INT(env_left(&row, &ev, true, 10), 0);
+	CHECK_INT(env_cancel(&row, &ev, 20), ENV_FX_KILL);	/* the waiting ends, the answer stands */
+	CHECK(!ev.cancelled && !ev.killed_by_us);
 }
 
 int main(void)

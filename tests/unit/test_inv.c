@@ -199,6 +199,18 @@ static void deaths_that_were_not_the_functions_doing(void)
 	CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_ROUTE);
 	CHECK_INT(row.attempts, 2);
 	CHECK_INT(row.starts, 8);
+	/* A row about OutOfMemory is about its own limit: the host's want of memory neither counts there nor raises it. */
+	f->retry[OUTCOME_OOM] = (struct func_retry){ .given = true, .attempts = 1, .memory_factor = 2, .memory_max_mb = 10240 };
+	o = (struct outcome){ .kind = OUTCOME_OOM, .hosts_fault = true, .oom_scope = OOM_SCOPE_HOST };
+	row = row_in(INV_RUNNING);
+	for (int i = 0; i < 3; i++) {
+		CHECK_INT(inv_step(&row, f, &ev, T0), INV_FX_WAIT);
+		CHECK_INT(row.attempts, 0);
+		CHECK_INT(policy_memory_mb(&row, f), 128);
+		step(&row, INV_EV_DUE, 0, row.due_at_ms);
+		step(&row, INV_EV_DISPATCH, 0, T0);
+	}
+	f->retry[OUTCOME_OOM].given = false;
 	/* One that was the last because of its age counts: it ran. */
 	o = (struct outcome){ .kind = OUTCOME_INTERRUPTED, .hosts_fault = true };
 	row = row_in(INV_RUNNING);
@@ -298,6 +310,15 @@ static void what_is_cancelled_ends(void)
 	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_CANCELLED, T0), INV_FX_ROUTE);
 	CHECK_INT(row.condition, COND_CANCELLED);
 	CHECK_INT(row.attempts, 1);
+	/* The deadline, a crash or the daemon's end was faster: still it is not run again. */
+	row = row_in(INV_RUNNING);
+	row.condition = COND_CANCELLED;
+	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_TIMEOUT, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_CANCELLED);
+	row = row_in(INV_RUNNING);
+	row.condition = COND_CANCELLED;
+	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_SUCCESS, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_SUCCESS);
 }
 
 static void back_off(void)

@@ -318,7 +318,7 @@ static int make_audit(struct manager *m)
 {
 	int r = sd_event_add_time_relative(m->loop, &m->audit, CLOCK_MONOTONIC, AUDIT_US, AUDIT_US / 10, on_audit, m);
 
-	return r < 0 ? r : sd_event_source_set_priority(m->audit, SD_EVENT_PRIORITY_IDLE);
+	return r < 0 ? r : sd_event_source_set_priority(m->audit, SD_EVENT_PRIORITY_NORMAL + 50);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */

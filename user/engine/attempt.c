@@ -255,6 +255,9 @@ static void gather(struct engine *e, struct env *env)
 		e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &ev->bpf);
 	if (ev->bpf.seen && ev->bpf.env.exit_ns)
 		ev->ended_ns = (int64_t)ev->bpf.env.exit_ns;
+	/* In an empty leaf who has not been seen to exit has been missed. */
+	if (ev->bpf.seen && env->row.empty && ev->bpf.env.procs_exited != ev->bpf.env.procs_forked)
+		ev->bpf.incomplete = true;
 	attempt_name_groups(e, ev);
 	ev->stderr_tail = stderr_tail(&env->tail);
 	snprintf(ev->exec_path, sizeof(ev->exec_path), "%s", env->func->command[0]);
@@ -267,7 +270,8 @@ static void settle(struct engine *e, struct env *env)
 	bool left = env->row.state == ENV_LEFT;
 
 	inv->env = NULL;
-	gather(e, env);
+	if (!left)	/* else leftovers() has, and what they write from now on is no part of the answer */
+		gather(e, env);
 	attempt_settle(e, inv, &env->ev, (struct attempt_terms){ env->timeout_ms, env->memory_mb, env->cgroup_id }, left ? 0 : env->cgroup_id);
 	if (e->ports.log && env->ev.started_ns)
 		report(env, &inv->last);
@@ -343,7 +347,7 @@ void attempt_launch(struct engine *e, struct inv *inv)
 	void *twin;
 	int r;
 
-	if (inv->cancelled) {
+	if (inv->row.condition == COND_CANCELLED) {
 		env->ev.cancelled = true;
 		env_never_started(&env->row);
 		return finish(e, env);
@@ -392,7 +396,8 @@ static void take_verdict(struct engine *e, struct env *env)
 /* Processes are left though the leader has ended. What it said decides, too: a reported error is no success. */
 static int leftovers(struct engine *e, struct env *env)
 {
-	env->ev.leftovers = e->ports.launch->ops->count(e->ports.launch, env->proc);
+	if (!env->ev.leftovers)
+		env->ev.leftovers = e->ports.launch->ops->count(e->ports.launch, env->proc);
 	if (env->row.leftovers != FUNC_LEFTOVERS_KILL && env->verdict == OUTCOME_SUCCESS) {
 		gather(e, env);
 		take_verdict(e, env);
@@ -415,10 +420,8 @@ bool attempt_cancel(struct engine *e, struct inv *inv)
 	assert(inv->row.state == INV_RUNNING);
 	if (!env)
 		return false;
-	if (!env->cgroup_id) {		/* its number is being made durable */
-		inv->cancelled = true;
+	if (!env->cgroup_id)		/* its number is being made durable: attempt_launch() will see */
 		return true;
-	}
 	if (!(env_cancel(&env->row, &env->ev, now_mono(e)) & ENV_FX_KILL))
 		return false;
 	kill_tree(e, env);

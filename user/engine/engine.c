@@ -186,11 +186,20 @@ static void audit_events(struct engine *e, struct engine_law *law)
 	law->events_hold = law->accepted == law->queued + law->running + law->settled + law->dead_lettered;
 }
 
-/* Between a process's end and the hook that counts it lie a few instructions: only what is seen twice is a drift. */
+static int64_t magnitude(int64_t n)
+{
+	return n < 0 ? -n : n;
+}
+
+/*
+ * Between a process's end and the hook that counts it lie a few instructions: what is a drift must be one in two conclusive
+ * walks in a row, and then it is the smaller of the two. Starts and exits that the kernel did not show since the books last
+ * balanced explain as much; from what they explain the next drift is counted.
+ */
 static void audit_processes(struct engine *e, struct engine_law *law)
 {
 	struct observe_books books = {};
-	int64_t drift;
+	int64_t drift, before = e->drift_seen;
 
 	law->drift = e->law.drift;
 	law->processes_hold = e->law.processes_hold;
@@ -200,15 +209,19 @@ static void audit_processes(struct engine *e, struct engine_law *law)
 	law->starts = (int64_t)books.starts;
 	law->exits = (int64_t)books.exits;
 	law->alive = (int64_t)books.alive;
-	law->missed = (int64_t)books.missed;
+	law->missed = (int64_t)(books.missed - e->missed_at_balance);
 	if (!books.settled)
 		return;
-	drift = law->starts - law->exits - law->alive - e->drift_at_start;
-	if (drift == e->drift_seen) {
-		law->drift = drift;
-		law->processes_hold = (drift < 0 ? -drift : drift) <= law->missed;
+	drift = law->starts - law->exits - law->alive - e->drift_at_balance;
+	if (magnitude(drift) <= law->missed || !e->balanced) {
+		e->drift_at_balance += drift;
+		e->missed_at_balance = books.missed;
+		e->balanced = true;
+		drift = 0;
 	}
 	e->drift_seen = drift;
+	law->drift = (drift < 0) != (before < 0) ? 0 : magnitude(drift) < magnitude(before) ? drift : before;
+	law->processes_hold = !law->drift;
 }
 
 void engine_audit(struct engine *e)
@@ -270,6 +283,8 @@ static void batch_free(struct turn_batch *t)
 {
 	if (!t)
 		return;
+	for (size_t i = 0; i < t->n_after; i++)
+		free(t->after[i].waiter);
 	store_batch_done(&t->store);
 	free(t->after);
 	free(t);

@@ -85,8 +85,8 @@ struct engine_law {
 	bool events_hold;
 	bool observed;			/* the rest is filled: there is a kernel half */
 	int64_t starts, exits, alive;	/* processes; starts and exits since the kernel's maps were made */
-	int64_t drift;			/* starts - exits - alive, less what it was at start; of the last conclusive audit */
-	int64_t missed;			/* starts and exits the kernel did not show: a drift up to that is explained */
+	int64_t drift;			/* starts - exits - alive, less what it was when the books last balanced; seen twice */
+	int64_t missed;			/* starts and exits the kernel did not show since the books last balanced */
 	bool processes_hold;
 };
 /* Compares the books; walks all tasks, see port_observe. */

@@ -30,7 +30,6 @@ struct inv {
 	void *arg;
 	int64_t started_at_ms;		/* of the running attempt */
 	int64_t queued_ns;		/* monotonic: since when it could be started; 0 = since before this daemon */
-	bool cancelled;			/* RUNNING, not launched yet: it is not to be */
 	bool settled;			/* ROUTING: its record is durable */
 	int outbox_open;		/* rows not yet acknowledged */
 	bool sync;
@@ -74,13 +73,14 @@ struct delivery {
 /* What to do once the batch is durable, in the order it was decided. */
 enum after_kind {
 	AFTER_ACCEPTED,	/* 202 to the caller (I1) */
+	AFTER_CANCELLED,	/* the end, or the wish for it, is durable: 202 to whoever wished it */
 	AFTER_LAUNCH,	/* the attempt's number is durable (I2) */
 	AFTER_FORGET,	/* the outcome is durable: the pinned entry may go */
 	AFTER_SETTLED,	/* the record is durable: whoever waits for the end is told */
 	AFTER_SEND,	/* the outbox row is durable */
 	AFTER_ENDED	/* DONE is durable: out of memory */
 };
-struct after { enum after_kind kind; struct inv *inv; struct delivery *delivery; uint64_t cgroup_id; };
+struct after { enum after_kind kind; struct inv *inv; struct delivery *delivery; struct waiter *waiter; uint64_t cgroup_id; };
 struct turn_batch {
 	struct store_batch store;
 	struct after *after;
@@ -139,7 +139,11 @@ struct engine {
 	bool draining, stopping;
 	int64_t open_at_start;		/* events that had not ended yet */
 	struct engine_law law;
-	int64_t drift_at_start, drift_seen;	/* starts - exits - alive: then, and in the last conclusive walk */
+	/* starts - exits - alive, and what the kernel had not shown by then, when the books last balanced (at start: so it was
+	 * before us; the counters outlive daemons); how far they were from that in the last conclusive walk */
+	bool balanced;
+	int64_t drift_at_balance, drift_seen;
+	uint64_t missed_at_balance;
 	struct engine_stats stats;
 };
 

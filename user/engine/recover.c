@@ -21,7 +21,6 @@
 
 #include "base/mem.h"
 #include "engine/engine_int.h"
-#include "model/policy.h"
 
 struct left { uint64_t cgroup_id; struct fact_bpf before, after; };
 struct recovery {
@@ -70,6 +69,7 @@ static void evidence_from(const struct recovery *r, const struct left *left, str
 	if (!left)
 		return;
 	ev->bpf = left->after.seen ? left->after : left->before;
+	ev->bpf.incomplete |= ev->bpf.env.procs_exited != ev->bpf.env.procs_forked;	/* all are dead by now */
 	/* By us, or by a restart before us that died before it could say so. */
 	ev->killed_by_us = left->before.reaped || !(left->before.env.flags & FATE_ENV_LEADER_EXITED);
 	/* It exited without ever executing the program: a step of the launch failed, and which one is lost. */
@@ -144,9 +144,7 @@ static void judge_running(struct recovery *r, struct inv *inv)
 {
 	struct engine *e = r->e;
 	struct left *left = find_left(r, &inv->row);
-	struct func *f = registry_get(e->registry, inv->row.function);
-	struct attempt_terms terms = { f ? policy_timeout_ms(&inv->row, f) : 0, f ? policy_memory_mb(&inv->row, f) : 0,
-				       left ? left->cgroup_id : 0 };
+	struct attempt_terms terms = { .cgroup_id = left ? left->cgroup_id : 0 };
 	struct evidence ev;
 
 	evidence_from(r, left, &ev);
@@ -196,17 +194,6 @@ static int on_outbox(void *arg, const struct store_op_outbox *row)
 	return 0;
 }
 
-/* What was reaped has ended, so any difference is of before us (the counters outlive daemons): where drift is counted from. */
-static void start_books(struct engine *e)
-{
-	struct observe_books books = {};
-
-	for (int i = 0; i < 10 && !books.settled; i++)
-		if (!e->ports.observe || e->ports.observe->ops->walk(e->ports.observe, &books, NULL) < 0)
-			return;
-	e->drift_at_start = (int64_t)(books.starts - books.exits - books.alive);
-}
-
 int engine_start(struct engine *e, struct err *err)
 {
 	struct recovery r = { .e = e };
@@ -243,7 +230,7 @@ int engine_start(struct engine *e, struct err *err)
 	e->next_seq = next_seq;
 	e->open_at_start = e->stats.queued + e->stats.running + e->stats.waiting;
 	take_up(&r);
-	start_books(e);
+	engine_audit(e);	/* all is reaped: any difference is of before us */
 	res = 0;
 out:
 	map_done(&r.by_seq);

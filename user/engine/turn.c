@@ -37,7 +37,7 @@ void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct
 		t->cap_after = t->cap_after ? t->cap_after * 2 : 16;
 		t->after = xrealloc(t->after, t->cap_after * sizeof(*t->after));
 	}
-	t->after[t->n_after++] = (struct after){ kind, inv, d, cgroup_id };
+	t->after[t->n_after++] = (struct after){ .kind = kind, .inv = inv, .delivery = d, .cgroup_id = cgroup_id };
 }
 
 void batch_event_set(struct engine *e, const struct inv *inv, uint32_t epoch_was)
@@ -50,11 +50,31 @@ void batch_event_set(struct engine *e, const struct inv *inv, uint32_t epoch_was
 
 /* ---- act --------------------------------------------------------------------------------------------------- */
 
+/* Answers whoever asked about an event; he may have gone. */
+static void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message)
+{
+	static const struct { int status; const char *type; } types[] = {
+		{ 404, "ResourceNotFoundException" }, { 409, "ResourceConflictException" }, { 503, "ServiceException" },
+	};
+	struct intake_reply r = { .status = status, .error_message = message, .request_id = request_id };
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (types[i].status == status)
+			r.error_type = types[i].type;
+	map_del(&e->waits, w->handle);
+	if (w->reply)
+		w->reply(w->arg, &r);
+	free(w);
+}
+
 static void act(struct engine *e, const struct after *a)
 {
 	switch (a->kind) {
 	case AFTER_ACCEPTED:
 		inv_reply(e, a->inv, &(struct intake_reply){ .status = 202, .request_id = a->inv->row.request_id });
+		break;
+	case AFTER_CANCELLED:
+		answer_about(e, a->waiter, a->inv->row.request_id, 202, NULL);
 		break;
 	case AFTER_LAUNCH:
 		attempt_launch(e, a->inv);
@@ -86,6 +106,15 @@ static void batch_landed(struct store_batch *b, int result, const struct err *er
 	e->flown_err = err && result < 0 ? *err : (struct err){};
 }
 
+static void release_batch(struct engine *e, struct turn_batch *t)
+{
+	for (size_t i = 0; i < t->n_after; i++)
+		act(e, &t->after[i]);
+	store_batch_done(&t->store);
+	free(t->after);
+	free(t);
+}
+
 static void release_flown(struct engine *e)
 {
 	struct turn_batch *t = e->flying;
@@ -104,11 +133,7 @@ static void release_flown(struct engine *e)
 	e->stats.commits++;
 	e->stats.ops_committed += (int64_t)t->store.n;
 	e->flying = NULL;
-	for (size_t i = 0; i < t->n_after; i++)
-		act(e, &t->after[i]);
-	store_batch_done(&t->store);
-	free(t->after);
-	free(t);
+	release_batch(e, t);
 }
 
 /* ---- commit ------------------------------------------------------------------------------------------------ */
@@ -129,8 +154,15 @@ static void commit(struct engine *e)
 		fly(e);
 		return;
 	}
-	if (e->flying || !e->filling->store.n)
+	if (e->flying || (!e->filling->store.n && !e->filling->n_after))
 		return;
+	if (!e->filling->store.n) {	/* it only waited for batches before it */
+		struct turn_batch *t = e->filling;
+
+		e->filling = XNEW(struct turn_batch);
+		release_batch(e, t);
+		return;
+	}
 	e->flying = e->filling;
 	e->filling = XNEW(struct turn_batch);
 	fly(e);
@@ -221,23 +253,6 @@ static void on_wait(struct engine *e, const struct msg *m)
 	free(w);
 }
 
-/* Answers whoever asked about an event; he may have gone. */
-static void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message)
-{
-	static const struct { int status; const char *type; } types[] = {
-		{ 404, "ResourceNotFoundException" }, { 409, "ResourceConflictException" }, { 503, "ServiceException" },
-	};
-	struct intake_reply r = { .status = status, .error_message = message, .request_id = request_id };
-
-	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
-		if (types[i].status == status)
-			r.error_type = types[i].type;
-	map_del(&e->waits, w->handle);
-	if (w->reply)
-		w->reply(w->arg, &r);
-	free(w);
-}
-
 static void on_cancel(struct engine *e, const char *request_id, struct waiter *w)
 {
 	struct inv *inv = strmap_get(&e->by_request, request_id);
@@ -250,13 +265,18 @@ static void on_cancel(struct engine *e, const char *request_id, struct waiter *w
 	was = inv->row.state;
 	if (was == INV_RUNNING ? !attempt_cancel(e, inv) : was != INV_QUEUED && was != INV_WAITING)
 		return answer_about(e, w, request_id, 409, "The event is ending already");
-	if (was != INV_RUNNING) {
+	batch_after(e, AFTER_CANCELLED, inv, NULL, 0);
+	e->filling->after[e->filling->n_after - 1].waiter = w;
+	if (was == INV_RUNNING) {
+		/* In the row, so that nobody repeats it: whatever its end will be, and whoever will judge it. */
+		inv->row.condition = COND_CANCELLED;
+		batch_event_set(e, inv, inv->row.epoch);
+	} else {
 		int fx = inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_CANCEL }, now_wall(e));
 
 		assert(fx == INV_FX_ROUTE);
 		route_ended(e, inv, was, false);
 	}
-	answer_about(e, w, request_id, 202, NULL);
 }
 
 static void on_retry(struct engine *e, const char *request_id, struct waiter *w)
@@ -381,7 +401,7 @@ void engine_turn(struct engine *e)
 
 bool engine_pending(const struct engine *e)
 {
-	return e->flown || e->n_inbox || (!e->flying && !e->commit_retry_at_ns && e->filling->store.n);
+	return e->flown || e->n_inbox || (!e->flying && !e->commit_retry_at_ns && (e->filling->store.n || e->filling->n_after));
 }
 
 int64_t engine_next_wall_ms(const struct engine *e)

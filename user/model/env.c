@@ -92,6 +92,9 @@ int env_interrupt(struct env_row *row, struct evidence *ev, int64_t now_ns)
 
 int env_cancel(struct env_row *row, struct evidence *ev, int64_t now_ns)
 {
+	/* Left-overs that are waited for: the verdict stands, the waiting ends. */
+	if (row->left_until_ns)
+		return do_kill(row, ev, now_ns);
 	if (row->state == ENV_GONE || row->state == ENV_LEFT || ev->verdict_known)
 		return 0;
 	ev->cancelled = true;

@@ -39,7 +39,7 @@ int env_interrupt(struct env_row *row, struct evidence *ev, int64_t now_ns);
 /* The answer to ENV_FX_LEFT. success: the leader's verdict. Returns ENV_FX_KILL, 0 (they are waited for), or ENV_FX_OVER:
  * settle now, the environment is ENV_LEFT until FACT_EMPTY gives ENV_FX_OVER once more. */
 int env_left(struct env_row *row, struct evidence *ev, bool success, int64_t now_ns);
-/* Somebody wants the attempt ended: as env_interrupt(). */
+/* Somebody wants the attempt ended: as env_interrupt(), 0 when it is ending by itself. */
 int env_cancel(struct env_row *row, struct evidence *ev, int64_t now_ns);
 /* STARTING → GONE: nothing was started. */
 void env_never_started(struct env_row *row);

@@ -115,7 +115,8 @@ static int judged(struct inv_row *row, const struct func *f, const struct inv_ev
 {
 	struct policy_decision d;
 
-	inv_verdicts_add(row, ev->outcome->kind);
+	if (ev->outcome->kind != OUTCOME_OOM || !ev->outcome->hosts_fault)	/* no reason to raise its limit */
+		inv_verdicts_add(row, ev->outcome->kind);
 	policy_decide(row, f, ev->outcome, now_ms, ev->rnd, &d);
 	set_state(row, INV_JUDGED);
 	if (!d.consumes) {

@@ -30,7 +30,7 @@ struct inv_row {
 	int starts;				/* all numbers ever given to an attempt (I2): attempts + host faults */
 	int backoffs;				/* host faults in a row: exponent of the back-off */
 	uint32_t epoch;				/* fencing token: grows with every claim */
-	enum inv_condition condition;		/* once ROUTING or DONE */
+	enum inv_condition condition;		/* once ROUTING or DONE; CANCELLED while RUNNING: it is not to be repeated */
 	uint64_t verdicts;			/* how often each verdict has been given: inv_verdicts() */
 };
 

@@ -82,10 +82,11 @@ static bool again(const struct inv_row *row, const struct func *f, const struct 
 {
 	const struct func_retry *r = f ? &f->retry[o->kind] : NULL;
 
-	if ((o->hosts_fault || o->kind == OUTCOME_HOST) && (o->kind == OUTCOME_HOST || !r || !r->given)) {
+	/* A row for OutOfMemory is about the function's own limit. One for Interrupted is what it says. */
+	if (o->kind == OUTCOME_HOST || (o->hosts_fault && (o->kind == OUTCOME_OOM || !r || !r->given))) {
 		ret->consumes = false;
 		ret->due_at_ms = now_ms + policy_backoff_ms(row->backoffs, rnd);
-		return o->kind == OUTCOME_HOST || retries_max(f) > 0;
+		return o->kind == OUTCOME_HOST || retries_max(f) > 0 || (r && r->given && r->attempts > 0);
 	}
 	if (r && r->given) {
 		int n = (int)inv_verdicts(row, o->kind);
@@ -107,7 +108,8 @@ void policy_decide(const struct inv_row *row, const struct func *f, const struct
 		ret->condition = COND_SUCCESS;
 		return;
 	}
-	if (o->kind == OUTCOME_CANCELLED) {
+	/* Asked to end, whatever ended it then: the deadline or a crash of its own may have been faster. */
+	if (o->kind == OUTCOME_CANCELLED || row->condition == COND_CANCELLED) {
 		ret->condition = COND_CANCELLED;
 		return;
 	}

@@ -329,8 +329,8 @@ static int issue_generation(struct obs_load *l, struct err *e)
 
 /*
  * With both loads attached every event leaves its mark as it found it: the old sets it, ours takes it away. What was left
- * by events that met the old alone would make ours skip one each, so it is wiped now. The barrier waits until no processor
- * is still in such an event.
+ * by events that met the old alone would make ours skip one each, so it is wiped: before the switch, and once more when the
+ * old is gone (where tracepoints can be preempted, a task may have gone to another processor between the two).
  */
 static void wipe_marks(struct obs_load *l)
 {
@@ -339,7 +339,6 @@ static void wipe_marks(struct obs_load *l)
 
 	if (!none || !l->taken_over)
 		return;
-	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	for (__u32 hook = 0; hook < bpf_map__max_entries(l->skel->maps.fate_marks); hook++)
 		(void)bpf_map_update_elem(fd, &hook, none, BPF_ANY);
 }
@@ -352,7 +351,12 @@ static int activate(struct obs_load *l, const struct observe_config *cfg, struct
 	__u32 zero = 0;
 	int r = bpf_map_update_elem(bpf_map__fd(s->maps.fate_meta), &zero, &meta, BPF_ANY);
 
+	/* Whoever was in an event before has left it, before the marks are wiped and before the switch. */
+	if (l->taken_over)
+		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	wipe_marks(l);
+	if (l->taken_over)
+		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	if (r == 0)
 		r = bpf_map_update_elem(bpf_map__fd(s->maps.fate_active), &zero, &l->generation, BPF_ANY);
 	if (r < 0)
@@ -371,6 +375,7 @@ static int activate(struct obs_load *l, const struct observe_config *cfg, struct
 	obs_pin_sweep(l->dir, OBS_PIN_LINK, is_ours, s);
 	obs_pin_sweep(l->dir, OBS_PIN_PROG, is_ours, s);
 	obs_pin_sweep(l->dir, NULL, is_our_map, s);
+	wipe_marks(l);
 	return 0;
 }
 

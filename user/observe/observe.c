@@ -142,13 +142,11 @@ static bool read_entry(const struct observe *o, const struct fate_env_key *key, 
 	return true;
 }
 
-/* The end of a process that was not counted shows in the entry; that of a thread only in the programs' own count. */
-static bool missed_some(const struct observe *o, uint64_t cgroup_id, const struct fate_env *env)
+/* Only the kernel's own count tells of a thread's end that it did not show us. */
+static bool missed_some(const struct observe *o, uint64_t cgroup_id)
 {
 	const struct obs_env *known = map_get(&o->envs, cgroup_id);
 
-	if (!(env->flags & FATE_ENV_EMPTY))
-		return env->procs_exited != env->procs_forked;
 	return known && obs_load_missed(o->load) != known->missed;
 }
 
@@ -158,10 +156,12 @@ static void obs_read(struct port_observe *p, uint64_t cgroup_id, struct fact_bpf
 	struct fate_env_key key = key_of(o, cgroup_id);
 
 	*ret = (struct fact_bpf){};
-	if (key.start_ns && read_entry(o, &key, ret) && ret->env.flags & FATE_ENV_LEADER_EXITED)
-		ret->incomplete = missed_some(o, cgroup_id, &ret->env);
-	else if (o->old)
-		(void)obs_old_read(o->old, cgroup_id, ret);
+	if (!key.start_ns) {
+		if (o->old)
+			(void)obs_old_read(o->old, cgroup_id, ret);
+	} else if (read_entry(o, &key, ret) && ret->env.flags & FATE_ENV_LEADER_EXITED) {
+		ret->incomplete = missed_some(o, cgroup_id);
+	}
 }
 
 /* All keys at once, because the caller may forget entries while it is told of them. */
