@@ -267,7 +267,7 @@ size_t json_add_string(struct buf *b, const char *data, size_t len)
 		}
 		buf_add(b, from, (size_t)(p - from));
 		if (c == '"' || c == '\\')
-			buf_addf(b, "\\%c", c);
+			buf_add(b, (const char[]){ '\\', (char)c }, 2);
 		else if (c == '\n')
 			buf_adds(b, "\\n");
 		else if (c == '\r')

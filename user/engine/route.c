@@ -81,100 +81,163 @@ static void put_outbox(struct engine *e, struct inv *inv, enum outbox_role role,
 	batch_after(e, AFTER_SEND, NULL, d, 0);
 }
 
-/* What cannot be delivered because its target is not defined: kept with the reason, as a delivery that failed for good. */
-static void put_undelivered(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t,
-			    const struct target *missing, struct blob *body)
+/* What goes where, while an event is routed. */
+struct routing { struct inv *inv; const struct record_input *in; struct blob *body; };
+
+/* What cannot be delivered, because its target is not defined or does not take it: kept with the reason, as a delivery that
+ * failed for good. */
+static void put_undelivered(struct engine *e, const struct routing *rt, enum outbox_role role, const struct target *t, const char *why)
 {
 	struct store_op *op = batch_op(e, STORE_OP_OUTBOX_PUT);
 
-	op->outbox.seq = inv->row.seq;
+	op->outbox.seq = rt->inv->row.seq;
 	op->outbox.role = role;
 	snprintf(op->outbox.target, sizeof(op->outbox.target), "%s", t->text);
-	snprintf(op->outbox.key, sizeof(op->outbox.key), "%s:%s", inv->row.request_id, outbox_role_name(role));
+	snprintf(op->outbox.key, sizeof(op->outbox.key), "%s:%s", rt->inv->row.request_id, outbox_role_name(role));
 	op->outbox.due_at_ms = INT64_MAX;
-	snprintf(op->outbox.last_error, sizeof(op->outbox.last_error), "%s %.200s is not defined",
-		 target_kind_name(missing->kind), missing->name);
-	op->outbox.body = blob_ref(body);
+	snprintf(op->outbox.last_error, sizeof(op->outbox.last_error), "%s", why);
+	op->outbox.body = blob_ref(rt->body);
 	e->stats.deliveries_failed++;
 }
 
-static bool put_topic(struct engine *e, const char *name, struct blob *body)
+static void not_defined(const struct target *t, char *ret, size_t size)
 {
-	struct topic *topic = registry_topic(e->registry, name);
+	snprintf(ret, size, "%s %.200s is not defined", target_kind_name(t->kind), t->name);
+}
+
+static struct blob *built(struct buf *b)
+{
+	struct blob *text = blob_new(b->data, b->len);
+
+	buf_done(b);
+	return text;
+}
+
+/* To every subscription. What is large is made once: the message is quoted once, and all queues get one text. */
+static void fan_out(struct engine *e, const struct topic *topic, struct blob *body)
+{
+	CLEAN(blob_unrefp) struct blob *envelope = NULL;
+	CLEAN(buf_done) struct buf quoted = {};
 	char id[ID_UUID_LEN + 1];
 	struct topic_message m = {
-		.topic = topic, .region = e->cfg.region, .message_id = id, .at_ms = now_wall(e), .message = body->data, .message_len = body->len,
+		.topic = topic, .region = e->cfg.region, .message_id = id, .at_ms = now_wall(e), .message = body->data,
+		.message_len = body->len, .quoted = &quoted,
 	};
 
-	if (!topic)
-		return false;
 	new_uuid(e, id);
+	(void)json_add_string(&quoted, body->data, body->len);
 	for (size_t i = 0; i < topic->n_subs; i++) {
-		CLEAN(blob_unrefp) struct blob *text = NULL;
 		struct buf b = {};
 
 		m.sub = &topic->subs[i];
-		topic_message_build(&b, &m);
-		text = blob_new(b.data, b.len);
-		buf_done(&b);
-		if (m.sub->kind == TOPIC_SUB_QUEUE)
-			put_message(e, m.sub->name, text, NULL);
-		else
-			put_function(e, m.sub->name, text);
+		if (m.sub->kind != TOPIC_SUB_QUEUE) {
+			CLEAN(blob_unrefp) struct blob *event = NULL;
+
+			topic_message_build(&b, &m);
+			event = built(&b);
+			put_function(e, m.sub->name, event);
+		} else if (m.sub->raw) {
+			put_message(e, m.sub->name, body, NULL);
+		} else {
+			if (!envelope) {
+				topic_message_build(&b, &m);
+				envelope = built(&b);
+			}
+			put_message(e, m.sub->name, envelope, NULL);
+		}
+	}
+}
+
+static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, char *why, size_t size)
+{
+	const struct topic *topic = registry_topic(e->registry, t->name);
+	struct record_input in = *rt->in;
+	CLEAN(blob_unrefp) struct blob *bare = NULL;
+	struct buf b = {};
+
+	if (!topic) {
+		not_defined(t, why, size);
+		return false;
+	}
+	if (rt->body->len > TOPIC_MESSAGE_MAX) {
+		in.bare = true;
+		record_build(&b, &in);
+		bare = built(&b);
+	}
+	if (bare && bare->len > TOPIC_MESSAGE_MAX) {	/* a hundred attempts with all that is known of each */
+		snprintf(why, size, "a record of %zu bytes is more than a topic takes (%u)", bare->len, TOPIC_MESSAGE_MAX);
+		return false;
+	}
+	fan_out(e, topic, bare ? bare : rt->body);
+	return true;
+}
+
+static bool put_rule_target(struct engine *e, const struct target *t, struct blob *event, char *why, size_t size)
+{
+	if (t->kind == TARGET_TOPIC) {
+		const struct topic *topic = registry_topic(e->registry, t->name);
+
+		if (!topic) {
+			not_defined(t, why, size);
+			return false;
+		}
+		fan_out(e, topic, event);
+	} else if (t->kind == TARGET_FUNCTION || (t->kind == TARGET_NAME && registry_get(e->registry, t->name))) {
+		put_function(e, t->name, event);
+	} else {
+		put_message(e, t->name, event, NULL);
 	}
 	return true;
 }
 
-/* False: the rule's target is not defined. */
-static bool put_rule_target(struct engine *e, const struct target *t, struct blob *event)
+static struct blob *bus_text(struct engine *e, const struct bus *bus, const struct routing *rt)
 {
-	if (t->kind == TARGET_TOPIC)
-		return put_topic(e, t->name, event);
-	if (t->kind == TARGET_FUNCTION || (t->kind == TARGET_NAME && registry_get(e->registry, t->name)))
-		put_function(e, t->name, event);
-	else
-		put_message(e, t->name, event, NULL);
-	return true;
-}
-
-/* NULL, or what is not defined: the bus, or a target of a rule that matched. */
-static const struct target *put_bus(struct engine *e, const struct inv *inv, const struct target *t, struct blob *body)
-{
-	struct bus *bus = registry_bus(e->registry, t->name);
-	const char *type = bus_record_detail_type(inv->row.condition == COND_SUCCESS);
+	const struct inv *inv = rt->inv;
 	char id[ID_UUID_LEN + 1], bus_arn[LIM_ARN_MAX + 1], function_arn[LIM_ARN_MAX + 1];
 	const char *const resources[] = { bus_arn, function_arn };
 	struct bus_event ev = {
-		.id = id, .source = "lambda", .detail_type = type, .region = e->cfg.region, .at_ms = now_wall(e), .resources = resources,
-		.n_resources = ARRAY_SIZE(resources), .detail = body->data, .detail_len = body->len,
+		.id = id, .source = "lambda", .detail_type = bus_record_detail_type(inv->row.condition == COND_SUCCESS),
+		.region = e->cfg.region, .at_ms = now_wall(e), .resources = resources, .n_resources = ARRAY_SIZE(resources),
+		.detail = rt->body->data, .detail_len = rt->body->len,
 	};
-	CLEAN(blob_unrefp) struct blob *text = NULL;
-	const struct target *missing = NULL;
 	struct buf b = {};
 
-	if (!bus)
-		return t;
 	new_uuid(e, id);
 	arn_format_target(bus_arn, sizeof(bus_arn), e->cfg.region, TARGET_BUS, bus->name);
 	arn_format_function(function_arn, sizeof(function_arn), e->cfg.region, inv->row.function,
 			    inv->row.qualifier[0] ? inv->row.qualifier : "$LATEST");
 	bus_event_build(&b, &ev);
-	text = blob_new(b.data, b.len);
-	buf_done(&b);
-	for (size_t i = 0; i < bus->n_rules; i++) {
-		const struct bus_rule *r = &bus->rules[i];
-
-		for (size_t k = 0; bus_rule_matches(r, ev.source, type) && k < r->n_targets; k++)
-			if (!put_rule_target(e, &r->targets[k], text))
-				missing = &r->targets[k];
-	}
-	return missing;
+	return built(&b);
 }
 
-static void put_target(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
+/* False, and why: the bus, or a target of a rule that matched, is not defined; or it is too much for a bus. */
+static bool put_bus(struct engine *e, const struct routing *rt, const struct target *t, char *why, size_t size)
+{
+	const struct bus *bus = registry_bus(e->registry, t->name);
+	const char *type = bus_record_detail_type(rt->inv->row.condition == COND_SUCCESS);
+	CLEAN(blob_unrefp) struct blob *text = NULL;
+	bool ok = true;
+
+	if (!bus) {
+		not_defined(t, why, size);
+		return false;
+	}
+	if (rt->body->len > BUS_EVENT_MAX) {
+		snprintf(why, size, "a record of %zu bytes is more than an event bus takes (%u)", rt->body->len, BUS_EVENT_MAX);
+		return false;
+	}
+	text = bus_text(e, bus, rt);
+	for (size_t i = 0; i < bus->n_rules; i++)
+		for (size_t k = 0; bus_rule_matches(&bus->rules[i], "lambda", type) && k < bus->rules[i].n_targets; k++)
+			ok &= put_rule_target(e, &bus->rules[i].targets[k], text, why, size);
+	return ok;
+}
+
+/* body: the record, or a dead letter's event. */
+static void put_target(struct engine *e, const struct routing *rt, enum outbox_role role, const struct target *t, struct blob *body,
 		       struct blob *attributes)
 {
-	const struct target *missing;
+	char why[256] = "";
 
 	switch (t->kind) {
 	case TARGET_NONE:
@@ -193,17 +256,16 @@ static void put_target(struct engine *e, struct inv *inv, enum outbox_role role,
 			put_message(e, t->name, body, attributes);
 		return;
 	case TARGET_TOPIC:
-		if (!put_topic(e, t->name, body))
-			put_undelivered(e, inv, role, t, t, body);
+		if (!put_topic(e, rt, t, why, sizeof(why)))
+			put_undelivered(e, rt, role, t, why);
 		return;
 	case TARGET_BUS:
-		missing = put_bus(e, inv, t, body);
-		if (missing)
-			put_undelivered(e, inv, role, t, missing, body);
+		if (!put_bus(e, rt, t, why, sizeof(why)))
+			put_undelivered(e, rt, role, t, why);
 		return;
 	case TARGET_FILE:
 	case TARGET_JOURNAL:
-		put_outbox(e, inv, role, t, body, attributes);
+		put_outbox(e, rt->inv, role, t, body, attributes);
 		return;
 	}
 }
@@ -230,16 +292,17 @@ static struct blob *dead_letter_attributes(const struct record_input *in)
 	return r;
 }
 
-static void put_dead_letter(struct engine *e, struct inv *inv, const struct func *f, const struct record_input *in)
+static void put_dead_letter(struct engine *e, const struct routing *rt, const struct func *f)
 {
+	const struct blob *payload = rt->inv->payload;
 	CLEAN(blob_unrefp) struct blob *attributes = NULL;
 	CLEAN(blob_unrefp) struct blob *body = NULL;
 
 	if (f->dead_letter.kind == TARGET_NONE)
 		return;
-	attributes = dead_letter_attributes(in);
-	body = inv->payload && inv->payload->len ? blob_ref(inv->payload) : blob_new("{}", 2);
-	put_target(e, inv, ROLE_DEAD_LETTER, &f->dead_letter, body, attributes);
+	attributes = dead_letter_attributes(rt->in);
+	body = payload && payload->len ? blob_ref(rt->inv->payload) : blob_new("{}", 2);
+	put_target(e, rt, ROLE_DEAD_LETTER, &f->dead_letter, body, attributes);
 }
 
 static void ended(struct engine *e, struct inv *inv)
@@ -259,14 +322,15 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 		.fates = e->cfg.record_fate && (!f || f->record_fate) && inv->fates.len ? buf_str(&inv->fates) : NULL,
 	};
 	CLEAN(blob_unrefp) struct blob *body = NULL;
+	struct routing rt;
 	struct buf b = {};
 	struct store_op *op;
 
 	assert(inv->row.state == INV_ROUTING && !inv->sync);
 	record_build(&b, &in);
-	body = blob_new(b.data, b.len);
-	buf_done(&b);
+	body = built(&b);
 	assert(body);
+	rt = (struct routing){ inv, &in, body };
 
 	op = batch_op(e, STORE_OP_RECORD_PUT);
 	op->record.seq = inv->row.seq;
@@ -282,11 +346,11 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 	else
 		e->stats.failed++;
 	if (f && inv->row.condition == COND_SUCCESS) {
-		put_target(e, inv, ROLE_ON_SUCCESS, &f->on_success, body, NULL);
+		put_target(e, &rt, ROLE_ON_SUCCESS, &f->on_success, body, NULL);
 	} else if (f) {
 		/* Both routes of a failure are served, independently. */
-		put_target(e, inv, ROLE_ON_FAILURE, &f->on_failure, body, NULL);
-		put_dead_letter(e, inv, f, &in);
+		put_target(e, &rt, ROLE_ON_FAILURE, &f->on_failure, body, NULL);
+		put_dead_letter(e, &rt, f);
 	}
 	inv->payload = blob_unref(inv->payload);	/* the record has it: what waits for a target does not hold it twice */
 	if (!inv->outbox_open)

@@ -9,6 +9,7 @@
 
 #define BUS_NAME_MAX 256	/* EventBridge's */
 #define BUS_RULES_MAX 100
+#define BUS_EVENT_MAX 262144u	/* bytes: EventBridge's */
 #define BUS_TARGETS_MAX 5	/* a rule: EventBridge's */
 
 struct bus_rule {

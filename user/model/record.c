@@ -66,12 +66,15 @@ void record_build(struct buf *b, const struct record_input *in)
 	buf_addc(b, ',');
 	add_text(b, "functionArn", arn);
 	/* Lambda says 1 for a success, whatever came before it. */
-	buf_addf(b, ",\"condition\":\"%s\",\"approximateInvokeCount\":%d},\"requestPayload\":", inv_condition_name(row->condition),
+	buf_addf(b, ",\"condition\":\"%s\",\"approximateInvokeCount\":%d}", inv_condition_name(row->condition),
 		 row->condition == COND_SUCCESS ? 1 : row->attempts);
-	if (in->request && in->request->len)
-		add_value(b, in->request->data, in->request->len);
-	else
-		buf_adds(b, "{}");
+	if (!in->bare) {
+		buf_adds(b, ",\"requestPayload\":");
+		if (in->request && in->request->len)
+			add_value(b, in->request->data, in->request->len);
+		else
+			buf_adds(b, "{}");
+	}
 	if (code) {
 		buf_addf(b, ",\"responseContext\":{\"statusCode\":%d", code);
 		if (code == 200) {
@@ -80,7 +83,7 @@ void record_build(struct buf *b, const struct record_input *in)
 				buf_adds(b, ",\"functionError\":\"Unhandled\"");
 		}
 		buf_addc(b, '}');
-		if (code == 200 && in->last->payload && in->last->payload->len) {
+		if (code == 200 && !in->bare && in->last->payload && in->last->payload->len) {
 			buf_adds(b, ",\"responsePayload\":");
 			add_value(b, in->last->payload->data, in->last->payload->len);
 		}

@@ -12,6 +12,7 @@ struct record_input {
 	const struct blob *request;	/* the event: valid JSON text; empty = {} */
 	const struct outcome *last;	/* last attempt's outcome; NULL = the function never ran */
 	bool throttled;			/* it never ran because it was throttled: statusCode 429 */
+	bool bare;			/* without the two payloads: for a target that would not take them */
 	const char *fates;		/* JSON text of the attempts' array, NULL = leave "fate" out */
 };
 /* Appends the record, compact JSON on one line. */

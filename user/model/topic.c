@@ -359,7 +359,10 @@ static void common(struct buf *b, const struct topic_message *m, const char *arn
 	else if (m->sub->kind != TOPIC_SUB_QUEUE)
 		buf_adds(b, ",\"Subject\":null");
 	buf_adds(b, ",\"Message\":");
-	(void)json_add_string(b, m->message, m->message_len);
+	if (m->quoted)
+		buf_add(b, m->quoted->data, m->quoted->len);
+	else
+		(void)json_add_string(b, m->message, m->message_len);
 	member(b, "Timestamp", clock_iso_ms(m->at_ms, iso));
 	buf_adds(b, ",\"SignatureVersion\":\"1\",\"Signature\":\"\"");
 }

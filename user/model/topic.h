@@ -10,6 +10,7 @@
 
 #define TOPIC_NAME_MAX 256	/* SNS's */
 #define TOPIC_SUBS_MAX 100
+#define TOPIC_MESSAGE_MAX 262144u	/* bytes: SNS's. A larger record goes without its payloads, as Lambda does it */
 
 enum topic_sub_kind { TOPIC_SUB_FUNCTION, TOPIC_SUB_QUEUE, TOPIC_SUB_COMMAND };
 struct topic_sub {
@@ -43,8 +44,9 @@ struct topic_message {
 	const char *subject;		/* NULL = none */
 	const char *message;		/* the text: a record, or what was published */
 	size_t message_len;
+	const struct buf *quoted;	/* the same as a JSON string, made once for all subscriptions; NULL = it is made here */
 	const char *attributes;		/* JSON object {"NAME": {"Type", "Value"}}; NULL = none */
 };
-/* Appends what the subscription gets: functions and commands {"Records":[{"EventSource":"aws:sns",…}]}, queues the
+/* Appends what the subscription gets (it is the same for all queues): functions and commands {"Records":[{"EventSource":"aws:sns",…}]}, queues the
  * Notification envelope, or the message itself when raw. */
 void topic_message_build(struct buf *b, const struct topic_message *m);
