@@ -8,6 +8,7 @@ Prints the rate of right answers per way and member, then what was wrong, observ
 """
 import collections, json, os, signal, sys, time
 import fated
+from fate_check import Rarely
 from fated import Load
 from matrix import play, right, selected, wrongs
 
@@ -66,6 +67,7 @@ def report(tallies):
         for why in t.failed[:1]:
             print(f'not run to the end: {t.way.name} ({t.observer}), {len(t.failed)} times, first: {why}')
     answers, good = sum(t.runs * len(t.right) for t in tallies), sum(sum(t.right.values()) for t in tallies)
+    print(f'{len(Rarely.skipped)} members left out so far because the kernel skipped a run of a program')
     print(f'{tallies[0].observer}: {good} of {answers} answers were right, in {sum(t.runs for t in tallies)} runs of {len(tallies)} ways\n', flush=True)
     return good == answers and answers and not any(t.failed for t in tallies)
 
