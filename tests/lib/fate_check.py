@@ -125,19 +125,17 @@ def account(host, started, execed):
 
 def memory(host, mb, execed):
     r = {'limitMB': mb}
-    if host.bpf:
-        r['peakRssBytes'] = AtLeast(4096) if execed else Maybe(ANY)
+    if host.bpf and execed:             # who never executed anything had no memory but the daemon's
+        r['peakRssBytes'] = AtLeast(4096)
     if 'memory' in host.controllers:
         r['peakBytes'] = Maybe(ANY)     # memory.peak came with Linux 5.19
     return r
 
 
 def still_running(want):
-    """Some have not ended yet: there is no end of the last one, and what is added up over all of them is left out."""
-    r = {k: v for k, v in want.items() if k not in ('kernelEndUs', 'processes', 'threads', 'faults', 'switches', 'io')}
-    r['time'] = {k: v for k, v in r['time'].items() if k not in ('waitingMs', 'asleepMs')}
-    r['memory'] = {k: v for k, v in r['memory'].items() if k != 'peakRssBytes'}
-    return dict(r, incomplete=True)
+    """Some have not ended yet: there is no end of the last one, and sums are of those that have."""
+    r = {k: v for k, v in want.items() if k != 'kernelEndUs'}
+    return dict(r, threads=want['threads'] - 1) if 'threads' in r else r
 
 
 def known_by_fallback(want):

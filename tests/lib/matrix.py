@@ -22,9 +22,13 @@ signal.signal(signal.SIGIO, lambda *_: None)    # tells of a lease being broken;
 
 def selected(names):
     """[(way, reason why it is skipped or None)]"""
-    vm = os.environ.get('MATRIX_VM') == '1'
+    with open(os.path.join(fated.cgroup2_mount(), 'cgroup.controllers')) as f:
+        missing = sorted({'memory', 'pids'} - set(f.read().split()))
+    why = f'needs the control group controllers {" and ".join(missing)}, not in cgroup2 here' if missing else None
+    if os.environ.get('MATRIX_VM') == '1':
+        why = None                      # what is missing there is a failure
     ways = [(w, None) for w in WAYS]
-    ways += [(w, None if vm else 'needs control group controllers: MATRIX_VM=1, in a guest') for w in CONTROLLER_WAYS]
+    ways += [(w, why) for w in CONTROLLER_WAYS]
     return [(w, why) for w, why in ways if not names or w.name in names]
 
 
