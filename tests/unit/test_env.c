@@ -41,6 +41,16 @@ static void second_witness_first(void)
 	CHECK_INT(say(FACT_EMPTY, 22), ENV_FX_OVER);
 }
 
+/* Not ours to wait for any more, whatever took it: the kernel half's word must do. */
+static void no_status(void)
+{
+	begin(0);
+	say(FACT_BPF_EXIT, 10);
+	CHECK_INT(env_step(&row, &ev, &(struct fact){ .kind = FACT_WAIT, .at_ns = 11, .error = 10 }, 11), ENV_FX_CHECK_EMPTY);
+	CHECK(!ev.have_wait);
+	CHECK_INT(say(FACT_EMPTY, 12), ENV_FX_OVER);
+}
+
 static void empty_before_wait(void)
 {
 	begin(0);
@@ -197,6 +207,7 @@ int main(void)
 {
 	RUN(plain_end);
 	RUN(second_witness_first);
+	RUN(no_status);
 	RUN(empty_before_wait);
 	RUN(left_overs_are_killed);
 	RUN(deadline_at_once);

@@ -132,17 +132,21 @@ static int check_limits(void *arg, const struct func *f, struct err *e)
 		{ CG_CPU, f->cpu_percent > 0, "CpuPercent" },
 	};
 	CLEAN(buf_done) struct buf missing = {};
+	const char *why = NULL;
 
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].needed && !(t->controllers & rows[i].controller))
-			buf_addf(&missing, "%s%s (for %s)", missing.len ? ", " : "", cg_controller_name(rows[i].controller), rows[i].limit);
-	if (!missing.len)
-		return 0;
-	return err_set(e, -EOPNOTSUPP, "this host's control groups lack %s: %s", buf_str(&missing), t->why);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (!rows[i].needed || t->controllers & rows[i].controller)
+			continue;
+		buf_addf(&missing, "%s%s (for %s)", missing.len ? ", " : "", cg_controller_name(rows[i].controller), rows[i].limit);
+		if (!why)
+			why = cg_tree_why_not(t, rows[i].controller);
+	}
+	return why ? err_set(e, -EOPNOTSUPP, "this host's control groups lack %s: %s", buf_str(&missing), why) : 0;
 }
 
-/* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. */
-static void reload(struct manager *m, cJSON *into)
+/* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. asked: by
+ * somebody, who may have changed users and groups, too; else all is as it was when no definition has changed. */
+static void reload(struct manager *m, bool asked, cJSON *into)
 {
 	CLEAN(definitions_result_done) struct definitions_result res = {};
 	struct definitions_check check = { .limits = check_limits, .arg = m };
@@ -154,6 +158,9 @@ static void reload(struct manager *m, cJSON *into)
 	for (size_t i = 0; i < res.n_problems; i++)
 		log_warn("definitions: %s%s%s: %s", res.problems[i].file, res.problems[i].path[0] ? ": " : "", res.problems[i].path,
 			 res.problems[i].reason);
+	m->n_problems = res.n_problems;
+	if (!asked && !res.n_changes)
+		return;
 	set = (struct registry_set){
 		.functions = res.functions, .n_functions = res.n_functions, .topics = res.topics, .n_topics = res.n_topics,
 		.buses = res.buses, .n_buses = res.n_buses,
@@ -164,7 +171,6 @@ static void reload(struct manager *m, cJSON *into)
 	m->n_functions = res.n_functions;
 	m->n_topics = res.n_topics;
 	m->n_buses = res.n_buses;
-	m->n_problems = res.n_problems;
 	summary = definitions_summary(&res);
 	log_note("definitions: %s", summary);
 	free(summary);
@@ -189,7 +195,7 @@ static void on_change(void *arg)
 		log_warn("definitions: %s is gone; what it gave stays in force until it is back, or a reload is asked for",
 			 m->cfg->functions_dir);
 	else
-		reload(m, NULL);
+		reload(m, false, NULL);
 }
 
 /* ---- what the API asks of us ------------------------------------------------------------------------------- */
@@ -222,7 +228,7 @@ static void api_status_members(void *arg, cJSON *into)
 
 static void api_reload_members(void *arg, cJSON *into)
 {
-	reload(arg, into);
+	reload(arg, true, into);
 }
 
 static int api_read_log(void *arg, const char *function, struct api_log *log, struct err *e)
@@ -264,7 +270,7 @@ static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *
 static int on_hup(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
 {
 	sd_notify(0, "RELOADING=1");
-	reload(arg, NULL);
+	reload(arg, true, NULL);
 	sd_notify(0, "READY=1");
 	return 0;
 }
@@ -374,8 +380,12 @@ static int make_world(struct manager *m, const struct fact_sink *sink, struct er
 	obs.root_level = (uint32_t)m->tree->env_level;
 	if (c->fallback) {
 		log_warn("observer: eBPF is switched off (Observer is \"fallback\"): deaths are told by wait status and cgroup files alone");
+		if (observe_remove(c->bpf_dir))
+			log_warn("observer: the programs of an earlier run were still attached and are removed; what ended since is not told");
 	} else {
 		r = observe_new(m->loop, &obs, sink, &m->observe, e);
+		if (r < 0 && r != -EBUSY)
+			log_note("\"Observer\": \"fallback\" in the configuration does without eBPF, and without what only it can tell");
 		if (r < 0)
 			return r;
 	}
@@ -403,7 +413,7 @@ static int make_engine(struct manager *m, struct err *e)
 	/* Watched before it is read: nothing is missed in between. */
 	if (c->reload_on_change)
 		m->watch = watch_new(m->loop, c->functions_dir, definitions_is_file, on_change, m);
-	reload(m, NULL);
+	reload(m, true, NULL);
 	r = engine_start(m->engine, e);
 	engine_stats(m->engine, &st);
 	if (r == 0 && (st.queued || st.waiting || st.routing || st.recovered_running))

@@ -197,8 +197,11 @@ static int on_child(sd_event_source *s, int fd, uint32_t revents, void *arg)
 		return on_withheld(p);
 	p->child = sd_event_source_disable_unref(p->child);
 	if (r < 0) {
+		struct fact f = { .kind = FACT_WAIT, .cgroup_id = p->leaf.id, .at_ns = clock_mono_ns(), .error = -r };
+
 		log_msg(LOG_ERROR, IDS(p), "waitid on the pidfd: %s", strerror(-r));
-		return 0;		/* the kernel half is the one witness then */
+		p->l->sink.fact(p->l->sink.self, &f);	/* the kernel half is the one witness then */
+		return 0;
 	}
 	failed = sys_spawn_failed(&p->spawn, &error);
 	if (failed) {

@@ -163,8 +163,8 @@ int env_step(struct env_row *row, struct evidence *ev, const struct fact *fact, 
 		if (row->leader_gone)
 			return 0;
 		row->leader_gone = true;
-		ev->have_wait = true;
-		ev->wait_status = fact->wait_status;
+		ev->have_wait = !fact->error;
+		ev->wait_status = fact->error ? 0 : fact->wait_status;
 		fx = verdict(ev, fact->at_ns, now_ns);
 		row->limit_ns = row->deadline_ns;
 		if (row->state != ENV_STOPPING)

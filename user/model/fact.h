@@ -55,7 +55,7 @@ struct fact {
 	uint64_t cgroup_id;	/* the environment it is about (I6) */
 	int64_t at_ns;		/* CLOCK_MONOTONIC, when the witness saw it */
 	int wait_status;	/* FACT_WAIT: as of waitpid() */
-	int error;		/* FACT_EXEC_FAILED: errno, positive */
+	int error;		/* FACT_EXEC_FAILED: errno, positive; FACT_WAIT: it cannot be waited for, there is no status */
 	char step[24];		/* FACT_EXEC_FAILED: the plan's step: "execve", "chdir", "setuid", … */
 };
 

@@ -18,8 +18,7 @@
 
 #include "base/mem.h"
 
-#define REMEDY "fated needs Linux 5.15 or later with BTF (CONFIG_DEBUG_INFO_BTF=y); Debian 12's kernel has all of it. Or set " \
-	       "\"Observer\": \"fallback\", to do without eBPF and without what only it can tell"
+#define REMEDY "fated needs Linux 5.15 or later with BTF (CONFIG_DEBUG_INFO_BTF=y); Debian 12's kernel has all of it"
 
 static const char *const oom_names[OBS_OOM_MAX] = {
 	[OBS_OOM_NONE] = "none",

@@ -31,6 +31,8 @@
 #include "observe/obs_decode.h"
 #include "observe/obs_load.h"
 #include "observe/obs_old.h"
+#include "observe/obs_pin.h"
+#include "fate_abi.h"
 
 #define RECORDS_PER_TURN 4096	/* then other sources get their turn; the fd stays readable */
 
@@ -388,6 +390,18 @@ int observe_new(sd_event *loop, const struct observe_config *cfg, const struct f
 	}
 	*ret = o;
 	return 0;
+}
+
+bool observe_remove(const char *bpf_dir)
+{
+	const char *dir = bpf_dir ? bpf_dir : FATE_DEFAULT_BPF_DIR;
+	CLEAN(closep) int fd = -EBADF;
+
+	/* No mount is made for this, and nobody else's pins are touched: the lock is taken. */
+	if (!obs_pin_layout(dir) || obs_pin_open(dir, &fd, NULL) < 0)
+		return false;
+	obs_pin_remove(dir);
+	return true;
 }
 
 struct observe *observe_free(struct observe *o, bool unpin)

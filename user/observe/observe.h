@@ -36,12 +36,15 @@ struct observe;
 /*
  * Loads, pins and attaches the kernel half and puts its ring on the loop; sink (copied) gets facts from then on.
  * What an earlier daemon left pinned with the same layout is taken over: entries, counters and unread records stay,
- * programs are replaced without a gap. Another layout's pins are removed.
+ * programs are replaced without a gap. Another layout's pins are set aside and read until all they hold is settled.
  * -EOPNOTSUPP: the kernel lacks something, named in e with the way to get it. -EPERM: privilege. -EBUSY: another
  * daemon has bpf_dir. On failure nothing new is left behind, except a bpffs that had to be mounted.
  */
 int observe_new(sd_event *loop, const struct observe_config *cfg, const struct fact_sink *sink, struct observe **ret,
 		struct err *e);
+
+/* For who does without: detaches what an earlier daemon left pinned and removes it. True when there was anything. */
+bool observe_remove(const char *bpf_dir);
 
 /* Owned by the observer. */
 struct port_observe *observe_port(struct observe *o);
