@@ -21,11 +21,11 @@
 
 #define ID "8f5e0c8a-1111-4222-8333-444455556666"
 #define ROWS_MAX 16
-#define COLUMNS_MAX 13
+#define COLUMNS_MAX 14
 
 /* A good row each; the numbers of an event in it are 1. */
 static const struct { const char *name, *good[COLUMNS_MAX + 1]; } tables[] = {
-	{ "event", { "1", "'" ID "'", "'resize'", "''", "3", "1795478400000", "0", "1", "1", "0", "0", "2", "1" } },
+	{ "event", { "1", "'" ID "'", "'resize'", "''", "3", "1795478400000", "0", "1", "1", "0", "0", "2", "1", "0" } },
 	{ "event_payload", { "1", "x'7b7d'" } },
 	{ "attempt", { "1", "1", "1795478400000", "1795478400005", "3", "x'7b7d'" } },
 	{ "record", { "1", "'" ID "'", "'resize'", "2", "1795478400000", "x'7b7d'" } },
@@ -34,6 +34,7 @@ static const struct { const char *name, *good[COLUMNS_MAX + 1]; } tables[] = {
 	{ "queue", { "1", "'done'" } },
 	{ "message", { "1", "1", "'" ID "'", "1795478400000", "0", "0", "'" ID "'" } },
 	{ "message_body", { "1", "x'7b7d'", "NULL" } },
+	{ "record_pos", { "1", "1" } },
 };
 
 static struct store_writer writer;
@@ -190,14 +191,18 @@ static void check_result(const struct store_query *q, const struct store_result 
 		check_outbox(&res->outbox[i]);
 	for (size_t i = 0; i < res->n_messages; i++) {
 		store_row_check(&(struct store_op){ .kind = STORE_OP_MESSAGE_PUT, .message = res->messages[i] });
-		MUST(res->messages[i].receive_count > 0 && res->messages[i].visible_at_ms >= q->now_ms);
+		MUST(res->messages[i].receive_count >= 0);
+		MUST(q->kind != STORE_Q_RECEIVE || (res->messages[i].receive_count > 0 && res->messages[i].visible_at_ms >= q->now_ms));
 	}
 	for (size_t i = 0; i < res->n_queues; i++)
 		MUST(memchr(res->queues[i].name, '\0', sizeof(res->queues[i].name)) && res->queues[i].visible >= 0 &&
 		     res->queues[i].in_flight >= 0);
 	for (size_t i = 0; i < INV_MAX; i++)
 		MUST(res->counts.events[i] >= 0);
-	MUST(res->n_events <= (size_t)MAX(q->limit, 1) && res->affected <= 1);
+	MUST(res->n_events <= (size_t)MAX(q->limit, 1) && res->affected <= (q->kind == STORE_Q_PURGE ? ROWS_MAX : 1));
+	MUST(res->n_messages <= (size_t)MAX(q->limit, 1));
+	for (size_t i = 0; i < res->n_records && q->kind == STORE_Q_TAIL; i++)
+		MUST(res->records[i].pos > (i ? res->records[i - 1].pos : q->after_pos) && res->records[i].pos <= res->last_pos);
 }
 
 static const struct store_query questions[] = {
@@ -205,7 +210,9 @@ static const struct store_query questions[] = {
 	{ .kind = STORE_Q_EVENTS, .state = INV_DONE, .limit = 8, .function = "resize" }, { .kind = STORE_Q_EVENT },
 	{ .kind = STORE_Q_RECORDS, .limit = 8 }, { .kind = STORE_Q_RECORDS, .condition = COND_RETRIES_EXHAUSTED, .limit = 8 },
 	{ .kind = STORE_Q_RECORD }, { .kind = STORE_Q_QUEUES }, { .kind = STORE_Q_OUTBOX, .limit = 8 }, { .kind = STORE_Q_COUNTS },
-	{ .kind = STORE_Q_RECEIVE, .limit = 8, .visibility_ms = 30000 }, { .kind = STORE_Q_DELETE },
+	{ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, { .kind = STORE_Q_TAIL, .limit = 8 },
+	{ .kind = STORE_Q_TAIL, .condition = COND_RETRIES_EXHAUSTED, .limit = 8, .function = "resize" }, { .kind = STORE_Q_PEEK, .limit = 8 },
+	{ .kind = STORE_Q_RECEIVE, .limit = 8, .visibility_ms = 30000 }, { .kind = STORE_Q_DELETE }, { .kind = STORE_Q_PURGE },
 };
 
 static void ask(struct store_query q)
@@ -219,7 +226,7 @@ static void ask(struct store_query q)
 	snprintf(q.queue, sizeof(q.queue), "done");
 	q.now_ms = 1795478400000;
 	MUST(store_query_check(&q, &e) == 0);
-	if (q.kind == STORE_Q_RECEIVE || q.kind == STORE_Q_DELETE)
+	if (store_writer_answers(q.kind))
 		r = store_writer_query(&writer, &q, &res, &e);
 	else
 		r = query_one(&reader, &q, &res, &e);

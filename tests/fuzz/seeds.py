@@ -27,15 +27,41 @@ RESIZE = {'FunctionName': 'resize', 'Description': 'é', 'Command': ['/opt/resiz
               'OnSuccess': {'Destination': 'arn:aws:sqs:us-east-1:000000000000:done'}, 'OnFailure': {'Destination': 'reinvoke'}}},
           'DeadLetterConfig': {'TargetArn': 'queue:dead'}, 'RetryDelaysInSeconds': [60, 120.25]}
 OURS = {'FunctionName': 'a', 'Command': ['/bin/true'], 'WorkingDirectory': '/srv', 'User': 'nobody', 'Group': '65534', 'PidsMax': 64,
-        'CpuPercent': 150, 'NoNewPrivileges': False, 'Rlimits': {'NOFILE': 1024, 'CORE': [0, None]}, 'RecordFate': False,
+        'CpuPercent': 150, 'NoNewPrivileges': False, 'Rlimits': {'NOFILE': 1024, 'CORE': [0, 'unlimited']}, 'RecordFate': False,
         'Mode': 'exec', 'Tags': {'k': 'v'}, 'DestinationConfig': {'OnFailure': {'Destination': 'file:/var/log/x.jsonl'}}}
 seed('func', 'resize', json.dumps(RESIZE, ensure_ascii=False))
 seed('func', 'ours', json.dumps(OURS))
+seed('func', 'policy', json.dumps({'FunctionName': 'p', 'Command': ['/bin/true'], 'Leftovers': 'wait', 'RetryPolicy': {
+    'Timeout': {'Attempts': 2, 'TimeoutFactor': 1.5, 'TimeoutMax': 900, 'DelaysInSeconds': [0, 0.25]},
+    'OutOfMemory': {'Attempts': 1, 'MemoryFactor': 2, 'MemoryMax': 4096}, 'Crash': {'Attempts': 0},
+    'Signal': {'Attempts': 1, 'DelaysInSeconds': [5]}}}))
+seed('func', 'policy-refused', json.dumps({'FunctionName': 'p', 'Command': ['/bin/true'], 'Leftovers': 'leave', 'RetryPolicy': {
+    'Timeout': {'TimeoutMax': 3, 'MemoryFactor': 2}, 'Success': {'Attempts': 1}, 'OutOfMemry': {}, 'Crash': {'Attempts': 99}}}))
+
+# ---- topics and buses: the file, 0x1e, the subject with its length, what is published
+TOPIC = {'TopicName': 'alerts', 'Description': 'é', 'Tags': {'k': 'v'}, 'Subscriptions': [
+    {'Protocol': 'lambda', 'Endpoint': 'echo'}, {'Protocol': 'lambda', 'Endpoint': ARN}, {'Protocol': 'sqs', 'Endpoint': 'inbox'},
+    {'Protocol': 'sqs', 'Endpoint': 'queue:raw', 'RawMessageDelivery': True},
+    {'Protocol': 'command', 'Id': 'mail', 'Command': ['/usr/bin/mailit', '-v'], 'Timeout': 3}]}
+BUS = {'EventBusName': 'a/b', 'Description': 'é', 'Tags': {'k': 'v'}, 'Rules': [
+    {'Name': 'all', 'State': 'ENABLED', 'EventPattern': {'source': ['lambda', 'x'], 'detail-type': ['é "x"']}, 'Targets': [
+        {'Id': '1', 'Arn': 'topic:alerts'}, {'Id': '2', 'Arn': ARN}, {'Id': '3', 'Arn': 'queue:q'}, {'Id': '4', 'Arn': 'resize'}]},
+    {'Name': 'off', 'State': 'DISABLED', 'EventPattern': {'source': ['lambda']}, 'Targets': [{'Id': '1', 'Arn': 'queue:q'}]}]}
+for name, file, subject, message in (
+        ('topic', TOPIC, b'Failed: "resize"', RECORD.encode()), ('topic-bytes', TOPIC, b'', b'\0\xff\xed\xa0\x80"\\\x7f\xf0\x9f\x98\x80'),
+        ('bus', BUS, b'lambda', RECORD.encode()), ('bus-text', BUS, b'\xff', b' {"a":1} '), ('bus-none', BUS, b'x', b'[1.0]'),
+        ('topic-refused', TOPIC | {'TopicName': 'a.fifo', 'Policy': {}, 'Subscriptions': [
+            {'Protocol': 'https', 'Endpoint': 'x'}, {'Protocol': 'sqs', 'Endpoint': ARN}, {'Protocol': 'command', 'Id': 'x' * 65},
+            {'Protocol': 'lamda', 'FilterPolicy': {}}]}, b'', b''),
+        ('bus-refused', BUS | {'Rules': BUS['Rules'] + BUS['Rules'][:1] + [{'Name': 'é', 'EventPattern': '{}', 'Targets': []}, {
+            'Name': 'n', 'EventPattern': {'source': [{'prefix': 'x'}], 'detail': {}}, 'Targets': [{'Id': '1', 'Arn': 'file:/x'}] * 2}]}, b'', b'')):
+    seed('fan', name, json.dumps(file, ensure_ascii=False).encode() + b'\x1e' + bytes([len(subject)]) + subject + message)
 seed('config', 'all', json.dumps({
     '//': 'x', 'StateDirectory': '/var/lib/fated/', 'RunDirectory': '/run/fated', 'LogDirectory': '/l', 'FunctionsDirectory': '/f',
     'BpfDirectory': '/sys/fs/bpf/fated', 'CgroupRoot': '', 'Region': 'eu-west-1', 'MaxConcurrency': 100, 'MaxQueuedEvents': 1000,
     'MaxEnvironments': 128, 'RingBytes': 65536, 'StopGracePeriod': 2.5, 'RecordFate': True, 'LogLevel': 'debug',
-    'SocketGroup': 'fated', 'FunctionLogBytes': 65536}))
+    'SocketGroup': 'fated', 'FunctionLogBytes': 65536, 'FunctionLogFiles': 3,
+    'FunctionLogMaxAge': 86400, 'ReloadOnChange': True, 'Observer': 'fallback'}))
 for name, number, text in (('below', -1, ''), ('above', 1 << 41, '/' + 'x' * 1024)):      # refused one by one: just beyond every bound
     for key in ('MaxConcurrency', 'MaxQueuedEvents', 'MaxEnvironments', 'RingBytes', 'StopGracePeriod', 'FunctionLogBytes'):
         seed('config', f'{name}-{key}', json.dumps({key: number}))
@@ -113,11 +139,12 @@ seed('entry', 'exec', entry(0x018, 0x7f00, 0, 0, 0, 0, 0, b''))
 seed('entry', 'host', entry(0x400, 0, 0, 0, 0, 0, 0, b'', error=b'clone3: no memory'))
 
 # ---- rows: table and a zero for each column that is as it should be; then one odd value each
-COLUMNS = (13, 2, 6, 6, 8, 3, 2, 7, 3)
+COLUMNS = (14, 2, 6, 6, 8, 3, 2, 7, 3, 2)
 good = b''.join(bytes([table + 1] + [0] * n) for table, n in enumerate(COLUMNS))
 seed('row', 'good', good)
 for name, table, column, value in (('state', 1, 4, b'\x03\x07'), ('id', 1, 1, b'\x02\x05\x00a\0bcd'), ('attempts', 1, 7, b'\x01\x0b'),
-                                   ('fate', 3, 5, b'\x04\x02{}'), ('role', 5, 2, b'\x01\x08'), ('count', 8, 5, b'\x01\x08')):
+                                   ('fate', 3, 5, b'\x04\x02{}'), ('role', 5, 2, b'\x01\x08'), ('count', 8, 5, b'\x01\x08'),
+                                   ('verdicts', 1, 13, b'\x01\x0a'), ('pos', 10, 0, b'\x01\x0b')):
     kinds = bytearray(COLUMNS[table - 1])
     kinds[column] = 2
     seed('row', name, bytes([table]) + bytes(kinds) + value + good)
