@@ -421,8 +421,9 @@ static __always_inline void fate_leader_exited(struct fate_where *w, __s32 exit_
 /*
  * Why this hook: it is in do_exit(), before anyone can wait for the process, with its cgroup still set and the final
  * status in place. It fires for each thread, which is where what a thread used is taken: nobody has to reap it for that.
- * Traps: the last thread must be told from the others (group_dead does, where the kernel has that argument, 6.16 and later); a leader thread that is gone while others live is a zombie, not an end; the status is not in the dying
- * thread but in the group; the core bit (0x80) is part of the raw status and not of the signal number.
+ * Traps: the last thread must be told from the others (group_dead does, where the kernel has that argument, 6.16 and
+ * later); a leader thread that is gone while others live is a zombie, not an end; the status is not in the dying thread but
+ * in the group; the core bit (0x80) is part of the raw status and not of the signal number.
  */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(fate_exit, struct task_struct *task)

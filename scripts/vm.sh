@@ -45,7 +45,7 @@ if [ -n "$short" ]; then
 		except ImportError: from test_fault_matrix import CONTROLLER_WAYS
 		print(*[w.name for w in CONTROLLER_WAYS])')
 	[ -n "$ways" ] || { echo "vm.sh: the fault matrix has no ways that need controllers" >&2; exit 1; }
-	what+=("$build/tests/bpf/test_oom" "MATRIX_TABLE=no $matrix $ways")
+	what+=("$build/tests/bpf/test_oom" "OOM_SCOPE=short tests/vm/test_oom_scope.py" "MATRIX_TABLE=no $matrix $ways")
 else
 	what+=(tests/vm/test_oom_scope.py privileged "$matrix")
 fi

@@ -7,8 +7,9 @@
  *           └─ any, with "to" ─────────────────────────────┘
  *
  * and what finds no way on is left, with the reason. The engine accepts the event and takes the message away in one
- * transaction, so whenever we die, each message is in the queue or an event, never both and never neither. What is left
- * is hidden until its lease is over: the store has no way to give one back early.
+ * transaction, so whenever we die, each message is in the queue or an event, never neither; and not both, unless its lease
+ * ran out before that transaction and another consumer took it: like every consumer of a queue, this one is at least once.
+ * What is left is hidden until its lease is over: the store has no way to give one back early.
  *
  * `owed` counts the answers that store and engine still owe; whoever brings the last one writes the answer. When the
  * client goes away (or the API ends: it looks the same from here), the engine is told to forget, as for any other caller,

@@ -11,9 +11,9 @@
  * What ends an attempt in exec mode: the leader's end. What the leader left running is counted; after a success the
  * function's policy says what becomes of it, after anything else it is killed. The attempt is over only when the leaf is
  * empty, so two attempts of one event never overlap and a timeout is never reported of a tree that still runs. (With
- * "warn" a success does not wait: there is no other attempt that could meet what goes on in LEFT.) A deadline starts with SIGTERM when a grace is configured; cgroup.kill follows,
- * and is repeated every second while something is left (a fork between two kills cannot be, but a process stuck in
- * the kernel can).
+ * "warn" a success does not wait: there is no other attempt that could meet what goes on in LEFT.) A deadline starts with
+ * SIGTERM when a grace is configured; cgroup.kill follows, and is repeated every second while something is left (a fork
+ * between two kills cannot be, but a process stuck in the kernel can).
  *
  * The verdict is taken when the first witness speaks (usually the kernel half, a little before waitid() can), the
  * attempt is finished when both are in.

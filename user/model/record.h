@@ -39,7 +39,7 @@ void dead_letter_build(struct dead_letter *ret, const struct record_input *in);
  *   faults {minor, major}, switches {voluntary, involuntary}
  *   io {readBytes, writtenBytes, storageReadBytes, storageWrittenBytes}
  *   incomplete true               some ends were not counted: what is added up over processes and threads is left out
- *   processes, threads (ended), leftovers, leftRunning true, graceSurvivors
+ *   processes, threads (ended), leftovers, leftRunning true, graceSurvivors (no member = none)
  *   limitsMissing ["memory", "pids", "cpu"]     limits of the definition that this host could not keep
  *   stderrTail, bytesReplaced, interrupted true, witness "both"|"wait"|"bpf", witnessesDisagree true
  */

@@ -5,7 +5,7 @@
  * go on writing to its maps until the last entry is settled; the daemon kills what runs in those environments before it
  * judges them, as it does with its own left-overs.
  *
- * Members of a structure that is a member (the sender) are taken by name as well. Numbers may have grown or shrunk: they
+ * Members of a structure that is a member are taken by name as well. Numbers may have grown or shrunk: they
  * are little-endian on every machine this runs on, so the common bytes are the value.
  */
 #include "observe/obs_old.h"
@@ -41,6 +41,12 @@ static const struct member_row sender_members[] = {
 	MEMBER(fate_sender, pid), MEMBER(fate_sender, uid), MEMBER(fate_sender, sig), MEMBER(fate_sender, si_code),
 	MEMBER(fate_sender, flags), MEMBER(fate_sender, cgroup_id), MEMBER(fate_sender, at_ns), MEMBER(fate_sender, comm),
 };
+static const struct member_row acct_members[] = {
+	MEMBER(fate_acct, cpu_ns), MEMBER(fate_acct, wait_ns), MEMBER(fate_acct, life_ns), MEMBER(fate_acct, minor_faults),
+	MEMBER(fate_acct, major_faults), MEMBER(fate_acct, voluntary_switches), MEMBER(fate_acct, involuntary_switches),
+	MEMBER(fate_acct, read_bytes), MEMBER(fate_acct, written_bytes), MEMBER(fate_acct, read_storage),
+	MEMBER(fate_acct, written_storage), MEMBER(fate_acct, peak_rss), MEMBER(fate_acct, threads), MEMBER(fate_acct, known),
+};
 static const struct member_row env_members[] = {
 	MEMBER(fate_env, function), MEMBER(fate_env, request_id), MEMBER(fate_env, attempt), MEMBER(fate_env, flags),
 	MEMBER(fate_env, timeout_ns), MEMBER(fate_env, fork_ns), MEMBER(fate_env, exec_ns), MEMBER(fate_env, deadline_ns),
@@ -48,7 +54,7 @@ static const struct member_row env_members[] = {
 	MEMBER(fate_env, exit_code), MEMBER(fate_env, procs_forked), MEMBER(fate_env, procs_exited), MEMBER(fate_env, execs),
 	MEMBER(fate_env, oom_kills), MEMBER(fate_env, oom_scope), MEMBER(fate_env, oom_victim_tgid), MEMBER(fate_env, oom_ns),
 	MEMBER(fate_env, oom_limit_cgroup_id), MEMBER(fate_env, oom_victim_comm), MEMBER(fate_env, oom_limit_bytes),
-	MEMBER(fate_env, rss_floor), MEMBER(fate_env, acct),
+	MEMBER(fate_env, rss_floor),
 };
 static const struct member_row watch_members[] = { MEMBER(fate_watch, start_ns), MEMBER(fate_watch, reaped_ns) };
 
@@ -83,19 +89,21 @@ static const struct btf_type *value_type(const struct old_map *m)
 	return id < 0 ? NULL : btf__type_by_id(m->btf, (__u32)id);
 }
 
-static void take_sender(const struct old_map *m, const struct btf_type *t, const char *value, struct fate_sender *ret)
+static void take_struct(const struct old_map *m, const struct btf_type *t, const char *value, const char *name,
+			const struct member_row *rows, size_t n, void *ret)
 {
-	const struct btf_member *s = find_member(m->btf, t, "sender");
+	const struct btf_member *s = find_member(m->btf, t, name);
 	const struct btf_type *st;
 	int id = s ? btf__resolve_type(m->btf, s->type) : -1;
 
 	st = id < 0 ? NULL : btf__type_by_id(m->btf, (__u32)id);
 	if (st && btf_is_struct(st) && s->offset / 8 + st->size <= m->info.value_size)
-		copy_members(m->btf, st, value + s->offset / 8, st->size, sender_members, ARRAY_SIZE(sender_members), ret);
+		copy_members(m->btf, st, value + s->offset / 8, st->size, rows, n, ret);
 }
 
+/* ret_env: NULL if the value is not an environment's. */
 static bool take_value(const struct old_map *m, const void *key, const struct member_row *rows, size_t n, void *ret,
-		       struct fate_sender *ret_sender)
+		       struct fate_env *ret_env)
 {
 	CLEAN(freep) char *value = xcalloc(1, m->info.value_size);
 	const struct btf_type *t = value_type(m);
@@ -103,8 +111,10 @@ static bool take_value(const struct old_map *m, const void *key, const struct me
 	if (!t || bpf_map_lookup_elem(m->fd, key, value) < 0)
 		return false;
 	copy_members(m->btf, t, value, m->info.value_size, rows, n, ret);
-	if (ret_sender)
-		take_sender(m, t, value, ret_sender);
+	if (ret_env) {
+		take_struct(m, t, value, "sender", sender_members, ARRAY_SIZE(sender_members), &ret_env->sender);
+		take_struct(m, t, value, "acct", acct_members, ARRAY_SIZE(acct_members), &ret_env->acct);
+	}
 	return true;
 }
 
@@ -113,7 +123,7 @@ static bool read_old(const struct generation *g, const struct fate_env_key *key,
 	struct fate_watch watch = {};
 
 	*ret = (struct fact_bpf){};
-	if (!take_value(&g->env, key, env_members, ARRAY_SIZE(env_members), &ret->env, &ret->env.sender))
+	if (!take_value(&g->env, key, env_members, ARRAY_SIZE(env_members), &ret->env, &ret->env))
 		return false;
 	obs_entry_clean(&ret->env);
 	ret->seen = true;
