@@ -307,17 +307,29 @@ static int old_map(const char *name, const char *type, struct btf *btf, int key_
 
 static void members_are_found_by_name(void)
 {
-	struct { uint64_t exit_ns; uint16_t procs_forked; char pad[6]; uint64_t novelty; uint32_t flags; int32_t exit_code; char request_id[8]; }
-		v = { 77, 5, "", 1, FATE_ENV_LEADER_EXITED, 9, "abc" };
+	struct {
+		uint64_t exit_ns;
+		uint16_t procs_forked;
+		char pad[6];
+		uint64_t novelty;
+		uint32_t flags;
+		int32_t exit_code;
+		char request_id[8];
+		struct { uint32_t threads, novelty; uint64_t peak_rss; } acct;
+	} v = { 77, 5, "", 1, FATE_ENV_LEADER_EXITED, 9, "abc", { 3, 1, 4096 } };
 	struct { uint64_t more, start_ns; } w = { 3, 1234 };
 	struct fate_env_key key = { .cgroup_id = 4711, .start_ns = 1234 };
 	struct btf *btf = btf__new_empty();
 	int u64 = btf__add_int(btf, "u64", 8, 0), u32 = btf__add_int(btf, "u32", 4, 0), u16 = btf__add_int(btf, "u16", 2, 0);
 	int s32 = btf__add_int(btf, "s32", 4, BTF_INT_SIGNED), ch = btf__add_int(btf, "char", 1, 0);
-	int text = btf__add_array(btf, u32, ch, 8), key_id, env_id, watch_id, env_fd, watch_fd;
+	int text = btf__add_array(btf, u32, ch, 8), key_id, acct_id, env_id, watch_id, env_fd, watch_fd;
 	char path[300];
 	struct scan s;
 
+	acct_id = btf__add_struct(btf, "fate_acct", sizeof(v.acct));
+	btf__add_field(btf, "threads", u32, 0, 0);
+	btf__add_field(btf, "novelty", u32, 32, 0);
+	btf__add_field(btf, "peak_rss", u64, 64, 0);
 	env_id = btf__add_struct(btf, "fate_env", sizeof(v));
 	btf__add_field(btf, "exit_ns", u64, 0, 0);
 	btf__add_field(btf, "procs_forked", u16, 64, 0);
@@ -325,6 +337,7 @@ static void members_are_found_by_name(void)
 	btf__add_field(btf, "flags", u32, 192, 0);
 	btf__add_field(btf, "exit_code", s32, 224, 0);
 	btf__add_field(btf, "request_id", text, 256, 0);
+	btf__add_field(btf, "acct", acct_id, 320, 0);
 	watch_id = btf__add_struct(btf, "fate_watch", sizeof(w));
 	btf__add_field(btf, "more", u64, 0, 0);
 	btf__add_field(btf, "start_ns", u64, 64, 0);
@@ -350,6 +363,9 @@ static void members_are_found_by_name(void)
 	CHECK_INT(s.b[0].env.flags, FATE_ENV_LEADER_EXITED);
 	CHECK_INT(s.b[0].env.exit_code, 9);
 	CHECK_STR(s.b[0].env.request_id, "abc");
+	CHECK_INT(s.b[0].env.acct.threads, 3);
+	CHECK_INT(s.b[0].env.acct.peak_rss, 4096);
+	CHECK_INT(s.b[0].env.acct.cpu_ns, 0);
 	CHECK_INT(s.b[0].env.fork_ns, 0);
 	CHECK_INT(s.b[0].reaped, 0);
 	observe_port(fix.o)->ops->forget(observe_port(fix.o), 4711);
