@@ -127,7 +127,7 @@ static const struct port_launch_ops parked_ops = {
 	.populated = parked_populated, .count = parked_count, .collect = parked_collect, .release = parked_release, .reap = parked_reap,
 };
 
-static void no_send(struct port_deliver *d, const struct store_op_outbox *row)
+static void no_send(struct port_deliver *d, const struct store_op_outbox *row, const char *function, int attempt)
 {
 	bench_die("a delivery, where nothing ended");
 }

@@ -459,7 +459,7 @@ static size_t n_sends;
 static struct deliver_sink the_deliveries;
 static struct strmap acked;	/* key → count */
 
-static void d_send(struct port_deliver *d, const struct store_op_outbox *row)
+static void d_send(struct port_deliver *d, const struct store_op_outbox *row, const char *function, int attempt)
 {
 	if (n_sends == ARRAY_SIZE(sends))
 		fail("endless deliveries");

@@ -187,7 +187,7 @@ static void send_row(const char *target, enum outbox_role role, const char *body
 	row.body = body ? blob_new(body, strlen(body)) : NULL;
 	row.attributes = attributes ? blob_new(attributes, strlen(attributes)) : NULL;
 	in_send = true;
-	port->ops->send(port, &row);
+	port->ops->send(port, &row, "thumbs", 3);
 	in_send = false;
 	blob_unref(row.body);
 	blob_unref(row.attributes);
@@ -486,7 +486,8 @@ static char said_ids[80], said_last[300];
 static void hear(enum log_level level, const struct log_ctx *ctx, const char *msg)
 {
 	said++;
-	snprintf(said_ids, sizeof(said_ids), "%d %s", level, ctx && ctx->request_id ? ctx->request_id : "-");
+	snprintf(said_ids, sizeof(said_ids), "%d %s %s %u", level, ctx && ctx->function ? ctx->function : "-",
+		 ctx && ctx->request_id ? ctx->request_id : "-", ctx ? ctx->attempt : 0);
 	snprintf(said_last, sizeof(said_last), "%s", msg);
 }
 
@@ -501,7 +502,7 @@ static void a_failure_is_said_with_its_request(void)
 	wait_for(2);
 	log_set_sink(NULL);
 	CHECK_INT(said, 1);
-	CHECK_STR(said_ids, "3 " REQUEST);
+	CHECK_STR(said_ids, "3 thumbs " REQUEST " 3");
 	CHECK(strstr(said_last, "delivery of event 2, OnSuccess: failed for good, kept: "));
 }
 
@@ -578,7 +579,7 @@ static void blobs_are_given_back(void)
 	fresh();
 	disk_gate(true);
 	snprintf(row.target, sizeof(row.target), "%s", target_of("r.jsonl"));
-	port->ops->send(port, &row);
+	port->ops->send(port, &row, "thumbs", 3);
 	disk_wait_for_a_sync();
 	CHECK_INT(__atomic_load_n(&row.body->refs, __ATOMIC_SEQ_CST), 2);
 	memset(row.target, 'x', sizeof(row.target));	/* the row was copied */

@@ -32,6 +32,8 @@ struct job {
 	struct dest_job job;
 	const struct dest_ops *dest;
 	struct dest_result result;
+	char function[LIM_FUNCTION_NAME_MAX + 1];	/* "" = not known; these two for the log */
+	unsigned int attempt;
 };
 
 struct deliver {
@@ -108,9 +110,10 @@ static void say_failure(const struct job *j)
 	if (j->result.how == DELIVERED_ACK)
 		return;
 	snprintf(request_id, sizeof(request_id), "%.*s", (int)strcspn(j->job.key, ":"), j->job.key);
-	log_msg(never ? LOG_ERROR : LOG_WARN, &(struct log_ctx){ .request_id = request_id }, "delivery of event %lld, %s: %s: %s",
-		(long long)j->job.seq, outbox_role_name(j->job.role), never ? "failed for good, kept" : "to be tried again",
-		j->result.why);
+	log_msg(never ? LOG_ERROR : LOG_WARN,
+		&(struct log_ctx){ .function = *j->function ? j->function : NULL, .request_id = request_id, .attempt = j->attempt },
+		"delivery of event %lld, %s: %s: %s", (long long)j->job.seq, outbox_role_name(j->job.role),
+		never ? "failed for good, kept" : "to be tried again", j->result.why);
 }
 
 /* On the loop. The batch is taken in one piece: what the sink makes us send comes in a later turn. */
@@ -169,13 +172,15 @@ static bool prepare(struct job *j, const struct store_op_outbox *row)
 	return r >= 0;
 }
 
-static void deliver_send(struct port_deliver *port, const struct store_op_outbox *row)
+static void deliver_send(struct port_deliver *port, const struct store_op_outbox *row, const char *function, int attempt)
 {
 	struct deliver *d = container_of(port, struct deliver, port);
 	struct job *j = XNEW(struct job);
 	bool ready = prepare(j, row);
 
 	list_init(&j->link);
+	snprintf(j->function, sizeof(j->function), "%s", function ? function : "");
+	j->attempt = (unsigned int)attempt;
 	pthread_mutex_lock(&d->lock);
 	if (!ready) {
 		finish(d, j);

@@ -5,7 +5,7 @@
 
 #include "engine/port_store.h"
 
-#define PORT_DELIVER_VERSION 1
+#define PORT_DELIVER_VERSION 2
 
 enum delivered { DELIVERED_ACK, DELIVERED_RETRY, DELIVERED_NEVER };
 
@@ -19,7 +19,8 @@ struct port_deliver;
 struct port_deliver_ops {
 	int version;
 	/* Copies what it needs (blobs by reference). Answers exactly once through the sink; the engine keeps the row and
-	 * asks again when told to retry. Bounded: the engine has at most ENGINE_DELIVERIES_MAX under way. */
-	void (*send)(struct port_deliver *d, const struct store_op_outbox *row);
+	 * asks again when told to retry. Bounded: the engine has at most ENGINE_DELIVERIES_MAX under way.
+	 * function and attempt (the number of the last start) are for the log: NULL and 0 = not known any more. */
+	void (*send)(struct port_deliver *d, const struct store_op_outbox *row, const char *function, int attempt);
 };
 struct port_deliver { const struct port_deliver_ops *ops; };

@@ -382,7 +382,8 @@ void route_pump(struct engine *e)
 		list_del(&d->queue);
 		d->sending = true;
 		e->deliveries_under_way++;
-		e->ports.deliver->ops->send(e->ports.deliver, &d->row);
+		e->ports.deliver->ops->send(e->ports.deliver, &d->row, d->inv ? d->inv->row.function : NULL,
+					    d->inv ? d->inv->row.starts : 0);
 	}
 }
 
