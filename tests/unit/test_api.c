@@ -329,6 +329,30 @@ static void store_answers_nobody(void)
 	fake_finish(fake.held);
 }
 
+/* The daemon stops between question and answer: the store's comes when nobody listens, the engine's is not wanted. */
+static void stopped_on_the_way(void)
+{
+	static const char *const asked[] = {
+		"GET /fate/v1/records/tail HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /fate/v1/events/" FAKE_OPEN_ID "/cancel HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /2015-03-31/functions/echo/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		int fd;
+
+		begin();
+		fake.last_turn = true;
+		fd = raw_connect(fake.rig.path);
+		CHECK(raw_sends(fd, asked[i]));
+		CHECK(raw_closed(fd));
+		close(fd);
+		end();
+		CHECK_INT(fake.tails, i == 0);
+		CHECK_INT(fake.engine.abandoned, i > 0);
+	}
+}
+
 /* ---- routing ----------------------------------------------------------------------------------------------- */
 
 static void unknown_paths(void)
@@ -1004,6 +1028,7 @@ int main(void)
 	RUN(invoke_refused_by_the_engine);
 	RUN(client_goes_away);
 	RUN(store_answers_nobody);
+	RUN(stopped_on_the_way);
 	RUN(unknown_paths);
 	RUN(query_parameters);
 	RUN(strangers_get_lambdas_words);

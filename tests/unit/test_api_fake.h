@@ -2,9 +2,11 @@
 #pragma once
 /*
  * The API on a real server, with an engine and a store that are scripted: what a function does is in its name, what the
- * store holds is fixed. Both answer from the loop's next turn, as the real ones do.
+ * store holds is fixed. Both answer from the loop's next turn, as the real ones do. What the last turn leaves is settled
+ * when the rig is taken down: the engine has been told to forget, the store answers, though nobody listens.
  */
 #include "api/api.h"
+#include "base/list.h"
 #include "engine/engine.h"
 #include "test_http_rig.h"
 
@@ -45,7 +47,7 @@ struct engine {
 	struct buf redrives;			/* "FUNCTION[:QUALIFIER] PAYLOAD\n" of each */
 };
 
-struct fake_query { struct store_query q; int result; };
+struct fake_query { struct list node; sd_event_source *src; struct store_query q; int result; };
 struct fake {
 	struct rig rig;
 	struct engine engine;
@@ -53,6 +55,7 @@ struct fake {
 	struct store_query last;		/* the last one asked */
 	int store_error;			/* what queries fail with; 0 = they do not */
 	int event_error;			/* what STORE_Q_EVENT alone fails with */
+	bool last_turn;				/* the loop ends with what is asked next, before the answer */
 	bool store_hangs;
 	enum store_query_kind hangs_on;		/* this kind only */
 	int tails;				/* how often it was asked for */
@@ -61,6 +64,7 @@ struct fake {
 	int deleted;				/* messages */
 	size_t log_bytes;			/* of a log that were asked for last */
 	struct fake_query *held;		/* the query that hangs */
+	struct list answers, queries;		/* that wait for the loop's next turn */
 	struct api *api;
 };
 static struct fake fake;
@@ -73,6 +77,9 @@ static struct blob *fake_blob(const char *text)
 /* ---- the engine */
 
 struct fake_answer {
+	struct list node;
+	sd_event_source *src;
+	uint64_t handle;
 	intake_reply_fn reply;
 	void *arg;
 	char name[LIM_FUNCTION_NAME_MAX + 1];
@@ -95,6 +102,14 @@ static void fake_outcome(struct fake_answer *a, enum outcome_kind kind, struct b
 	a->reply(a->arg, &(struct intake_reply){ .status = 200, .request_id = FAKE_ID, .outcome = &o, .fate = "{}" });
 }
 
+static void fake_answer_free(struct fake_answer *a)
+{
+	list_del(&a->node);
+	sd_event_source_disable_unref(a->src);
+	blob_unref(a->payload);
+	free(a);
+}
+
 static int fake_answer_now(sd_event_source *src, void *arg)
 {
 	static const char timeout[] = "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: " FAKE_ID
@@ -102,7 +117,7 @@ static int fake_answer_now(sd_event_source *src, void *arg)
 	struct fake_answer *a = arg;
 	struct blob *b = NULL;
 
-	sd_event_source_disable_unref(src);
+	list_del(&a->node);
 	if (a->status == 409)
 		fake_refuse(a, 409, "ResourceConflictException", "The event is ending already", NULL);
 	else if (a->status == 503)
@@ -133,16 +148,17 @@ static int fake_answer_now(sd_event_source *src, void *arg)
 	else
 		fake_outcome(a, OUTCOME_SUCCESS, a->payload);
 	blob_unref(b);
-	blob_unref(a->payload);
-	free(a);
+	fake_answer_free(a);
 	return 0;
 }
 
-static void fake_later(struct fake_answer *a)
+static void fake_later(struct engine *e, struct fake_answer *a)
 {
-	sd_event_source *src;
-
-	assert(sd_event_add_defer(fake.rig.loop, &src, fake_answer_now, a) >= 0);
+	a->handle = e->handles;
+	list_add_tail(&fake.answers, &a->node);
+	assert(sd_event_add_defer(fake.rig.loop, &a->src, fake_answer_now, a) >= 0);
+	if (fake.last_turn)
+		sd_event_exit(fake.rig.loop, 0);
 }
 
 uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn_function *fn, struct blob *payload,
@@ -162,7 +178,7 @@ uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn
 		blob_unref(payload);
 		free(a);
 	} else {
-		fake_later(a);
+		fake_later(e, a);
 	}
 	__atomic_add_fetch(&e->invoked, 1, __ATOMIC_SEQ_CST);
 	return e->handles;
@@ -178,7 +194,7 @@ uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn r
 		e->hanging = e->handles;
 		free(a);
 	} else {
-		fake_later(a);
+		fake_later(e, a);
 	}
 	__atomic_add_fetch(&e->invoked, 1, __ATOMIC_SEQ_CST);
 	return e->handles;
@@ -192,8 +208,9 @@ static uint64_t fake_about(struct engine *e, const char *request_id, int good, i
 	a->status = strcmp(request_id, FAKE_OPEN_ID) == 0 ? good : strcmp(request_id, FAKE_QUEUED_ID) == 0 ? 409 : 404;
 	if (__atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST))
 		a->status = 503;
-	fake_later(a);
-	return ++e->handles;
+	e->handles++;
+	fake_later(e, a);
+	return e->handles;
 }
 
 uint64_t intake_cancel(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
@@ -219,14 +236,21 @@ uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct 
 	if (e->redrives_hang)
 		free(a);
 	else
-		fake_later(a);
+		fake_later(e, a);
 	__atomic_add_fetch(&e->redriven, 1, __ATOMIC_SEQ_CST);
 	return e->handles;
 }
 
 void intake_abandon(struct engine *e, uint64_t handle)
 {
-	assert(handle == e->hanging || (e->redrives_hang && handle && handle <= e->handles));
+	struct fake_answer *waits = NULL;
+
+	list_for_each_safe(l, tmp, &fake.answers)
+		if (list_entry(l, struct fake_answer, node)->handle == handle)
+			waits = list_entry(l, struct fake_answer, node);
+	assert(waits || handle == e->hanging || (e->redrives_hang && handle && handle <= e->handles));
+	if (waits)
+		fake_answer_free(waits);
 	__atomic_add_fetch(&e->abandoned, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -443,12 +467,13 @@ static void fake_finish(struct fake_query *f)
 		blob_unref(res.messages[i].attributes);
 	}
 	store_result_done(&res);
+	list_del(&f->node);
+	sd_event_source_disable_unref(f->src);
 	free(f);
 }
 
 static int fake_query_now(sd_event_source *src, void *arg)
 {
-	sd_event_source_disable_unref(src);
 	fake_finish(arg);
 	return 0;
 }
@@ -456,14 +481,18 @@ static int fake_query_now(sd_event_source *src, void *arg)
 static void fake_query(struct port_store *s, const struct store_query *q)
 {
 	struct fake_query *f = calloc(1, sizeof(*f));
-	sd_event_source *src;
 
-	*f = (struct fake_query){ *q, q->kind == STORE_Q_EVENT && fake.event_error ? fake.event_error : fake.store_error };
+	*f = (struct fake_query){ .q = *q, .result = q->kind == STORE_Q_EVENT && fake.event_error ? fake.event_error : fake.store_error };
+	list_init(&f->node);
 	fake.last = *q;
-	if (fake.store_hangs || (fake.hangs_on && fake.hangs_on == q->kind))
+	if (fake.store_hangs || (fake.hangs_on && fake.hangs_on == q->kind)) {
 		__atomic_store_n(&fake.held, f, __ATOMIC_SEQ_CST);
-	else
-		assert(sd_event_add_defer(fake.rig.loop, &src, fake_query_now, f) >= 0);
+		return;
+	}
+	list_add_tail(&fake.queries, &f->node);
+	assert(sd_event_add_defer(fake.rig.loop, &f->src, fake_query_now, f) >= 0);
+	if (fake.last_turn)
+		sd_event_exit(fake.rig.loop, 0);
 }
 
 static const struct port_store_ops fake_store_ops = { .version = PORT_STORE_VERSION, .name = "fake", .query = fake_query };
@@ -632,6 +661,8 @@ static void fake_setup(struct rig *r)
 	};
 	struct err e = {};
 
+	list_init(&fake.answers);
+	list_init(&fake.queries);
 	fake.store.ops = &fake_store_ops;
 	fake.engine.registry = registry_new();
 	registry_swap(fake.engine.registry, &(struct registry_set){ .functions = list, .n_functions = 2, .topics = &topic, .n_topics = 1,
@@ -645,6 +676,9 @@ static void fake_setup(struct rig *r)
 
 static void fake_teardown(struct rig *r)
 {
+	while (!list_empty(&fake.queries))
+		fake_finish(list_first(&fake.queries, struct fake_query, node));
+	assert(list_empty(&fake.answers));
 	registry_free(fake.engine.registry);
 	buf_done(&fake.engine.redrives);
 }
