@@ -9,19 +9,14 @@
 #include "ctl/ctl.h"
 #include "ctl/ctl_doctor.h"
 
-static const cJSON *at(const cJSON *o, const char *name)
-{
-	return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
 static bool is_true(const cJSON *o, const char *name)
 {
-	return cJSON_IsTrue(at(o, name));
+	return cJSON_IsTrue(ctl_member(o, name));
 }
 
 bool doc_is_fallback(const cJSON *status)
 {
-	return strcmp(ctl_text(at(status, "observer"), "mode"), "fallback") == 0;
+	return strcmp(ctl_text(ctl_member(status, "observer"), "mode"), "fallback") == 0;
 }
 
 void doc_judge_version(struct doc_list *l, const char *daemon, const char *own)
@@ -37,28 +32,18 @@ void doc_judge_life(struct doc_list *l, const cJSON *status)
 {
 	double up = ctl_number(status, "uptimeSeconds", 0);
 
-	if (is_true(at(status, "engine"), "draining"))
+	if (is_true(ctl_member(status, "engine"), "draining"))
 		doc_add(l, DOC_WARN, "daemon", "start it again when it has ended: systemctl start fated", "pid %s is stopping and takes nothing new",
 			ctl_text(status, "pid"));
 	else
 		doc_add(l, DOC_OK, "daemon", NULL, "runs, pid %s, up %s", ctl_text(status, "pid"), ctl_duration((int64_t)(up * 1000)));
 }
 
-static double sum(const cJSON *o)
-{
-	const cJSON *m;
-	double n = 0;
-
-	cJSON_ArrayForEach(m, o)
-		n += cJSON_IsNumber(m) ? m->valuedouble : 0;
-	return n;
-}
-
 static void judge_loss(struct doc_list *l, const cJSON *o)
 {
-	double dropped = sum(at(o, "dropped")), unarmed = ctl_number(o, "deadlinesNotArmed", 0), bad = ctl_number(o, "recordsMalformed", 0);
+	double dropped = ctl_sum(ctl_member(o, "dropped")), unarmed = ctl_number(o, "deadlinesNotArmed", 0), bad = ctl_number(o, "recordsMalformed", 0);
 
-	if (!at(o, "dropped"))
+	if (!ctl_member(o, "dropped"))
 		return;
 	if (bad > 0)
 		doc_add(l, DOC_WARN, "kernel records", "restart fated: its programs are loaded anew", "%.15g made no sense", bad);
@@ -66,7 +51,7 @@ static void judge_loss(struct doc_list *l, const cJSON *o)
 		doc_add(l, DOC_WARN, "kernel records", "a larger RingBytes (a power of two) in fated's settings, then a restart",
 			"%.15g dropped, the ring of %s bytes was full: those ends were seen later, none was lost", dropped, ctl_text(o, "ringBytes"));
 	else
-		doc_add(l, DOC_OK, "kernel records", NULL, "%.15g seen, none dropped", sum(at(o, "seen")));
+		doc_add(l, DOC_OK, "kernel records", NULL, "%.15g seen, none dropped", ctl_sum(ctl_member(o, "seen")));
 	if (ctl_number(o, "missed", 0) > 0)
 		doc_add(l, DOC_WARN, "kernel programs", "none: kernels whose tracepoints can be preempted (7.x) do that under load; such records say incomplete",
 			"%s runs were left out by the kernel", ctl_text(o, "missed"));
@@ -79,7 +64,7 @@ static void judge_oom(struct doc_list *l, const cJSON *features)
 {
 	const char *hook = ctl_text(features, "oomHook"), *why = ctl_text(features, "oomScopeMissing");
 
-	if (!cJSON_IsBool(at(features, "oomScope")))
+	if (!cJSON_IsBool(ctl_member(features, "oomScope")))
 		return;
 	if (is_true(features, "oomScope"))
 		doc_add(l, DOC_OK, "OOM hook", NULL, "%s: an OOM kill is seen, and whose limit it enforced", hook);
@@ -91,7 +76,7 @@ static void judge_oom(struct doc_list *l, const cJSON *features)
 
 void doc_judge_observer(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *o = at(status, "observer");
+	const cJSON *o = ctl_member(status, "observer");
 	const char *why = ctl_text(o, "reason");
 
 	if (!o)
@@ -103,12 +88,12 @@ void doc_judge_observer(struct doc_list *l, const cJSON *status)
 	}
 	doc_add(l, DOC_OK, "observer", NULL, "eBPF, %s of %s environments watched", ctl_text(o, "entries"), ctl_text(o, "entriesMax"));
 	judge_loss(l, o);
-	judge_oom(l, at(o, "features"));
+	judge_oom(l, ctl_member(o, "features"));
 }
 
 void doc_judge_pins(struct doc_list *l, const char *dir, const struct doc_pins *p, const cJSON *status)
 {
-	const cJSON *o = at(status, "observer");
+	const cJSON *o = ctl_member(status, "observer");
 
 	if (!status && p->programs == 0 && p->links == 0)
 		doc_add(l, DOC_OK, "pins", NULL, "none in %s, as after a clean stop", dir);
@@ -128,14 +113,14 @@ void doc_judge_pins(struct doc_list *l, const char *dir, const struct doc_pins *
 
 void doc_judge_limits(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *launcher = at(status, "launcher"), *c;
+	const cJSON *launcher = ctl_member(status, "launcher"), *c;
 	CLEAN(buf_done) struct buf kept = {};
 	CLEAN(buf_done) struct buf missing = {};
 	const char *why = "", *remedy;
 
-	if (!at(launcher, "controllers"))
+	if (!ctl_member(launcher, "controllers"))
 		return;
-	cJSON_ArrayForEach(c, at(launcher, "controllers")) {
+	cJSON_ArrayForEach(c, ctl_member(launcher, "controllers")) {
 		struct buf *b = is_true(c, "enabled") ? &kept : &missing;
 
 		buf_addf(b, "%s%s", b->len ? ", " : "", c->string);
@@ -154,7 +139,7 @@ void doc_judge_limits(struct doc_list *l, const cJSON *status)
 
 void doc_judge_engine(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *e = at(status, "engine");
+	const cJSON *e = ctl_member(status, "engine");
 	double disagree = ctl_number(e, "witnessesDisagree", 0), failures = ctl_number(e, "commitFailures", 0);
 
 	if (!e)
@@ -176,7 +161,7 @@ void doc_judge_engine(struct doc_list *l, const cJSON *status)
 
 void doc_judge_definitions(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *d = at(status, "definitions");
+	const cJSON *d = ctl_member(status, "definitions");
 
 	if (!d)
 		return;

@@ -46,15 +46,10 @@ static int read_text(const char *path, struct buf *ret)
 	return 0;
 }
 
-static const cJSON *at(const cJSON *o, const char *name)
-{
-	return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
 /* A path out of the status, else the default. */
 static const char *path_of(const cJSON *status, const char *section, const char *name, const char *fallback)
 {
-	const char *p = ctl_text(at(status, section), name);
+	const char *p = ctl_text(ctl_member(status, section), name);
 
 	return *p == '/' ? p : fallback;
 }

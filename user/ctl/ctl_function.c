@@ -5,9 +5,9 @@
 
 static const char *destination(const cJSON *config, const char *role)
 {
-	const cJSON *d = cJSON_GetObjectItemCaseSensitive(config, "DestinationConfig");
+	const cJSON *d = ctl_member(config, "DestinationConfig");
 
-	return ctl_text(cJSON_GetObjectItemCaseSensitive(d, role), "Destination");
+	return ctl_text(ctl_member(d, role), "Destination");
 }
 
 int ctl_function_list(struct ctl *c, int argc, char **argv)
@@ -25,8 +25,8 @@ int ctl_function_list(struct ctl *c, int argc, char **argv)
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(j, "functions")) {
-		const cJSON *config = cJSON_GetObjectItemCaseSensitive(f, "EventInvokeConfig");
+	cJSON_ArrayForEach(f, ctl_member(j, "functions")) {
+		const cJSON *config = ctl_member(f, "EventInvokeConfig");
 
 		ctl_cell(t, ctl_text(f, "FunctionName"));
 		ctl_cell(t, ctl_text(f, "Mode"));

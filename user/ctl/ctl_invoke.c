@@ -120,7 +120,7 @@ int ctl_wait_record(struct ctl *c, const char *id, const char *want_condition)
 	if (r != CTL_OK)
 		return r;
 	ctl_puts_raw(buf_str(&res.body), res.body.len, true);
-	condition = ctl_text(cJSON_GetObjectItemCaseSensitive(j, "requestContext"), "condition");
+	condition = ctl_text(ctl_member(j, "requestContext"), "condition");
 	if (strcmp(condition, want_condition) == 0)
 		return CTL_OK;
 	fflush(stdout);

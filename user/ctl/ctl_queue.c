@@ -21,7 +21,7 @@ int ctl_queue_list(struct ctl *c, int argc, char **argv)
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(j, "queues")) {
+	cJSON_ArrayForEach(q, ctl_member(j, "queues")) {
 		ctl_cell(t, ctl_text(q, "name"));
 		ctl_cell(t, ctl_text(q, "visible"));
 		ctl_cell(t, ctl_text(q, "inFlight"));
@@ -135,7 +135,7 @@ int ctl_queue_receive(struct ctl *c, int argc, char **argv)
 	r = ctl_parse(&res, &j);
 	if (r != CTL_OK)
 		return r;
-	messages = cJSON_GetObjectItemCaseSensitive(j, "messages");
+	messages = ctl_member(j, "messages");
 	if (!print_messages(c, &res, messages)) {
 		fprintf(stderr, "fatectl: no visible message in %s\n", name);
 		return CTL_OK;
@@ -162,7 +162,7 @@ int ctl_queue_peek(struct ctl *c, int argc, char **argv)
 	r = ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, &res);
 	if (r == CTL_OK)
 		r = ctl_parse(&res, &j);
-	if (r == CTL_OK && !print_messages(c, &res, cJSON_GetObjectItemCaseSensitive(j, "messages")))
+	if (r == CTL_OK && !print_messages(c, &res, ctl_member(j, "messages")))
 		fprintf(stderr, "fatectl: no message in %s\n", name);
 	return r;
 }

@@ -48,8 +48,8 @@ int ctl_queue_redrive(struct ctl *c, int argc, char **argv)
 		r = ctl_parse(&res, &j);
 	if (r != CTL_OK)
 		return r;
-	gone = cJSON_GetObjectItemCaseSensitive(j, "redriven");
-	stay = cJSON_GetObjectItemCaseSensitive(j, "left");
+	gone = ctl_member(j, "redriven");
+	stay = ctl_member(j, "left");
 	if (c->json)
 		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
 	else
