@@ -305,7 +305,8 @@ static int lock_tree(struct cg_tree *t, struct err *e)
 	}
 	if (r < 0) {
 		(void)sys.close(fd);
-		return r == -EWOULDBLOCK ? err_set(e, -EBUSY, "another fated uses %s; give this one a CgroupRoot of its own", t->root)
+		return r == -EWOULDBLOCK
+		       ? err_set(e, -EBUSY, "another fated uses %s; give this one a CgroupRoot of its own", t->root)
 					 : err_errno(e, r, "lock %s", t->env);
 	}
 	t->lock_fd = fd;

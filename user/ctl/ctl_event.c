@@ -7,7 +7,8 @@
 
 int ctl_event_list(struct ctl *c, int argc, char **argv)
 {
-	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "STATE", "CONDITION", ">ATTEMPTS", "ACCEPTED", "DUE", NULL };
+	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "STATE", "CONDITION", ">ATTEMPTS", "ACCEPTED",
+						"DUE", NULL };
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
 	struct ctl_table *t;
 	const cJSON *e;

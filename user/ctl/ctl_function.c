@@ -12,8 +12,8 @@ static const char *destination(const cJSON *config, const char *role)
 
 int ctl_function_list(struct ctl *c, int argc, char **argv)
 {
-	static const char *const headings[] = { "NAME", "MODE", ">TIMEOUT", ">MEMORY", ">RETRIES", ">CONCURRENCY", "ON SUCCESS", "ON FAILURE",
-						NULL };
+	static const char *const headings[] = { "NAME", "MODE", ">TIMEOUT", ">MEMORY", ">RETRIES", ">CONCURRENCY",
+						"ON SUCCESS", "ON FAILURE", NULL };
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
 	const cJSON *f;
 	struct ctl_table *t;

@@ -332,7 +332,8 @@ struct ctl_each ctl_each_of(const struct http_result *res, const char *member)
 	struct ctl_each e = {};
 	size_t n;
 
-	if (json_valid(buf_str(&res->body), res->body.len, NULL) && json_member(buf_str(&res->body), res->body.len, member, &e.at, &n))
+	if (json_valid(buf_str(&res->body), res->body.len, NULL) &&
+	    json_member(buf_str(&res->body), res->body.len, member, &e.at, &n))
 		e.end = e.at + n;
 	return e;
 }

@@ -110,14 +110,16 @@ static void say_hidden(const cJSON *messages)
 			age = ctl_age(m, "visibleAt");
 		}
 	if (first)
-		fprintf(stderr, "fatectl: hidden until %s (%s), then back in the queue; --delete takes messages for good\n", first, age);
+		fprintf(stderr, "fatectl: hidden until %s (%s), then back in the queue; --delete takes messages for good\n",
+			first, age);
 }
 
 int ctl_queue_receive(struct ctl *c, int argc, char **argv)
 {
 	const char *max = NULL, *visibility = NULL, *name;
 	bool del = false;
-	const struct ctl_option opts[] = { { "--max", &max, NULL }, { "--visibility", &visibility, NULL }, { "--delete", NULL, &del } };
+	const struct ctl_option opts[] = { { "--max", &max, NULL }, { "--visibility", &visibility, NULL },
+					   { "--delete", NULL, &del } };
 	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(buf_done) struct buf path = {};
 	CLEAN(ctl_json_freep) cJSON *j = NULL;

@@ -90,8 +90,8 @@ static void add_line(struct tail *t, const char *text, size_t len, const cJSON *
 	size_t n;
 
 	if (!t->c->json)
-		buf_addf(&t->lines, "%s  %-16s  %s  %-17s  %s", ctl_text(e, "at"), ctl_text(e, "function"), ctl_text(e, "requestId"),
-			 ctl_text(e, "condition"), *v ? v : "-");
+		buf_addf(&t->lines, "%s  %-16s  %s  %-17s  %s", ctl_text(e, "at"), ctl_text(e, "function"),
+			 ctl_text(e, "requestId"), ctl_text(e, "condition"), *v ? v : "-");
 	else if (json_member(text, len, "record", &v, &n))
 		buf_add(&t->lines, v, n);
 	buf_addc(&t->lines, '\n');

@@ -11,7 +11,8 @@ static void redriven(const cJSON *list, bool dry)
 		if (dry)
 			printf("message %s would go to %s\n", ctl_text(e, "messageId"), ctl_text(e, "function"));
 		else
-			printf("message %s is event %s of %s\n", ctl_text(e, "messageId"), ctl_text(e, "requestId"), ctl_text(e, "function"));
+			printf("message %s is event %s of %s\n", ctl_text(e, "messageId"), ctl_text(e, "requestId"),
+			       ctl_text(e, "function"));
 }
 
 /* Why each is still there, and for how long it is hidden. */

@@ -13,7 +13,8 @@ void ctl_headline(const cJSON *j)
 	double up = ctl_number(j, "uptimeSeconds", -1);
 	bool doubt = cJSON_IsTrue(ctl_member(engine, "inDoubt")), draining = cJSON_IsTrue(ctl_member(engine, "draining"));
 
-	printf("fated%s%s: %s", *version ? " " : "", version, doubt ? ctl_paint(CTL_RED, "IN DOUBT") : draining ? "stopping" : "running");
+	printf("fated%s%s: %s", *version ? " " : "", version,
+	       doubt ? ctl_paint(CTL_RED, "IN DOUBT") : draining ? "stopping" : "running");
 	if (*ctl_text(j, "pid"))
 		printf(", pid %s", ctl_text(j, "pid"));
 	if (up >= 0)
@@ -35,8 +36,8 @@ static void law_of_events(const cJSON *e)
 	double accepted = ctl_number(e, "accepted", 0), queued = ctl_number(e, "queued", 0), running = ctl_number(e, "running", 0);
 	double settled = ctl_number(e, "settled", 0), dead = ctl_number(e, "deadLettered", 0);
 
-	printf(LABEL "%.15g accepted = %.15g queued + %.15g running + %.15g settled + %.15g dead-lettered", "law", accepted, queued, running,
-	       settled, dead);
+	printf(LABEL "%.15g accepted = %.15g queued + %.15g running + %.15g settled + %.15g dead-lettered", "law", accepted,
+	       queued, running, settled, dead);
 	if (cJSON_IsFalse(ctl_member(e, "holds")))
 		drift(accepted - queued - running - settled - dead,
 		      "accepted and out of sight: a defect of fated; its store has them, and a restart takes them up from there",
@@ -51,13 +52,15 @@ static void law_of_processes(const cJSON *p, bool fallback)
 	double missed = ctl_number(p, "missed", 0);
 
 	if (!p) {
-		printf(LABEL "processes are not counted%s\n", "", fallback ? ": eBPF is switched off (fallback)" : " at this moment");
+		printf(LABEL "processes are not counted%s\n", "",
+		       fallback ? ": eBPF is switched off (fallback)" : " at this moment");
 		return;
 	}
 	printf(LABEL "%.15g starts seen by eBPF = %.15g exits + %.15g alive", "", starts, exits, alive);
 	if (cJSON_IsFalse(ctl_member(p, "holds")))
 		drift(ctl_number(p, "drift", starts - exits - alive),
-		      "started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect of fated",
+		      "started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect "
+		      "of fated",
 		      "more than were seen to start: moved into a watched cgroup from outside, or a defect of fated");
 	else if (starts == exits + alive)
 		putchar('\n');
@@ -101,9 +104,10 @@ static void counters(const cJSON *j, const cJSON *engine)
 	const cJSON *counts = ctl_member(j, "counts");
 	bool any = false;
 
-	printf("events      %s queued, %s running, %s waiting, %s routing\n", ctl_text(engine, "queued"), ctl_text(engine, "running"),
-	       ctl_text(engine, "waiting"), ctl_text(engine, "routing"));
-	printf("since start %s accepted, %s refused, %s succeeded, %s failed; %s synchronous, %s running\n", ctl_text(engine, "accepted"),
+	printf("events      %s queued, %s running, %s waiting, %s routing\n", ctl_text(engine, "queued"),
+	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"));
+	printf("since start %s accepted, %s refused, %s succeeded, %s failed; %s synchronous, %s running\n",
+	       ctl_text(engine, "accepted"),
 	       ctl_text(engine, "refused"), ctl_text(engine, "succeeded"), ctl_text(engine, "failed"),
 	       ctl_text(engine, "syncInvocations"), ctl_text(engine, "runningSync"));
 	fputs("outcomes   ", stdout);
@@ -164,13 +168,15 @@ static void observer(const cJSON *o, const cJSON *engine)
 	if (strcmp(ctl_text(o, "mode"), "fallback") == 0) {
 		printf(LABEL "fallback, without eBPF: ends are told by wait status and cgroup files alone\n", "observer");
 	} else {
-		printf(LABEL "eBPF, pinned in %s; %s of %s environments watched; %.15g events seen", "observer", ctl_text(o, "pinDirectory"),
+		printf(LABEL "eBPF, pinned in %s; %s of %s environments watched; %.15g events seen", "observer",
+		       ctl_text(o, "pinDirectory"),
 		       ctl_text(o, "entries"), ctl_text(o, "entriesMax"), ctl_sum(ctl_member(o, "seen")));
 		dropped(ctl_member(o, "dropped"));
 		missed(ctl_member(o, "missed"));
 		putchar('\n');
 		if (features && !cJSON_IsTrue(ctl_member(features, "oomScope")))
-			printf(LABEL "whose memory limit an OOM kill enforced cannot be told: %s\n", "", ctl_text(features, "oomScopeMissing"));
+			printf(LABEL "whose memory limit an OOM kill enforced cannot be told: %s\n", "",
+			       ctl_text(features, "oomScopeMissing"));
 	}
 	if (disagree > 0) {
 		snprintf(text, sizeof(text), "%.15g ends on which the two witnesses disagree", disagree);
@@ -216,15 +222,16 @@ static void files(const cJSON *store, const cJSON *definitions)
 	if (store)
 		printf(LABEL "%s in %s\n", "store", ctl_text(store, "engine"), ctl_text(store, "directory"));
 	if (definitions)
-		printf(LABEL "%s in %s%s%s%s\n", "functions", ctl_text(definitions, "functions"), ctl_text(definitions, "directory"),
-		       ctl_number(definitions, "problems", 0) > 0 ? "; PROBLEMS: " : "",
+		printf(LABEL "%s in %s%s%s%s\n", "functions", ctl_text(definitions, "functions"),
+		       ctl_text(definitions, "directory"), ctl_number(definitions, "problems", 0) > 0 ? "; PROBLEMS: " : "",
 		       ctl_number(definitions, "problems", 0) > 0 ? ctl_text(definitions, "problems") : "",
 		       ctl_number(definitions, "problems", 0) > 0 ? " (fatectl reload shows them)" : "");
 }
 
 static void environments(const cJSON *j)
 {
-	static const char *const headings[] = { "CGROUP", "FUNCTION", "REQUEST ID", "STATE", ">ATTEMPT", "KIND", ">RUNNING", ">LEFT", NULL };
+	static const char *const headings[] = { "CGROUP", "FUNCTION", "REQUEST ID", "STATE", ">ATTEMPT", "KIND", ">RUNNING",
+						">LEFT", NULL };
 	const cJSON *list = ctl_member(j, "environments"), *e;
 	struct ctl_table *t;
 

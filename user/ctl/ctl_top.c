@@ -115,8 +115,8 @@ static void add_row(struct ctl_table *t, const struct line *l)
 
 static void table(struct top *t)
 {
-	static const char *const headings[] = { "FUNCTION", "REQUEST ID", ">ATTEMPT", "STATE", ">AGE", ">CPU%", ">CPU", ">RSS", ">PROCS",
-						">THREADS", "KIND", NULL };
+	static const char *const headings[] = { "FUNCTION", "REQUEST ID", ">ATTEMPT", "STATE", ">AGE", ">CPU%", ">CPU",
+						">RSS", ">PROCS", ">THREADS", "KIND", NULL };
 	const cJSON *list = ctl_member(t->now, "environments"), *e;
 	size_t n = 0, size = (size_t)cJSON_GetArraySize(list);
 	struct line *lines = xcalloc(size + 1, sizeof(*lines));
@@ -157,8 +157,10 @@ static void print(struct top *t)
 	ctl_headline(t->now);
 	ctl_law(t->now);
 	printf("%-12s%s queued, %s running, %s waiting, %s routing; %s synchronous\n", "events", ctl_text(engine, "queued"),
-	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"), ctl_text(engine, "runningSync"));
-	printf("%-12sattempts %s, processes %s\n", "starts", rate(t, (const char *[]){ "engine", "attemptsStarted", NULL }, attempts),
+	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"),
+	       ctl_text(engine, "runningSync"));
+	printf("%-12sattempts %s, processes %s\n", "starts",
+	       rate(t, (const char *[]){ "engine", "attemptsStarted", NULL }, attempts),
 	       rate(t, (const char *[]){ "law", "processes", "starts", NULL }, processes));
 	if (t->keys)
 		printf("%-12s%s (c CPU, m memory, a age, q quits)\n", "sorted by", by);
