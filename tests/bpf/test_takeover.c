@@ -292,7 +292,8 @@ static void another_layout_is_recognised_and_replaced(void)
 }
 
 /* A version with members in another order, of other sizes, with some that we do not know and without some that we do. */
-static int old_map(const char *name, const char *type, struct btf *btf, int key_id, int value_id, size_t key_size, size_t value_size)
+static int old_map(const char *name, const char *type, struct btf *btf, int key_id, int value_id, size_t key_size,
+		   size_t value_size)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = (__u32)btf__fd(btf), .btf_key_type_id = (__u32)key_id,
 		    .btf_value_type_id = (__u32)value_id);
@@ -307,7 +308,8 @@ static int old_map(const char *name, const char *type, struct btf *btf, int key_
 
 static void members_are_found_by_name(void)
 {
-	struct { uint64_t exit_ns; uint16_t procs_forked; char pad[6]; uint64_t novelty; uint32_t flags; int32_t exit_code; char request_id[8]; }
+	struct { uint64_t exit_ns; uint16_t procs_forked; char pad[6]; uint64_t novelty; uint32_t flags; int32_t exit_code;
+		 char request_id[8]; }
 		v = { 77, 5, "", 1, FATE_ENV_LEADER_EXITED, 9, "abc" };
 	struct { uint64_t more, start_ns; } w = { 3, 1234 };
 	struct fate_env_key key = { .cgroup_id = 4711, .start_ns = 1234 };
@@ -483,7 +485,8 @@ static void bpftool_reads_the_entries(void)
 	n = fread(out, 1, (1 << 16) - 1, f);
 	CHECK_INT(pclose(f), 0);
 	CHECK(n > 0);
-	if (!strstr(out, "\"function\": \"workload\"") || !strstr(out, "\"request_id\": \"01234567-89ab-4cde-8f01-23456789abcd\"") ||
+	if (!strstr(out, "\"function\": \"workload\"") ||
+	    !strstr(out, "\"request_id\": \"01234567-89ab-4cde-8f01-23456789abcd\"") ||
 	    !strstr(out, "\"leader_tgid\": 0"))
 		FAIL("unreadable: %.900s", out);
 	fix_done();

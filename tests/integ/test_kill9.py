@@ -147,12 +147,14 @@ def lane(n, rounds):
                      variables={'DIE_STARTS': log}, **more)
         for _ in range(rounds):
             one_round(d, rnd, accepted)
-        print(f'# daemon {n}: {rounds} rounds, {len(accepted)} events accepted, {sum(map(len, starts_of(log).values()))} starts so far', flush=True)
+        print(f'# daemon {n}: {rounds} rounds, {len(accepted)} events accepted, {sum(map(len, starts_of(log).values()))} '
+              f'starts so far', flush=True)
         d.start()
         for request_id in accepted:
             d.wait(request_id)                  # answers when it has ended; 404 when it was lost
         # Those whose 202 was cut off.
-        fated.until(lambda: not any(d.get(f'/fate/v1/events?state={state}&limit=1')['events'] for state in OPEN), 'every event has ended')
+        fated.until(lambda: not any(d.get(f'/fate/v1/events?state={state}&limit=1')['events'] for state in OPEN),
+                    'every event has ended')
         records = all_records(d)
         lost = set(accepted) - set(records)
         equal(lost, set(), 'accepted events without a record')
@@ -166,7 +168,8 @@ def lane(n, rounds):
         equal(set(starts) - set(records), set(), 'started and not on record')
         for request_id, r in records.items():
             check_event(request_id, r[0], starts[request_id], messages[request_id], stats)
-        print(f'# daemon {n}: {len(records)} events ended once each, {len(records) - len(accepted)} of them with their 202 cut off', flush=True)
+        print(f'# daemon {n}: {len(records)} events ended once each, {len(records) - len(accepted)} of them with their 202 '
+              f'cut off', flush=True)
         stats['accepted'] = len(accepted)
         return stats
 

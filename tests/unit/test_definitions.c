@@ -494,7 +494,8 @@ static void names_that_lead_nowhere(void)
 	CHECK_STR(line, "added a, b, t-m, topic t, bus x");
 	CHECK_INT(res.n_problems, 4);
 	check_problem(0, "1.json", "$.DestinationConfig.OnSuccess.Destination", "topic \"none\" is not defined");
-	check_problem(1, "2.json", "$.Subscriptions[1].EventInvokeConfig.DestinationConfig.OnFailure.Destination", "bus \"none\" is not defined");
+	check_problem(1, "2.json", "$.Subscriptions[1].EventInvokeConfig.DestinationConfig.OnFailure.Destination",
+		      "bus \"none\" is not defined");
 	check_problem(2, "2.json", "$.Subscriptions[0].Endpoint", "function \"nobody\" is not defined");
 	check_problem(3, "3.json", "$.Rules[0].Targets[1].Arn", "function \"nobody\" is not defined");
 	/* What comes later in the order of files is there. */
