@@ -146,10 +146,11 @@ def logs_of_a_function(d):
 
 
 def status_tells_what_runs(d):
-    d.define('waits', [fated.DIE, 'wait'], Timeout=60 * fated.FACTOR, variables={'DIE_NOTES': f'{d.work}/waits'})
+    d.define('waits', [fated.DIE, 'wait'], Timeout=60 * fated.FACTOR, variables={'DIE_NOTES': d.work})
     d.ctl('reload', check=OK)
     request_id = d.ctl('invoke', 'waits', '--async', check=OK).stdout.strip()
-    until(lambda: os.path.exists(f'{d.work}/waits'), 'the function runs')
+    notes = f'{d.work}/{request_id}/notes'
+    pid = int(until(lambda: os.path.exists(notes) and open(notes).read(), 'the function runs').split()[1])
     [env] = json.loads(d.ctl('status', '--json', check=OK).stdout)['environments']
     equal((env['function'], env['requestId'], env['attempt'], env['sync']), ('waits', request_id, 1, False), 'environment')
     contains(d.ctl('status', check=OK).stdout, request_id, 'status')
@@ -158,10 +159,10 @@ def status_tells_what_runs(d):
                           check=True, env=dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin'))
     [entry] = [(e.get('formatted') or e)['value'] for e in json.loads(dump.stdout)]
     equal((entry['function'], entry['request_id'], entry['attempt'], entry['procs_forked'], entry['leader_tgid']),
-          ('waits', request_id, 1, 1, int(open(f'{d.work}/waits').read().split()[1])), 'entry in the live map')
+          ('waits', request_id, 1, 1, pid), 'entry in the live map')
     [leaf] = d.leaves()
     equal(os.stat(leaf).st_ino, int(env['cgroupId']), 'cgroup id')
-    os.kill(int(open(f'{d.work}/waits').read().split()[1]), signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
     equal(d.wait(request_id)['fate']['attempts'][0]['signalName'], 'SIGTERM', 'signal')
     equal(json.loads(d.ctl('status', '--json', check=OK).stdout)['environments'], [], 'environments')
 
