@@ -33,8 +33,8 @@ for source in tests/fuzz/fuzz_*.c; do
 	found=1
 	log=$scratch/$name.log
 	mkdir "$scratch/$name"	# what is found on the way goes here, not to the seeds
-	if "$build/fuzz/fuzz_$name" -runs="${FUZZ_RUNS:-$(runs_of "$name")}" -seed="${FUZZ_SEED:-1}" -timeout=20 -rss_limit_mb=2048 \
-		-artifact_prefix="$crash/$name-" "$scratch/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
+	if "$build/fuzz/fuzz_$name" -runs="${FUZZ_RUNS:-$(runs_of "$name")}" -seed="${FUZZ_SEED:-1}" -timeout=20 \
+		-rss_limit_mb=2048 -artifact_prefix="$crash/$name-" "$scratch/$name" "tests/fuzz/corpus/$name" >"$log" 2>&1; then
 		echo "ok fuzz_$name"
 		continue
 	fi

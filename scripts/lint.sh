@@ -19,8 +19,9 @@ if ! printf '%s\n' "${files[@]}" |
 fi
 
 echo "cppcheck"
-cppcheck --quiet --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 -j "$(nproc)" -Iuser -Iinclude -I"$build/bpf" \
-	--suppress=missingIncludeSystem --suppress=unknownMacro --suppress=nullPointerRedundantCheck --library=posix \
+cppcheck --quiet --enable=warning,portability --inline-suppr --std=c11 --error-exitcode=1 -j "$(nproc)" \
+	-Iuser -Iinclude -I"$build/bpf" --library=posix \
+	--suppress=missingIncludeSystem --suppress=unknownMacro --suppress=nullPointerRedundantCheck \
 	-D_GNU_SOURCE -D__x86_64__=1 -D'cJSON_ArrayForEach(e,a)=for(e=(a)?(a)->child:0;e;e=e->next)' \
 	-D'CLEAN(x)=' -D'DEFINE_FREEP(a,b)=' user || status=1
 [ $status -eq 0 ] && echo "no findings"

@@ -6,9 +6,9 @@
 
 Groups: unit (C tests that need no root), privileged (C tests that do), integ (Python, against the real daemon),
 golden (Python, against recorded data), all. PROGRAM may be a line as a shell has it: variables before, arguments after
-("MATRIX_TABLE=no tests/integ/test_fault_matrix.py exit_0 exit_1"). A program prints "ok NAME", "not ok NAME - why", "skip NAME - why"; exit status 77 with no lines is a skip; any
-other non-zero status without a "not ok" line, or no lines at all, is a failure. Ends with one line:
-"N passed, N failed, N skipped".
+("MATRIX_TABLE=no tests/integ/test_fault_matrix.py exit_0 exit_1"). A program prints "ok NAME",
+"not ok NAME - why", "skip NAME - why"; exit status 77 with no lines is a skip; any other non-zero status without a
+"not ok" line, or no lines at all, is a failure. Ends with one line: "N passed, N failed, N skipped".
 """
 import argparse, glob, os, re, shlex, subprocess, sys, time
 

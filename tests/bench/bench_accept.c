@@ -74,7 +74,8 @@ static uint64_t fast_random(void *self)
 /* A launcher whose one process runs for ever. */
 static struct fact_sink parked_sink;
 
-static int parked_prepare(struct port_launch *l, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_id, struct err *e)
+static int parked_prepare(struct port_launch *l, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_id,
+			  struct err *e)
 {
 	static char proc;
 
@@ -94,7 +95,8 @@ static void parked_term(struct port_launch *l, struct env_proc *p)
 
 static int parked_kill(struct port_launch *l, struct env_proc *p, struct err *e)
 {
-	parked_sink.fact(parked_sink.self, &(struct fact){ .kind = FACT_WAIT, .cgroup_id = 1, .at_ns = clock_mono_ns(), .wait_status = 9 });
+	parked_sink.fact(parked_sink.self, &(struct fact){ .kind = FACT_WAIT, .cgroup_id = 1, .at_ns = clock_mono_ns(),
+							   .wait_status = 9 });
 	return 0;
 }
 
@@ -117,14 +119,16 @@ static void parked_release(struct port_launch *l, struct env_proc *p)
 {
 }
 
-static int parked_reap(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e)
+static int parked_reap(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg,
+		       struct err *e)
 {
 	return 0;
 }
 
 static const struct port_launch_ops parked_ops = {
 	.version = PORT_LAUNCH_VERSION, .prepare = parked_prepare, .start = parked_start, .term = parked_term, .kill = parked_kill,
-	.populated = parked_populated, .count = parked_count, .collect = parked_collect, .release = parked_release, .reap = parked_reap,
+	.populated = parked_populated, .count = parked_count, .collect = parked_collect, .release = parked_release,
+	.reap = parked_reap,
 };
 
 static void no_send(struct port_deliver *d, const struct store_op_outbox *row, const char *function, int attempt)
@@ -188,7 +192,8 @@ static void engine_open(struct in_process *p, const struct bench *b)
 	bench_check(sd_event_new(&p->loop), "event loop");
 	if (store_sqlite_open(p->loop, path, &p->store, &e) < 0)
 		bench_die("%s", err_msg(&e));
-	p->engine = engine_new(&(struct engine_ports){ .clock = &clock, .store = p->store, .launch = &launch, .deliver = &deliver }, &cfg);
+	p->engine = engine_new(&(struct engine_ports){ .clock = &clock, .store = p->store, .launch = &launch,
+						       .deliver = &deliver }, &cfg);
 	parked_sink = intake_facts(p->engine);
 	snprintf(f->name, sizeof(f->name), "parked");
 	f->command = xcalloc(2, sizeof(char *));
@@ -227,7 +232,8 @@ struct callers { struct http *conns; int epoll; struct buf request; };
 
 static void socket_open(struct callers *c, const struct bench *b)
 {
-	*c = (struct callers){ .conns = xcalloc(WINDOW, sizeof(*c->conns)), .epoll = bench_check(epoll_create1(EPOLL_CLOEXEC), "epoll") };
+	*c = (struct callers){ .conns = xcalloc(WINDOW, sizeof(*c->conns)),
+			       .epoll = bench_check(epoll_create1(EPOLL_CLOEXEC), "epoll") };
 	for (size_t i = 0; i < WINDOW; i++) {
 		struct epoll_event ev = { .events = EPOLLIN, .data.u64 = i };
 
@@ -314,8 +320,9 @@ static void plain_open(struct plain *p, const struct bench *b)
 		bench_die("%s: %s", path, sqlite3_errmsg(p->db));
 	/* What the store asks of SQLite for speed is given here too. */
 	sql(p, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-16384");
-	p->event = prepared(p, "INSERT INTO event (seq, request_id, function, qualifier, state, accepted_at_ms, due_at_ms, attempts,"
-			       " starts, backoffs, condition, epoch, lease_owner) VALUES (?1, ?2, 'parked', '', 0, ?3, 0, 0, 0, 0, 0, 0, 1)");
+	p->event = prepared(p, "INSERT INTO event (seq, request_id, function, qualifier, state, accepted_at_ms, due_at_ms, "
+			       "attempts, starts, backoffs, condition, epoch, lease_owner) VALUES (?1, ?2, 'parked', '', 0, "
+			       "?3, 0, 0, 0, 0, 0, 0, 1)");
 	p->body = prepared(p, "INSERT INTO event_payload (seq, body) VALUES (?1, ?2)");
 }
 
@@ -379,9 +386,11 @@ void bench_accept(struct bench *b)
 		samples_add(&sqlite, q);
 		samples_add(&http, h);
 	}
-	bench_figure(b, &(struct figure){ .name = "durable accepts, engine, 64 waiting", .unit = "1/s", .ours = samples_at(&engine, 0.5),
+	bench_figure(b, &(struct figure){ .name = "durable accepts, engine, 64 waiting", .unit = "1/s",
+					  .ours = samples_at(&engine, 0.5),
 					  .other = samples_at(&sqlite, 0.5), .aim = 0.7 });
-	bench_figure(b, &(struct figure){ .name = "durable accepts, socket, 64 waiting", .unit = "1/s", .ours = samples_at(&http, 0.5),
+	bench_figure(b, &(struct figure){ .name = "durable accepts, socket, 64 waiting", .unit = "1/s",
+					  .ours = samples_at(&http, 0.5),
 					  .other = samples_at(&sqlite, 0.5), .aim = 0.7 });
 	engine_close(&p);
 	socket_close(&c);

@@ -56,7 +56,8 @@ static void print_figure(const struct figure *f)
 	       f->unit, text(ratio, sizeof(ratio), f->other > 0, 7, digits_of(f), bench_ratio(f)), f->no_aim ? 10 : 12, aim,
 	       f->no_aim ? "-" : bench_met(f) ? "yes" : "no");
 	if (f->pairs)
-		printf("    %zu pairs: quartiles %.3f to %.3f, median within %.3f to %.3f (95 %%); the same without: %.3f to %.3f\n",
+		printf("    %zu pairs: quartiles %.3f to %.3f, median within %.3f to %.3f (95 %%); the same without: %.3f "
+		       "to %.3f\n",
 		       f->pairs, f->quartile[0], f->quartile[1], f->interval[0], f->interval[1], f->noise[0], f->noise[1]);
 	fflush(stdout);
 }

@@ -253,7 +253,8 @@ static void pairs_figure(struct bench *b, struct pairs *p, const char *name, dou
 	double n = (double)p->ratio.n, half = 0.98 * sqrt(n) / n;	/* the binomial's 95 %, in quantiles */
 
 	bench_figure(b, &(struct figure){ .name = name, .unit = "us", .ours = samples_at(&p->ours, 0.5),
-		.other = samples_at(&p->other, 0.5), .ratio = samples_at(&p->ratio, 0.5), .aim = aim, .no_aim = aim == 0, .at_most = true,
+		.other = samples_at(&p->other, 0.5), .ratio = samples_at(&p->ratio, 0.5), .aim = aim, .no_aim = aim == 0,
+		.at_most = true,
 		.pairs = p->ratio.n, .quartile = { samples_at(&p->ratio, 0.25), samples_at(&p->ratio, 0.75) },
 		.interval = { samples_at(&p->ratio, MAX(0.5 - half, 0.0)), samples_at(&p->ratio, MIN(0.5 + half, 1.0)) },
 		.noise = { samples_at(&p->noise, 0.25), samples_at(&p->noise, 0.75) } });

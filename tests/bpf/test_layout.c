@@ -43,7 +43,8 @@ static const struct layout layouts[] = {
 		M(fate_env, oom_limit_cgroup_id), M(fate_env, oom_victim_comm), M(fate_env, sender),
 		M(fate_env, oom_limit_bytes), M(fate_env, rss_floor), M(fate_env, acct), M(fate_env, live) } },
 	{ "fate_acct", sizeof(struct fate_acct), {
-		M(fate_acct, cpu_ns), M(fate_acct, wait_ns), M(fate_acct, life_ns), M(fate_acct, minor_faults), M(fate_acct, major_faults),
+		M(fate_acct, cpu_ns), M(fate_acct, wait_ns), M(fate_acct, life_ns), M(fate_acct, minor_faults),
+		M(fate_acct, major_faults),
 		M(fate_acct, voluntary_switches), M(fate_acct, involuntary_switches), M(fate_acct, read_bytes),
 		M(fate_acct, written_bytes), M(fate_acct, read_storage), M(fate_acct, written_storage), M(fate_acct, peak_rss),
 		M(fate_acct, threads), M(fate_acct, known) } },

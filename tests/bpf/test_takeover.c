@@ -292,7 +292,8 @@ static void another_layout_is_recognised_and_replaced(void)
 }
 
 /* A version with members in another order, of other sizes, with some that we do not know and without some that we do. */
-static int old_map(const char *name, const char *type, struct btf *btf, int key_id, int value_id, size_t key_size, size_t value_size)
+static int old_map(const char *name, const char *type, struct btf *btf, int key_id, int value_id, size_t key_size,
+		   size_t value_size)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .btf_fd = (__u32)btf__fd(btf), .btf_key_type_id = (__u32)key_id,
 		    .btf_value_type_id = (__u32)value_id);
@@ -499,7 +500,8 @@ static void bpftool_reads_the_entries(void)
 	n = fread(out, 1, (1 << 16) - 1, f);
 	CHECK_INT(pclose(f), 0);
 	CHECK(n > 0);
-	if (!strstr(out, "\"function\": \"workload\"") || !strstr(out, "\"request_id\": \"01234567-89ab-4cde-8f01-23456789abcd\"") ||
+	if (!strstr(out, "\"function\": \"workload\"") ||
+	    !strstr(out, "\"request_id\": \"01234567-89ab-4cde-8f01-23456789abcd\"") ||
 	    !strstr(out, "\"leader_tgid\": 0"))
 		FAIL("unreadable: %.900s", out);
 	fix_done();

@@ -370,7 +370,8 @@ static bool blob_is(const struct blob *b, const char *want)
 }
 
 /* want: "SEQ SEQ …" in the order of their ends; positions count up, without holes unless something is filtered. */
-static void check_tail(const char *function, enum inv_condition condition, int64_t after, int limit, const char *want, int64_t want_last)
+static void check_tail(const char *function, enum inv_condition condition, int64_t after, int limit, const char *want,
+		       int64_t want_last)
 {
 	struct store_query q = { .kind = STORE_Q_TAIL, .condition = condition, .after_pos = after, .limit = limit };
 	bool all = !function[0] && !condition;
@@ -1990,7 +1991,8 @@ static void disk_impossible_rows_are_named(void)
 		{ "UPDATE record SET condition = 6 WHERE seq = 2", "record of event 2: condition 6", false },
 		{ "UPDATE record_pos SET pos = 0 WHERE seq = 2", "record of event 2: pos 0", false },
 		{ "DELETE FROM record_pos WHERE seq = 2", "record of event 2: pos is not a number", false },
-		{ "UPDATE outbox SET id = 8, role = 0 WHERE seq = 2; UPDATE outbox_body SET id = 8", "outbox row of event 2: role 0", true },
+		{ "UPDATE outbox SET id = 8, role = 0 WHERE seq = 2; UPDATE outbox_body SET id = 8",
+		  "outbox row of event 2: role 0", true },
 	};
 	char says[128];
 

@@ -156,7 +156,8 @@ static void take_rest(bool may_be_there)
 		return;
 	if (!may_be_there)
 		FAIL("call %d: %s is left after %s failed", nth, root, failed ? failed : "nothing");
-	snprintf(command, sizeof(command), "grep -q 'populated 0' '%s/cgroup.events' && find '%s' -depth -type d -exec rmdir {} +", root, root);
+	snprintf(command, sizeof(command), "grep -q 'populated 0' '%s/cgroup.events' && find '%s' -depth -type d -exec "
+		 "rmdir {} +", root, root);
 	CHECK_INT(system(command), 0);
 }
 

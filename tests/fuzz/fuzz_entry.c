@@ -36,7 +36,8 @@ static void take_evidence(struct input *in, struct evidence *ev)
 				&ev->too_large, &ev->deadline_by_timer, &ev->killed_by_us, &ev->interrupted, &ev->stopped_by_us,
 				&ev->launch_failed, &ev->verdict_known, &ev->bpf.incomplete, &ev->cancelled, &ev->left_running,
 				&ev->cgroup.have_cpu, &ev->cgroup.above_known };
-	int64_t *const times[] = { &ev->started_ns, &ev->ended_ns, &ev->empty_ns, &ev->verdict_ns, &ev->queued_ns, &ev->claimed_ns };
+	int64_t *const times[] = { &ev->started_ns, &ev->ended_ns, &ev->empty_ns, &ev->verdict_ns, &ev->queued_ns,
+				   &ev->claimed_ns };
 	uint64_t *const cpu[] = { &ev->cgroup.cpu_usage_us, &ev->cgroup.cpu_user_us, &ev->cgroup.cpu_system_us };
 	uint64_t bits = take_number(in, 4);
 
@@ -110,7 +111,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, size };
 	struct evidence ev = {};
 	struct judge_context ctx = { .request_id = "8f5e0c8a-1111-4222-8333-444455556666", .timeout_ms = 3000 };
-	struct fate_input fate = { .attempt = 1, .started_at_ms = 1795478400000, .ev = &ev, .timeout_ms = ctx.timeout_ms, .memory_mb = 128,
+	struct fate_input fate = { .attempt = 1, .started_at_ms = 1795478400000, .ev = &ev, .timeout_ms = ctx.timeout_ms,
+				   .memory_mb = 128,
 				   .observed = ev.bpf.seen };
 	struct outcome o;
 	struct buf b = {};

@@ -28,8 +28,10 @@ static void check_good(const struct func *f)
 		const struct func_retry *r = &f->retry[k];
 
 		MUST(r->given || !r->delays_ms);
-		MUST(!r->given || (r->attempts >= 0 && r->attempts <= LIM_RETRIES_MAX && r->timeout_factor >= 1 && r->memory_factor >= 1));
-		MUST(!r->given || (r->timeout_max_ms >= 1 && r->memory_max_mb >= LIM_MEMORY_MB_MIN && !r->delays_ms == !r->n_delays));
+		MUST(!r->given || (r->attempts >= 0 && r->attempts <= LIM_RETRIES_MAX && r->timeout_factor >= 1 &&
+				   r->memory_factor >= 1));
+		MUST(!r->given || (r->timeout_max_ms >= 1 && r->memory_max_mb >= LIM_MEMORY_MB_MIN &&
+				   !r->delays_ms == !r->n_delays));
 	}
 	for (size_t i = 0; i < f->n_rlimits; i++)
 		MUST(f->rlimits[i].value.rlim_cur <= f->rlimits[i].value.rlim_max);

@@ -79,7 +79,8 @@ static void start(void)
 
 static void bind(sqlite3_stmt *s, int column, struct input *in)
 {
-	static const int64_t numbers[] = { -1, 0, 1, 2, 3, 4, 5, 6, INT32_MAX, UINT32_MAX, INT64_MAX, INT64_MIN, INT64_MAX / 8, 1ll << 32 };
+	static const int64_t numbers[] = { -1, 0, 1, 2, 3, 4, 5, 6, INT32_MAX, UINT32_MAX, INT64_MAX, INT64_MIN,
+					   INT64_MAX / 8, 1ll << 32 };
 	static char text[512];
 	size_t n;
 
@@ -192,7 +193,8 @@ static void check_result(const struct store_query *q, const struct store_result 
 	for (size_t i = 0; i < res->n_messages; i++) {
 		store_row_check(&(struct store_op){ .kind = STORE_OP_MESSAGE_PUT, .message = res->messages[i] });
 		MUST(res->messages[i].receive_count >= 0);
-		MUST(q->kind != STORE_Q_RECEIVE || (res->messages[i].receive_count > 0 && res->messages[i].visible_at_ms >= q->now_ms));
+		MUST(q->kind != STORE_Q_RECEIVE ||
+		     (res->messages[i].receive_count > 0 && res->messages[i].visible_at_ms >= q->now_ms));
 	}
 	for (size_t i = 0; i < res->n_queues; i++)
 		MUST(memchr(res->queues[i].name, '\0', sizeof(res->queues[i].name)) && res->queues[i].visible >= 0 &&
@@ -203,6 +205,7 @@ static void check_result(const struct store_query *q, const struct store_result 
 	MUST(res->n_messages <= (size_t)MAX(q->limit, 1));
 	for (size_t i = 0; i < res->n_records && q->kind == STORE_Q_TAIL; i++)
 		MUST(res->records[i].pos > (i ? res->records[i - 1].pos : q->after_pos) && res->records[i].pos <= res->last_pos);
+	MUST(res->last_pos >= 0);
 }
 
 static const struct store_query questions[] = {
@@ -211,7 +214,8 @@ static const struct store_query questions[] = {
 	{ .kind = STORE_Q_RECORDS, .limit = 8 }, { .kind = STORE_Q_RECORDS, .condition = COND_RETRIES_EXHAUSTED, .limit = 8 },
 	{ .kind = STORE_Q_RECORD }, { .kind = STORE_Q_QUEUES }, { .kind = STORE_Q_OUTBOX, .limit = 8 }, { .kind = STORE_Q_COUNTS },
 	{ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, { .kind = STORE_Q_TAIL, .limit = 8 },
-	{ .kind = STORE_Q_TAIL, .condition = COND_RETRIES_EXHAUSTED, .limit = 8, .function = "resize" }, { .kind = STORE_Q_PEEK, .limit = 8 },
+	{ .kind = STORE_Q_TAIL, .condition = COND_RETRIES_EXHAUSTED, .limit = 8, .function = "resize" },
+	{ .kind = STORE_Q_PEEK, .limit = 8 },
 	{ .kind = STORE_Q_RECEIVE, .limit = 8, .visibility_ms = 30000 }, { .kind = STORE_Q_DELETE }, { .kind = STORE_Q_PURGE },
 };
 

@@ -8,9 +8,12 @@ root = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'corpus')
 ID = '8f5e0c8a-1111-4222-8333-444455556666'
 ARN = 'arn:aws:lambda:us-east-1:000000000000:function:resize'
 RECORD = ('{"version":"1.0","timestamp":"2026-11-24T00:00:00.000Z","requestContext":{"requestId":"%s","functionArn":"%s:$LATEST",'
-          '"condition":"RetriesExhausted","approximateInvokeCount":2},"requestPayload":{"n":12345678901234567890.10},"responseContext":'
-          '{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},"responsePayload":{"errorType":"Sandbox.Timedout",'
-          '"errorMessage":"RequestId: \\u00e9 \\ud83d\\ude00 \\"x\\" timed out"},"fate":{"attempts":[{"attempt":1,"verdict":"Signal",'
+          '"condition":"RetriesExhausted","approximateInvokeCount":2},"requestPayload":{"n":12345678901234567890.10},'
+          '"responseContext":'
+          '{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},'
+          '"responsePayload":{"errorType":"Sandbox.Timedout",'
+          '"errorMessage":"RequestId: \\u00e9 \\ud83d\\ude00 \\"x\\" timed out"},"fate":{"attempts":[{"attempt":1,'
+          '"verdict":"Signal",'
           '"signal":9,"sender":{"kernel":false,"pid":4711,"uid":0,"comm":"killer"},"durationMs":812.402}]}}' % (ID, ARN))
 
 
@@ -26,7 +29,8 @@ RESIZE = {'FunctionName': 'resize', 'Description': 'é', 'Command': ['/opt/resiz
           'EventInvokeConfig': {'MaximumRetryAttempts': 1, 'MaximumEventAgeInSeconds': 3600, 'DestinationConfig': {
               'OnSuccess': {'Destination': 'arn:aws:sqs:us-east-1:000000000000:done'}, 'OnFailure': {'Destination': 'reinvoke'}}},
           'DeadLetterConfig': {'TargetArn': 'queue:dead'}, 'RetryDelaysInSeconds': [60, 120.25]}
-OURS = {'FunctionName': 'a', 'Command': ['/bin/true'], 'WorkingDirectory': '/srv', 'User': 'nobody', 'Group': '65534', 'PidsMax': 64,
+OURS = {'FunctionName': 'a', 'Command': ['/bin/true'], 'WorkingDirectory': '/srv', 'User': 'nobody', 'Group': '65534',
+        'PidsMax': 64,
         'CpuPercent': 150, 'NoNewPrivileges': False, 'Rlimits': {'NOFILE': 1024, 'CORE': [0, 'unlimited']}, 'RecordFate': False,
         'Mode': 'exec', 'Tags': {'k': 'v'}, 'DestinationConfig': {'OnFailure': {'Destination': 'file:/var/log/x.jsonl'}}}
 seed('func', 'resize', json.dumps(RESIZE, ensure_ascii=False))
@@ -48,13 +52,15 @@ BUS = {'EventBusName': 'a/b', 'Description': 'é', 'Tags': {'k': 'v'}, 'Rules': 
         {'Id': '1', 'Arn': 'topic:alerts'}, {'Id': '2', 'Arn': ARN}, {'Id': '3', 'Arn': 'queue:q'}, {'Id': '4', 'Arn': 'resize'}]},
     {'Name': 'off', 'State': 'DISABLED', 'EventPattern': {'source': ['lambda']}, 'Targets': [{'Id': '1', 'Arn': 'queue:q'}]}]}
 for name, file, subject, message in (
-        ('topic', TOPIC, b'Failed: "resize"', RECORD.encode()), ('topic-bytes', TOPIC, b'', b'\0\xff\xed\xa0\x80"\\\x7f\xf0\x9f\x98\x80'),
+        ('topic', TOPIC, b'Failed: "resize"', RECORD.encode()),
+        ('topic-bytes', TOPIC, b'', b'\0\xff\xed\xa0\x80"\\\x7f\xf0\x9f\x98\x80'),
         ('bus', BUS, b'lambda', RECORD.encode()), ('bus-text', BUS, b'\xff', b' {"a":1} '), ('bus-none', BUS, b'x', b'[1.0]'),
         ('topic-refused', TOPIC | {'TopicName': 'a.fifo', 'Policy': {}, 'Subscriptions': [
             {'Protocol': 'https', 'Endpoint': 'x'}, {'Protocol': 'sqs', 'Endpoint': ARN}, {'Protocol': 'command', 'Id': 'x' * 65},
             {'Protocol': 'lamda', 'FilterPolicy': {}}]}, b'', b''),
         ('bus-refused', BUS | {'Rules': BUS['Rules'] + BUS['Rules'][:1] + [{'Name': 'é', 'EventPattern': '{}', 'Targets': []}, {
-            'Name': 'n', 'EventPattern': {'source': [{'prefix': 'x'}], 'detail': {}}, 'Targets': [{'Id': '1', 'Arn': 'file:/x'}] * 2}]}, b'', b'')):
+            'Name': 'n', 'EventPattern': {'source': [{'prefix': 'x'}], 'detail': {}},
+            'Targets': [{'Id': '1', 'Arn': 'file:/x'}] * 2}]}, b'', b'')):
     seed('fan', name, json.dumps(file, ensure_ascii=False).encode() + b'\x1e' + bytes([len(subject)]) + subject + message)
 seed('config', 'all', json.dumps({
     '//': 'x', 'StateDirectory': '/var/lib/fated/', 'RunDirectory': '/run/fated', 'LogDirectory': '/l', 'FunctionsDirectory': '/f',
@@ -62,7 +68,8 @@ seed('config', 'all', json.dumps({
     'MaxEnvironments': 128, 'RingBytes': 65536, 'StopGracePeriod': 2.5, 'RecordFate': True, 'LogLevel': 'debug',
     'SocketGroup': 'fated', 'FunctionLogBytes': 65536, 'FunctionLogFiles': 3,
     'FunctionLogMaxAge': 86400, 'ReloadOnChange': True, 'Observer': 'fallback'}))
-for name, number, text in (('below', -1, ''), ('above', 1 << 41, '/' + 'x' * 1024)):      # refused one by one: just beyond every bound
+for name, number, text in (('below', -1, ''),
+                           ('above', 1 << 41, '/' + 'x' * 1024)):      # refused one by one: just beyond every bound
     for key in ('MaxConcurrency', 'MaxQueuedEvents', 'MaxEnvironments', 'RingBytes', 'StopGracePeriod', 'FunctionLogBytes'):
         seed('config', f'{name}-{key}', json.dumps({key: number}))
     seed('config', f'{name}-StateDirectory', json.dumps({'StateDirectory': text}))
@@ -73,43 +80,56 @@ for i, cut in enumerate(('"\\u00', '"\\', '["a",tru', '-1.', '"\xe2\x82')):
 
 # ---- fatectl's answers: the number of the verb in fuzz_wire.c's table, the head, the body
 EVENT = ('{"seq":42,"requestId":"%s","function":"resize","state":"waiting","acceptedAt":"2026-11-24T00:00:00.000Z","dueAt":'
-         '"2036-11-24T00:00:00.000Z","attemptCount":1,"payload":{"n":1.0},"attempts":[{"start":1,"startedAt":"2026-11-24T00:00:00.000Z",'
-         '"outcome":"Timeout","fate":{"a":[1,{}],"b":"x"}}],"record":%s,"deliveries":[{"role":"OnFailure","target":"file:/x","tries":2,'
+         '"2036-11-24T00:00:00.000Z","attemptCount":1,"payload":{"n":1.0},"attempts":[{"start":1,'
+         '"startedAt":"2026-11-24T00:00:00.000Z",'
+         '"outcome":"Timeout","fate":{"a":[1,{}],"b":"x"}}],"record":%s,"deliveries":[{"role":"OnFailure",'
+         '"target":"file:/x","tries":2,'
          '"failed":true,"lastError":"\\u001b[31m"}]}' % (ID, RECORD))
 MESSAGES = ('{"queue":"q","messages":[{"messageId":"%s","receiptHandle":"%s","receiveCount":1,"sentAt":"2026-11-24T00:00:00.000Z",'
-            '"visibleAt":"2026-11-24T00:00:30.000Z","attributes":{"RequestID":{"StringValue":"x"}},"body":{"}":[1.0,"{"]}}]}' % (ID, ID))
-STATUS = ('{"version":"0.1.0","pid":1,"uptimeSeconds":3661,"engine":{"queued":1,"byOutcome":{"Timeout":3},"inDoubt":true,"doubtWhy":"x"},'
-          '"counts":{"records":1},"observer":{"pinDirectory":"/x","events":{"exec":1},"features":{"oomScope":false}},"launcher":{"path":"/c",'
-          '"controllers":{"memory":{"enabled":true},"cpu":{"enabled":false,"reason":"r"}}},"store":{"engine":"sqlite"},"definitions":'
+            '"visibleAt":"2026-11-24T00:00:30.000Z","attributes":{"RequestID":{"StringValue":"x"}},"body":{"}":[1.0,'
+            '"{"]}}]}' % (ID, ID))
+STATUS = ('{"version":"0.1.0","pid":1,"uptimeSeconds":3661,"engine":{"queued":1,"byOutcome":{"Timeout":3},"inDoubt":true,'
+          '"doubtWhy":"x"},'
+          '"counts":{"records":1},"observer":{"pinDirectory":"/x","events":{"exec":1},"features":{"oomScope":false}},'
+          '"launcher":{"path":"/c",'
+          '"controllers":{"memory":{"enabled":true},"cpu":{"enabled":false,"reason":"r"}}},"store":{"engine":"sqlite"},'
+          '"definitions":'
           '{"functions":1,"problems":1},"environments":[{"cgroupId":1,"function":"f","runningMs":5000,"leftMs":-1,"sync":true}]}')
 FUNCTION = '{"FunctionName":"f","Mode":"exec","Timeout":3,"Command":["/x"],"EventInvokeConfig":{"MaximumRetryAttempts":2},"E":{}}'
 RELOAD = '{"added":["a"],"changed":[],"removed":[1],"functions":2,"problems":[{"file":"/f.json","path":"$.T","reason":"bad"}]}'
 OK = 'HTTP/1.1 200\r\nx-amzn-RequestId: %s\r\nX-Fate-Outcome: Success\r\n\r\n' % ID
 FAILED = 'HTTP/1.1 200\r\nX-Amz-Function-Error: Unhandled\r\nX-Fate-Outcome: Timeout\r\n\r\n'
-for verb, name, body in ((0, 'status', STATUS), (1, 'functions', '{"functions":[%s]}' % FUNCTION), (2, 'function', FUNCTION), (3, 'invoke', '"x"'),
+for verb, name, body in ((0, 'status', STATUS), (1, 'functions', '{"functions":[%s]}' % FUNCTION),
+                         (2, 'function', FUNCTION), (3, 'invoke', '"x"'),
                          (6, 'events', '{"events":[%s],"next":42}' % EVENT), (7, 'event', EVENT), (9, 'record', RECORD),
                          (8, 'records', '{"records":[{"requestId":"x","at":"2026-11-24T00:00:00.000Z","record":%s}]}' % RECORD),
-                         (10, 'queues', '{"queues":[{"name":"q","visible":1}]}'), (11, 'receive', MESSAGES), (15, 'reload', RELOAD)):
+                         (10, 'queues', '{"queues":[{"name":"q","visible":1}]}'), (11, 'receive', MESSAGES),
+                         (15, 'reload', RELOAD)):
     seed('wire', name, bytes([verb]) + (OK + body).encode())
 seed('wire', 'failed', b'\x83' + FAILED.encode() + b'{"errorMessage":"a\\nb"}')
 seed('wire', 'wait', b'\x05' + (OK + '\x1e' + OK + RECORD).encode())
 seed('wire', 'delete', b'\x0c' + (OK + MESSAGES + '\x1eHTTP/1.1 100 Continue\r\n\r\n').encode())
-seed('wire', 'refused', b'\x03HTTP/1.1 404 Not Found\r\nx-amzn-errortype: ResourceNotFoundException\r\n\r\n{"Message":"no \\u00e9"}')
+seed('wire', 'refused', b'\x03HTTP/1.1 404 Not Found\r\nx-amzn-errortype: ResourceNotFoundException\r\n\r\n{"Message":"no '
+                        b'\\u00e9"}')
 
 # ---- requests
 for name, head in (('invoke', 'POST /2015-03-31/functions/%s/invocations?Qualifier=%%24LATEST' % ARN.replace('resize', 'echo')),
                    ('receive', 'POST /fate/v1/queues/done/receive?max=2&visibility=0'), ('reload', 'POST /fate/v1/reload'),
-                   ('events', 'GET /fate/v1/events?function=echo&state=waiting&limit=2&before=9'), ('status', 'GET /fate/v1/status'),
+                   ('events', 'GET /fate/v1/events?function=echo&state=waiting&limit=2&before=9'),
+                   ('status', 'GET /fate/v1/status'),
                    ('event', 'GET /fate/v1/events/11111111-2222-4333-8444-555555555555'), ('functions', 'GET /fate/v1/functions'),
-                   ('wait', 'GET /fate/v1/events/99999999-2222-4333-8444-555555555555/wait'), ('function', 'GET /fate/v1/functions/resize'),
+                   ('wait', 'GET /fate/v1/events/99999999-2222-4333-8444-555555555555/wait'),
+                   ('function', 'GET /fate/v1/functions/resize'),
                    ('records', 'GET /fate/v1/records?condition=Success'), ('logs', 'GET /fate/v1/functions/gone/logs?bytes=8'),
                    ('delete', 'DELETE /fate/v1/queues/done/messages/aaaaaaaa-2222-4333-8444-555555555555'),
                    ('deliveries', 'GET /fate/v1/deliveries?limit=+1')):
     body = '{"n":[1.50,"\\u00e9"]}' if name == 'invoke' else ''
     seed('api', name, head + ' HTTP/1.1\r\nHost: x\r\n' + ('Content-Length: %d\r\n' % len(body) if body else '') + '\r\n' + body)
-seed('api', 'chunked', 'POST /2015-03-31/functions/timeout/invocations HTTP/1.1\r\nHost: x\r\nX-Amz-Invocation-Type: Event\r\nExpect: 100-continue\r\n'
+seed('api', 'chunked', 'POST /2015-03-31/functions/timeout/invocations HTTP/1.1\r\nHost: x\r\nX-Amz-Invocation-Type: '
+                       'Event\r\nExpect: 100-continue\r\n'
      'Transfer-Encoding: chunked\r\n\r\n3\r\n{"a\r\n5\r\n":\n1}\r\n0\r\n\r\nGET /%2Ffate HTTP/1.0\r\n\r\n')
-seed('api', 'long', 'GET /fate/v1/functions/%s HTTP/1.1\r\nHost: x\r\n\r\nGET /fate/v1/events?%s=1 HTTP/1.1\r\nHost: x\r\n\r\n' % ('%61' * 513, 'a' * 65))
+seed('api', 'long', 'GET /fate/v1/functions/%s HTTP/1.1\r\nHost: x\r\n\r\nGET /fate/v1/events?%s=1 HTTP/1.1\r\nHost: '
+                    'x\r\n\r\n' % ('%61' * 513, 'a' * 65))
 
 # ---- ring records: struct fate_ev_hdr and what follows it, by kind
 for kind, rest in ((1, 16), (2, 24), (3, 56), (4, 32), (5, 0), (6, 0)):
@@ -142,7 +162,8 @@ seed('entry', 'host', entry(0x400, 0, 0, 0, 0, 0, 0, b'', error=b'clone3: no mem
 COLUMNS = (14, 2, 6, 6, 8, 3, 2, 7, 3, 2)
 good = b''.join(bytes([table + 1] + [0] * n) for table, n in enumerate(COLUMNS))
 seed('row', 'good', good)
-for name, table, column, value in (('state', 1, 4, b'\x03\x07'), ('id', 1, 1, b'\x02\x05\x00a\0bcd'), ('attempts', 1, 7, b'\x01\x0b'),
+for name, table, column, value in (('state', 1, 4, b'\x03\x07'), ('id', 1, 1, b'\x02\x05\x00a\0bcd'),
+                                   ('attempts', 1, 7, b'\x01\x0b'),
                                    ('fate', 3, 5, b'\x04\x02{}'), ('role', 5, 2, b'\x01\x08'), ('count', 8, 5, b'\x01\x08'),
                                    ('verdicts', 1, 13, b'\x01\x0a'), ('pos', 10, 0, b'\x01\x0b')):
     kinds = bytearray(COLUMNS[table - 1])

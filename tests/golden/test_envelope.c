@@ -13,7 +13,8 @@
 #define SUB_MAIL "892bdc66-10d8-40c1-b8cf-1f0d826f8ec7"
 #define ARN "arn:aws:sns:eu-west-1:000000000000:alerts"
 #define RECORD "{\"version\":\"1.0\",\"n\":1.10,\"big\":12345678901234567890,\"s\":\"a\\n\\\"b\\\" \xc3\xa9\"}"
-#define RECORD_TEXT "{\\\"version\\\":\\\"1.0\\\",\\\"n\\\":1.10,\\\"big\\\":12345678901234567890,\\\"s\\\":\\\"a\\\\n\\\\\\\"b\\\\\\\" \xc3\xa9\\\"}"
+#define RECORD_TEXT "{\\\"version\\\":\\\"1.0\\\",\\\"n\\\":1.10,\\\"big\\\":12345678901234567890," \
+	"\\\"s\\\":\\\"a\\\\n\\\\\\\"b\\\\\\\" \xc3\xa9\\\"}"
 
 static struct topic *topic;
 static struct buf b;
@@ -21,8 +22,8 @@ static struct buf b;
 static void make_topic(void)
 {
 	static const char text[] = "{\"TopicName\":\"alerts\",\"Subscriptions\":[{\"Protocol\":\"lambda\",\"Endpoint\":\"notify\"},"
-		"{\"Protocol\":\"sqs\",\"Endpoint\":\"inbox\"},{\"Protocol\":\"sqs\",\"Endpoint\":\"raw\",\"RawMessageDelivery\":true},"
-		"{\"Protocol\":\"command\",\"Id\":\"mail\",\"Command\":[\"/bin/mail\"]}]}";
+		"{\"Protocol\":\"sqs\",\"Endpoint\":\"inbox\"},{\"Protocol\":\"sqs\",\"Endpoint\":\"raw\","
+		"\"RawMessageDelivery\":true},{\"Protocol\":\"command\",\"Id\":\"mail\",\"Command\":[\"/bin/mail\"]}]}";
 	struct func_problems p = {};
 
 	if (topic)
@@ -50,7 +51,8 @@ static void sns_event(void)
 	CHECK_STR(buf_str(&b), "{\"Records\":[{\"EventSource\":\"aws:sns\",\"EventVersion\":\"1.0\",\"EventSubscriptionArn\":\"" ARN
 		  ":" SUB_NOTIFY "\",\"Sns\":{\"Type\":\"Notification\",\"MessageId\":\"" ID "\",\"TopicArn\":\"" ARN
 		  "\",\"Subject\":null,\"Message\":\"" RECORD_TEXT "\",\"Timestamp\":\"2022-07-13T13:48:01.007Z\","
-		  "\"SignatureVersion\":\"1\",\"Signature\":\"\",\"SigningCertUrl\":\"\",\"UnsubscribeUrl\":\"\",\"MessageAttributes\":{}}}]}");
+		  "\"SignatureVersion\":\"1\",\"Signature\":\"\",\"SigningCertUrl\":\"\",\"UnsubscribeUrl\":\"\","
+		  "\"MessageAttributes\":{}}}]}");
 	m.subject = "a \"subject\"";
 	m.attributes = "{\"n\":{\"Type\":\"String\",\"Value\":\"v\"}}";
 	m.message = "plain text\n";
@@ -77,15 +79,17 @@ static void notification_envelope(void)
 	struct topic_message m = message(1);
 
 	topic_message_build(&b, &m);
-	CHECK_STR(buf_str(&b), "{\"Type\":\"Notification\",\"MessageId\":\"" ID "\",\"TopicArn\":\"" ARN "\",\"Message\":\"" RECORD_TEXT
-		  "\",\"Timestamp\":\"2022-07-13T13:48:01.007Z\",\"SignatureVersion\":\"1\",\"Signature\":\"\",\"SigningCertURL\":\"\","
-		  "\"UnsubscribeURL\":\"\"}");
+	CHECK_STR(buf_str(&b), "{\"Type\":\"Notification\",\"MessageId\":\"" ID "\",\"TopicArn\":\"" ARN "\",\"Message\":\""
+		  RECORD_TEXT
+		  "\",\"Timestamp\":\"2022-07-13T13:48:01.007Z\",\"SignatureVersion\":\"1\",\"Signature\":\"\","
+		  "\"SigningCertURL\":\"\",\"UnsubscribeURL\":\"\"}");
 	m.subject = "s";
 	m.attributes = "{\"n\":{\"Type\":\"String\",\"Value\":\"v\"}}";
 	buf_clear(&b);
 	topic_message_build(&b, &m);
 	CHECK(strstr(buf_str(&b), "\",\"Subject\":\"s\",\"Message\":\"") != NULL);
-	CHECK(strstr(buf_str(&b), ",\"UnsubscribeURL\":\"\",\"MessageAttributes\":{\"n\":{\"Type\":\"String\",\"Value\":\"v\"}}}") != NULL);
+	CHECK(strstr(buf_str(&b), ",\"UnsubscribeURL\":\"\",\"MessageAttributes\":{\"n\":{\"Type\":\"String\","
+		     "\"Value\":\"v\"}}}") != NULL);
 }
 
 /* The message comes out of its envelope as it went in. */
@@ -161,13 +165,14 @@ static void bus_event(void)
 	static const char *const resources[] = { "arn:aws:events:eu-west-1:000000000000:event-bus/default",
 						 "arn:aws:lambda:eu-west-1:000000000000:function:f:$LATEST" };
 	struct bus_event e = { .id = ID, .source = "lambda", .detail_type = bus_record_detail_type(false), .region = "eu-west-1",
-			       .at_ms = 1657720081999, .resources = resources, .n_resources = 2, .detail = RECORD, .detail_len = strlen(RECORD) };
+			       .at_ms = 1657720081999, .resources = resources, .n_resources = 2, .detail = RECORD,
+			       .detail_len = strlen(RECORD) };
 
 	buf_clear(&b);
 	bus_event_build(&b, &e);
-	CHECK_STR(buf_str(&b), "{\"version\":\"0\",\"id\":\"" ID "\",\"detail-type\":\"Lambda Function Invocation Result - Failure\","
-		  "\"source\":\"lambda\",\"account\":\"000000000000\",\"time\":\"2022-07-13T13:48:01Z\",\"region\":\"eu-west-1\","
-		  "\"resources\":[\"arn:aws:events:eu-west-1:000000000000:event-bus/default\","
+	CHECK_STR(buf_str(&b), "{\"version\":\"0\",\"id\":\"" ID "\",\"detail-type\":\"Lambda Function Invocation Result - "
+		  "Failure\",\"source\":\"lambda\",\"account\":\"000000000000\",\"time\":\"2022-07-13T13:48:01Z\","
+		  "\"region\":\"eu-west-1\",\"resources\":[\"arn:aws:events:eu-west-1:000000000000:event-bus/default\","
 		  "\"arn:aws:lambda:eu-west-1:000000000000:function:f:$LATEST\"],\"detail\":" RECORD "}");
 	e.source = "my \"app\"";
 	e.n_resources = 0;

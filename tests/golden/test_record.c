@@ -48,7 +48,8 @@ static void same(const cJSON *want, const cJSON *got, const char *path)
 		FAIL("%s has %d members, want %d", path, cJSON_GetArraySize(got), cJSON_GetArraySize(want));
 	int i = 0;
 	cJSON_ArrayForEach(c, want) {
-		const cJSON *g = cJSON_IsObject(want) ? cJSON_GetObjectItemCaseSensitive(got, c->string) : cJSON_GetArrayItem(got, i++);
+		const cJSON *g = cJSON_IsObject(want) ? cJSON_GetObjectItemCaseSensitive(got, c->string)
+		: cJSON_GetArrayItem(got, i++);
 
 		snprintf(sub, sizeof(sub), "%s.%s", path, c->string ? c->string : "[]");
 		if (!g)
@@ -83,9 +84,11 @@ static void recorded_by_aws(void)
 		char *request = cJSON_PrintUnformatted(cJSON_GetObjectItem(want, "requestPayload"));
 		char *response = cJSON_PrintUnformatted(cJSON_GetObjectItem(want, "responsePayload"));
 		struct outcome o = { .kind = cJSON_GetObjectItem(cJSON_GetObjectItem(want, "responseContext"), "functionError")
-						     ? OUTCOME_ERROR : OUTCOME_SUCCESS, .payload = blob_new(response, strlen(response)) };
+						     ? OUTCOME_ERROR : OUTCOME_SUCCESS,
+							     .payload = blob_new(response, strlen(response)) };
 		struct blob *event = blob_new(request, strlen(request));
-		struct record_input in = { .row = &row, .region = "us-east-1", .now_ms = 1657720081000, .request = event, .last = &o };
+		struct record_input in = { .row = &row, .region = "us-east-1", .now_ms = 1657720081000, .request = event,
+					   .last = &o };
 
 		fresh(condition_of(text(ctx, "condition")), cJSON_GetObjectItem(ctx, "approximateInvokeCount")->valueint);
 		record_build(&b, &in);
@@ -101,7 +104,8 @@ static void recorded_by_aws(void)
 	cJSON_Delete(all);
 }
 
-#define HEAD "{\"version\":\"1.0\",\"timestamp\":\"2022-07-13T13:48:01.007Z\",\"requestContext\":{\"requestId\":\"8f5e0c8a-1111-4222-8333-444455556666\"," \
+#define HEAD "{\"version\":\"1.0\",\"timestamp\":\"2022-07-13T13:48:01.007Z\"," \
+	"\"requestContext\":{\"requestId\":\"8f5e0c8a-1111-4222-8333-444455556666\"," \
 	"\"functionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:resize:$LATEST\","
 
 static struct record_input input(const struct blob *request, const struct outcome *o)
@@ -111,7 +115,8 @@ static struct record_input input(const struct blob *request, const struct outcom
 
 static void timeout_to_the_letter(void)
 {
-	static const char error[] = "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: x Error: Task timed out after 3.00 seconds\"}";
+	static const char error[] = "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: x Error: Task timed "
+				    "out after 3.00 seconds\"}";
 	struct blob *request = blob_new("\n{\"n\": 1.10,\n \"big\":12345678901234567890}\n", 41);
 	struct outcome o = { .kind = OUTCOME_TIMEOUT, .payload = blob_new(error, strlen(error)) };
 	struct record_input in = input(request, &o);
@@ -122,8 +127,8 @@ static void timeout_to_the_letter(void)
 	CHECK_STR(buf_str(&b), HEAD "\"condition\":\"RetriesExhausted\",\"approximateInvokeCount\":1},"
 		  "\"requestPayload\":{\"n\": 1.10,  \"big\":12345678901234567890},"
 		  "\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\",\"functionError\":\"Unhandled\"},"
-		  "\"responsePayload\":{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: x Error: Task timed out after 3.00 seconds\"},"
-		  "\"fate\":{\"attempts\":[{\"attempt\":1}]}}");
+		  "\"responsePayload\":{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: x Error: Task "
+		  "timed out after 3.00 seconds\"},\"fate\":{\"attempts\":[{\"attempt\":1}]}}");
 	blob_unref(request);
 	outcome_done(&o);
 }
@@ -134,7 +139,8 @@ static void never_ran(void)
 
 	fresh(COND_ZERO_CONCURRENCY, 0);
 	record_build(&b, &in);
-	CHECK_STR(buf_str(&b), HEAD "\"condition\":\"ZeroReservedConcurrency\",\"approximateInvokeCount\":0},\"requestPayload\":{}}");
+	CHECK_STR(buf_str(&b), HEAD "\"condition\":\"ZeroReservedConcurrency\",\"approximateInvokeCount\":0},"
+		  "\"requestPayload\":{}}");
 	fresh(COND_AGE_EXCEEDED, 0);
 	in.throttled = true;
 	record_build(&b, &in);
@@ -213,13 +219,14 @@ static void fate_of_a_kill(void)
 	ev.bpf.env.flags = FATE_ENV_LEADER_EXITED;
 	ev.bpf.env.exit_code = SIGKILL;
 	ev.bpf.env.procs_forked = 3;
-	ev.bpf.env.sender = (struct fate_sender){ .pid = 77, .uid = 1000, .sig = SIGKILL, .flags = FATE_SENDER_KNOWN, .comm = "kil\"ler" };
+	ev.bpf.env.sender = (struct fate_sender){ .pid = 77, .uid = 1000, .sig = SIGKILL, .flags = FATE_SENDER_KNOWN,
+						  .comm = "kil\"ler" };
 	buf_clear(&b);
 	fate_build(&b, &in);
 	CHECK_STR(buf_str(&b), "{\"attempt\":2,\"verdict\":\"Signal\",\"observer\":\"bpf\",\"signal\":9,\"signalName\":\"SIGKILL\","
 		  "\"coreDumped\":false,\"sender\":{\"kernel\":false,\"pid\":77,\"uid\":1000,\"comm\":\"kil\\\"ler\"},"
-		  "\"startedAt\":\"2022-07-13T13:48:01.007Z\",\"timeoutMs\":3000,\"durationMs\":2.500,\"processes\":3,\"leftovers\":2,"
-		  "\"witness\":\"both\"}");
+		  "\"startedAt\":\"2022-07-13T13:48:01.007Z\",\"timeoutMs\":3000,\"durationMs\":2.500,\"processes\":3,"
+		  "\"leftovers\":2,\"witness\":\"both\"}");
 	/* What was not seen is not said. */
 	ev = (struct evidence){ .interrupted = true };
 	o = (struct outcome){ .kind = OUTCOME_INTERRUPTED };
@@ -237,14 +244,17 @@ static struct evidence everything(void)
 		.verdict_ns = 3105020000, .have_wait = true, .wait_status = SIGKILL, .grace_survivors = 1,
 		.sender_group = "/system.slice/fated.service", .oom_group = "/machine.slice",
 		.bpf = { .seen = true, .env = {
-			.flags = FATE_ENV_LEADER_EXITED | FATE_ENV_DEADLINE_HIT | FATE_ENV_EMPTY, .fork_ns = 5000000, .exec_ns = 5500000,
+			.flags = FATE_ENV_LEADER_EXITED | FATE_ENV_DEADLINE_HIT | FATE_ENV_EMPTY, .fork_ns = 5000000,
+			.exec_ns = 5500000,
 			.deadline_ns = 3005000000, .deadline_hit_ns = 3005100000, .exit_ns = 3105000000, .empty_ns = 3106000001,
 			.exit_code = SIGKILL, .procs_forked = 3, .procs_exited = 3,
 			.oom_kills = 2, .oom_scope = FATE_OOM_ANCESTOR, .oom_victim_tgid = 78, .oom_victim_comm = "eater",
 			.oom_limit_cgroup_id = 99, .oom_limit_bytes = 67108864,
-			.sender = { .pid = 77, .uid = 0, .sig = SIGKILL, .flags = FATE_SENDER_KNOWN, .cgroup_id = 18446744073709551615ull,
+			.sender = { .pid = 77, .uid = 0, .sig = SIGKILL, .flags = FATE_SENDER_KNOWN,
+				    .cgroup_id = 18446744073709551615ull,
 				    .comm = "fated" },
-			.acct = { .cpu_ns = 9000000, .wait_ns = 4000000, .life_ns = 3200000000, .minor_faults = 10, .major_faults = 1,
+			.acct = { .cpu_ns = 9000000, .wait_ns = 4000000, .life_ns = 3200000000, .minor_faults = 10,
+				  .major_faults = 1,
 				  .voluntary_switches = 5, .involuntary_switches = 6, .read_bytes = 100, .written_bytes = 200,
 				  .read_storage = 4096, .written_storage = 8192, .peak_rss = 1048576, .threads = 4,
 				  .known = FATE_ACCT_WAIT | FATE_ACCT_IO | FATE_ACCT_RSS },
@@ -268,13 +278,15 @@ static void fate_of_everything(void)
 	buf_clear(&b);
 	fate_build(&b, &in);
 	CHECK(json_valid(b.data, b.len, NULL));
-	CHECK_STR(buf_str(&b), "{\"attempt\":1,\"verdict\":\"Timeout\",\"observer\":\"bpf\",\"signal\":9,\"signalName\":\"SIGKILL\","
+	CHECK_STR(buf_str(&b), "{\"attempt\":1,\"verdict\":\"Timeout\",\"observer\":\"bpf\",\"signal\":9,"
+		  "\"signalName\":\"SIGKILL\","
 		  "\"coreDumped\":false,\"sender\":{\"kernel\":false,\"pid\":77,\"uid\":0,\"comm\":\"fated\","
 		  "\"cgroup\":\"/system.slice/fated.service\",\"cgroupId\":\"18446744073709551615\"},"
 		  "\"oom\":{\"kills\":2,\"scope\":\"ancestor\",\"victim\":{\"pid\":78,\"comm\":\"eater\"},\"limitBytes\":67108864,"
 		  "\"limitCgroup\":\"/machine.slice\",\"peakBytes\":33554432},"
 		  "\"startedAt\":\"2022-07-13T13:48:01.007Z\",\"deadlineAt\":\"2022-07-13T13:48:04.009Z\",\"timeoutMs\":3000,"
-		  "\"deadlineToEmptyMs\":100.900,\"durationMs\":3100.000,\"verdictUs\":20.0,\"kernelStartUs\":5000,\"kernelEndUs\":3106001,"
+		  "\"deadlineToEmptyMs\":100.900,\"durationMs\":3100.000,\"verdictUs\":20.0,\"kernelStartUs\":5000,"
+		  "\"kernelEndUs\":3106001,"
 		  "\"time\":{\"queuedMs\":2.000,\"startingMs\":2.500,\"onCpuMs\":10.000,\"waitingMs\":4.000,\"asleepMs\":3186.000},"
 		  "\"cpu\":{\"userMs\":7.000,\"systemMs\":3.000},"
 		  "\"memory\":{\"limitMB\":128,\"peakRssBytes\":1048576,\"peakBytes\":33554432},"
@@ -308,11 +320,12 @@ static void fate_by_files_alone(void)
 	ev.cgroup.missing = 0;
 	buf_clear(&b);
 	fate_build(&b, &in);
-	CHECK_STR(buf_str(&b), "{\"attempt\":1,\"verdict\":\"OutOfMemory\",\"observer\":\"fallback\",\"signal\":9,\"signalName\":\"SIGKILL\","
+	CHECK_STR(buf_str(&b), "{\"attempt\":1,\"verdict\":\"OutOfMemory\",\"observer\":\"fallback\",\"signal\":9,"
+		  "\"signalName\":\"SIGKILL\","
 		  "\"coreDumped\":false,\"oom\":{\"kills\":1,\"scope\":\"own\",\"limitBytes\":134217728,\"peakBytes\":33554432},"
 		  "\"startedAt\":\"2022-07-13T13:48:01.007Z\",\"deadlineAt\":\"2022-07-13T13:48:04.008Z\",\"timeoutMs\":3000,"
-		  "\"durationMs\":3101.000,\"time\":{\"queuedMs\":2.000,\"onCpuMs\":10.000},\"cpu\":{\"userMs\":7.000,\"systemMs\":3.000},"
-		  "\"memory\":{\"limitMB\":128,\"peakBytes\":33554432},\"witness\":\"wait\"}");
+		  "\"durationMs\":3101.000,\"time\":{\"queuedMs\":2.000,\"onCpuMs\":10.000},\"cpu\":{\"userMs\":7.000,"
+		  "\"systemMs\":3.000},\"memory\":{\"limitMB\":128,\"peakBytes\":33554432},\"witness\":\"wait\"}");
 	/* A limit above, found in the files. */
 	o.oom_scope = OOM_SCOPE_ANCESTOR;
 	ev.cgroup.above_known = true;
@@ -320,7 +333,8 @@ static void fate_by_files_alone(void)
 	snprintf(ev.cgroup.above, sizeof(ev.cgroup.above), "/a \"b\"");
 	buf_clear(&b);
 	fate_build(&b, &in);
-	CHECK(strstr(buf_str(&b), "\"oom\":{\"kills\":1,\"scope\":\"ancestor\",\"limitBytes\":4096,\"limitCgroup\":\"/a \\\"b\\\"\",\"peakBytes\""));
+	CHECK(strstr(buf_str(&b), "\"oom\":{\"kills\":1,\"scope\":\"ancestor\",\"limitBytes\":4096,\"limitCgroup\":\"/a "
+		     "\\\"b\\\"\",\"peakBytes\""));
 	/* Nobody could tell. */
 	o.oom_scope = OOM_SCOPE_UNKNOWN;
 	ev.cgroup.above[0] = '\0';

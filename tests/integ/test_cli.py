@@ -7,7 +7,8 @@ from fated import Fated, Tests, equal, until
 
 OK, FUNCTION_FAILED, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
 UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}')
-VERBS = ['status', 'function list', 'function show', 'invoke', 'event list', 'event show', 'event cancel', 'event retry', 'record list',
+VERBS = ['status', 'function list', 'function show', 'invoke', 'event list', 'event show', 'event cancel', 'event retry',
+         'record list',
          'record show', 'record tail', 'queue list', 'queue receive', 'queue peek', 'queue purge', 'queue redrive', 'delivery list',
          'logs', 'top', 'reload', 'version', 'doctor', 'completion']
 NOBODY = 65534
@@ -51,7 +52,8 @@ def help_of_every_verb(d):
 def usage_errors(d):
     for args in (['fly'], ['event'], ['event', 'fly'], ['invoke'], ['invoke', 'echo', '--fly'], ['invoke', 'echo', 'again'],
                  ['invoke', 'echo', '--data'], ['invoke', 'echo', '--data', '{}', '--payload', '-'], ['--socket'], ['help', 'fly'],
-                 ['invoke', 'echo', '--payload', '/no/such/file'], ['status', 'now'], ['status', '--watch=now'], ['top', '--interval', '0'],
+                 ['invoke', 'echo', '--payload', '/no/such/file'], ['status', 'now'], ['status', '--watch=now'],
+                 ['top', '--interval', '0'],
                  ['invoke', 'echo', '--watch']):
         p = d.ctl(*args, check=USAGE)
         equal(p.stdout, '', f'stdout of fatectl {args}')
@@ -105,7 +107,8 @@ def refusals(d):
                         (['record', 'show', '00000000-0000-4000-8000-000000000000'], 'not found'),
                         (['event', 'show', '00000000-0000-4000-8000-000000000000'], 'not found'),
                         (['event', 'show', 'no-uuid'], 'no-uuid'), (['event', 'list', '--state', 'asleep'], 'asleep'),
-                        (['queue', 'receive', 'done', '--max', '0'], "'max'"), (['queue', 'receive', 'done', '--max', 'x'], "'max'"),
+                        (['queue', 'receive', 'done', '--max', '0'], "'max'"),
+                        (['queue', 'receive', 'done', '--max', 'x'], "'max'"),
                         (['logs', 'nobody-knows'], 'Function not found')):
         p = d.ctl(*args, check=REFUSED)
         contains(p.stderr, words, f'refusal of {args}')
@@ -135,17 +138,19 @@ def lists_and_shows(d):
 def logs_of_a_function(d):
     request_id = d.ctl('invoke', 'talks', '--async', check=OK).stdout.strip()
     d.wait(request_id)
-    text = until(lambda: (lambda t: t if f'REPORT RequestId: {request_id}' in t else None)(d.ctl('logs', 'talks', check=OK).stdout), 'the log')
+    text = until(lambda: (lambda t: t if f'REPORT RequestId: {request_id}' in t
+                          else None)(d.ctl('logs', 'talks', check=OK).stdout), 'the log')
     lines = text.splitlines()
     at = lines.index(f'START RequestId: {request_id} Version: $LATEST')
     equal(lines[at + 1:at + 4], ['first line', 'second line', f'END RequestId: {request_id}'], 'log lines')
 
 
 def status_tells_what_runs(d):
-    d.define('waits', [fated.DIE, 'wait'], Timeout=60 * fated.FACTOR, variables={'DIE_NOTES': f'{d.work}/waits'})
+    d.define('waits', [fated.DIE, 'wait'], Timeout=60 * fated.FACTOR, variables={'DIE_NOTES': d.work})
     d.ctl('reload', check=OK)
     request_id = d.ctl('invoke', 'waits', '--async', check=OK).stdout.strip()
-    until(lambda: os.path.exists(f'{d.work}/waits'), 'the function runs')
+    notes = f'{d.work}/{request_id}/notes'
+    pid = int(until(lambda: os.path.exists(notes) and open(notes).read(), 'the function runs').split()[1])
     [env] = json.loads(d.ctl('status', '--json', check=OK).stdout)['environments']
     equal((env['function'], env['requestId'], env['attempt'], env['sync']), ('waits', request_id, 1, False), 'environment')
     contains(d.ctl('status', check=OK).stdout, request_id, 'status')
@@ -154,10 +159,10 @@ def status_tells_what_runs(d):
                           check=True, env=dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin'))
     [entry] = [(e.get('formatted') or e)['value'] for e in json.loads(dump.stdout)]
     equal((entry['function'], entry['request_id'], entry['attempt'], entry['procs_forked'], entry['leader_tgid']),
-          ('waits', request_id, 1, 1, int(open(f'{d.work}/waits').read().split()[1])), 'entry in the live map')
+          ('waits', request_id, 1, 1, pid), 'entry in the live map')
     [leaf] = d.leaves()
     equal(os.stat(leaf).st_ino, int(env['cgroupId']), 'cgroup id')
-    os.kill(int(open(f'{d.work}/waits').read().split()[1]), signal.SIGTERM)
+    os.kill(pid, signal.SIGTERM)
     equal(d.wait(request_id)['fate']['attempts'][0]['signalName'], 'SIGTERM', 'signal')
     equal(json.loads(d.ctl('status', '--json', check=OK).stdout)['environments'], [], 'environments')
 
@@ -172,7 +177,8 @@ def queue_visibility(d):
     equal((m['body'], m['receiveCount']), (record, 1), 'message')
     contains(first.stderr, 'hidden until', 'stderr')
     # Hidden now, back in a second; only who deletes it is rid of it.
-    again = until(lambda: json.loads(d.ctl('queue', 'receive', 'done', '--json', check=OK).stdout)['messages'], 'the message is visible again')
+    again = until(lambda: json.loads(d.ctl('queue', 'receive', 'done', '--json', check=OK).stdout)['messages'],
+                  'the message is visible again')
     equal((again[0]['messageId'], again[0]['receiveCount']), (m['messageId'], 2), 'message received again')
     if again[0]['receiptHandle'] == m['receiptHandle']:
         raise AssertionError('the receipt handle is the old one')

@@ -24,7 +24,8 @@ def bash(d, *line, cursor=None):
     """What is offered for the last word (or the one at the cursor) of a line that bash has cut into words."""
     script = os.path.join(d.work, 'fatectl.bash')
     program = f'. {script}; COMP_WORDS=("$@"); COMP_CWORD={cursor or len(line)}; _fatectl "$1"; printf "%s\\n" "${{COMPREPLY[@]}}"'
-    p = subprocess.run(['bash', '--norc', '-c', program, 'bash', CTL, *line], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    p = subprocess.run(['bash', '--norc', '-c', program, 'bash', CTL, *line], capture_output=True, text=True,
+                       stdin=subprocess.DEVNULL,
                        cwd=d.work, env=dict(os.environ, FATED_SOCKET=d.socket), timeout=fated.PATIENCE)
     equal((p.returncode, p.stderr), (0, ''), f'bash with {line}')
     return sorted(set(p.stdout.split('\n')) - {''})
@@ -65,7 +66,8 @@ def bash_options(d):
     equal(bash(d, 'invoke', 'one', '--pay'), ['--payload'], '--pay')
     # An option that does well without a value has no next word that would be one.
     equal(bash(d, 'status', '--w'), ['--watch'], '--w')
-    equal(bash(d, 'event', 'list', '--watch', '--state', ''), ['done', 'queued', 'routing', 'running', 'waiting'], 'states after --watch')
+    equal(bash(d, 'event', 'list', '--watch', '--state', ''), ['done', 'queued', 'routing', 'running', 'waiting'],
+          'states after --watch')
 
 
 def bash_values(d):
@@ -81,7 +83,8 @@ def bash_values(d):
 
 
 def bash_names(d):
-    for line in (['invoke', ''], ['logs', ''], ['function', 'show', ''], ['event', 'list', '--function', ''], ['record', 'list', '--function', '=']):
+    for line in (['invoke', ''], ['logs', ''], ['function', 'show', ''], ['event', 'list', '--function', ''],
+                 ['record', 'list', '--function', '=']):
         equal(bash(d, *line), ['one', 'only-this', 'three'], f'functions for {line}')
     equal(bash(d, 'invoke', '--async', 'on'), ['one', 'only-this'], 'functions that begin with on')
     equal(bash(d, 'invoke', '--data', '{}', 'th'), ['three'], 'functions after an option with a value')
@@ -185,8 +188,10 @@ LINES = [('fu', 'function '), ('function s', 'function show '), ('invoke th', 'i
          ('invoke one --payload oth', 'invoke one --payload other '), ('event list --state wa', 'event list --state waiting '),
          ('event list --state=wa', 'event list --state=waiting '), ('event list --function=th', 'event list --function=three '),
          ('queue receive fa', 'queue receive failed '), ('logs th', 'logs three '), ('help queue rec', 'help queue receive '),
-         ('completion z', 'completion zsh '), ('status x', 'status x'), ('--socket /nothing invoke th', '--socket /nothing invoke th'),
-         ('--socket=/nothing invoke th', '--socket=/nothing invoke th'), ('--json record list --cond', '--json record list --condition ')]
+         ('completion z', 'completion zsh '), ('status x', 'status x'),
+         ('--socket /nothing invoke th', '--socket /nothing invoke th'),
+         ('--socket=/nothing invoke th', '--socket=/nothing invoke th'),
+         ('--json record list --cond', '--json record list --condition ')]
 
 
 def zsh_lines(d):
@@ -209,9 +214,10 @@ def zsh_sourced(d):
 def installed(d):
     to = os.path.join(d.work, 'installed')
     build = os.path.relpath(fated.BUILD, fated.ROOT)
-    subprocess.run(['make', '-s', '-C', fated.ROOT, '-o', 'all', 'install', f'B={build}', f'DESTDIR={to}', 'PREFIX=/usr'], check=True,
-                   capture_output=True)
-    for path, shell in (('usr/share/bash-completion/completions/fatectl', 'bash'), ('usr/share/zsh/site-functions/_fatectl', 'zsh')):
+    subprocess.run(['make', '-s', '-C', fated.ROOT, '-o', 'all', 'install', f'B={build}', f'DESTDIR={to}', 'PREFIX=/usr'],
+                   check=True, capture_output=True)
+    for path, shell in (('usr/share/bash-completion/completions/fatectl', 'bash'),
+                        ('usr/share/zsh/site-functions/_fatectl', 'zsh')):
         equal(open(os.path.join(to, path)).read(), d.ctl('completion', shell, check=0).stdout, path)
     equal(os.stat(os.path.join(to, 'usr/bin/fatectl')).st_mode & 0o777, 0o755, 'mode of fatectl')
 
@@ -228,7 +234,8 @@ def main():
             d.wait(d.accept('one', 1))
             d.wait(d.accept('only-this', 1))
             until(lambda: len(d.get('/fate/v1/queues')['queues']) == 2, 'two queues')
-            for fn in (bash_script, bash_verbs, bash_options, bash_values, bash_names, bash_bare, zsh_script, zsh_lines, zsh_sourced, installed):
+            for fn in (bash_script, bash_verbs, bash_options, bash_values, bash_names, bash_bare, zsh_script, zsh_lines,
+                       zsh_sourced, installed):
                 tests.run(f'completion_{fn.__name__}', fn, d)
     tests.run('completion_leaves_nothing', all_with_one_daemon)
     tests.end()

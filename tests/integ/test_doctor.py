@@ -8,9 +8,10 @@ import fated
 from fated import Fated, Tests, equal, until
 
 OK, USAGE, FAILED = 0, 2, 5
-HOST = ['kernel', 'kernel BTF', 'lockdown', 'bpffs', 'cgroup v2', 'clock', 'clock source', 'core dumps', 'privileges', 'socket group', 'daemon',
-        'pins', 'store directory', 'store file system', 'store space']
-DAEMON = ['version', 'observer', 'kernel records', 'OOM hook', 'limits', 'witnesses', 'store', 'definitions', "definitions' owner", 'open files']
+HOST = ['kernel', 'kernel BTF', 'lockdown', 'bpffs', 'cgroup v2', 'clock', 'clock source', 'core dumps', 'privileges',
+        'socket group', 'daemon', 'pins', 'store directory', 'store file system', 'store space']
+DAEMON = ['version', 'observer', 'kernel records', 'OOM hook', 'limits', 'witnesses', 'store', 'definitions',
+          "definitions' owner", 'open files']
 NOBODY = 65534
 
 
@@ -76,7 +77,8 @@ def text_for_people(d):
 def on_a_terminal(d, env):
     master, slave = pty.openpty()
     p = subprocess.Popen([os.path.join(fated.BUILD, 'fatectl'), 'doctor'], stdin=slave, stdout=slave, stderr=slave,
-                         env={k: v for k, v in os.environ.items() if k != 'NO_COLOR'} | {'FATED_SOCKET': d.socket, 'TERM': 'xterm'} | env)
+                         env={k: v for k, v in os.environ.items() if k != 'NO_COLOR'} | {'FATED_SOCKET': d.socket,
+                             'TERM': 'xterm'} | env)
     os.close(slave)
     text = b''
     while True:
@@ -121,7 +123,8 @@ def bad_definitions(d):
 
 
 def few_open_files(d):
-    soft, hard = subprocess.run(['prlimit', f'--pid={d.process.pid}', '--nofile', '--raw', '--noheadings', '-o', 'SOFT,HARD'], capture_output=True,
+    soft, hard = subprocess.run(['prlimit', f'--pid={d.process.pid}', '--nofile', '--raw', '--noheadings', '-o',
+                                 'SOFT,HARD'], capture_output=True,
                                 text=True, check=True).stdout.split()
     limit = lambda n: subprocess.run(['prlimit', f'--pid={d.process.pid}', f'--nofile={n}:{hard}'], check=True)
     limit(400)
@@ -147,8 +150,8 @@ def as_somebody_else(d):
         os.setgroups([])
         os.setgid(NOBODY)
         os.setuid(NOBODY)
-    p = subprocess.run([ctl, 'doctor', '--json'], preexec_fn=drop, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd='/',
-                       env=dict(os.environ, FATED_SOCKET=d.socket), timeout=fated.PATIENCE)
+    p = subprocess.run([ctl, 'doctor', '--json'], preexec_fn=drop, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                       cwd='/', env=dict(os.environ, FATED_SOCKET=d.socket), timeout=fated.PATIENCE)
     found = parse(p)
     one(found, 'daemon', 'warn', 'ermission denied', 'sudo fatectl doctor')
     one(found, 'socket group', 'warn', 'usermod -aG fated')
@@ -189,8 +192,8 @@ def main():
             d.define('good', [fated.DIE, 'exit', '0'])
             tests.run('doctor_without_a_daemon', without_a_daemon, d)
             d.start()
-            for fn in (all_is_well, text_for_people, colours, bad_definitions, few_open_files, lost_pins, as_somebody_else, a_stopped_daemon,
-                       all_is_well):
+            for fn in (all_is_well, text_for_people, colours, bad_definitions, few_open_files, lost_pins, as_somebody_else,
+                       a_stopped_daemon, all_is_well):
                 tests.run(f'doctor_{fn.__name__}', fn, d)
             d.terminate()
             tests.run('doctor_without_a_daemon', without_a_daemon, d)

@@ -58,7 +58,8 @@ def record_without_fate(d):
     d.define('bare', [fated.DIE, 'exit', '3'], on_failure='queue:bare', RecordFate=False)
     d.ctl('reload', check=0)
     record = d.wait(d.accept('bare', {}))
-    equal(sorted(record), ['requestContext', 'requestPayload', 'responseContext', 'responsePayload', 'timestamp', 'version'], 'members')
+    equal(sorted(record), ['requestContext', 'requestPayload', 'responseContext', 'responsePayload', 'timestamp',
+                           'version'], 'members')
     equal(one(d, 'bare')['body'], record, 'message')
 
 
@@ -99,8 +100,10 @@ def too_old_for_the_next_try(d):
     d.definition('old.json', json.dumps(definition))
     d.ctl('reload', check=0)
     record = d.wait(d.accept('old', {}))
-    equal((record['requestContext']['condition'], record['requestContext']['approximateInvokeCount']), ('EventAgeExceeded', 1), 'end')
-    equal(record['responseContext'], {'statusCode': 200, 'executedVersion': '$LATEST', 'functionError': 'Unhandled'}, 'responseContext')
+    equal((record['requestContext']['condition'], record['requestContext']['approximateInvokeCount']),
+          ('EventAgeExceeded', 1), 'end')
+    equal(record['responseContext'], {'statusCode': 200, 'executedVersion': '$LATEST', 'functionError': 'Unhandled'},
+          'responseContext')
 
 
 def function_goes_away(d):
@@ -114,7 +117,8 @@ def function_goes_away(d):
     d.ctl('reload', check=0)
     # With its definition its own delays are gone too: Lambda's defaults hold, and the event waits in case it comes back.
     outcomes = ['Crash', 'NoFunction']
-    until(lambda: [a.get('outcome') for a in d.get(f'/fate/v1/events/{request_id}')['attempts']] == outcomes, 'the retry finds no function')
+    until(lambda: [a.get('outcome') for a in d.get(f'/fate/v1/events/{request_id}')['attempts']] == outcomes,
+          'the retry finds no function')
     event = d.get(f'/fate/v1/events/{request_id}')
     equal((event['state'], event['attemptCount']), ('waiting', 2), 'the event')
     equal(event['attempts'][1]['fate']['verdict'], 'NoFunction', 'verdict')
@@ -143,7 +147,8 @@ def at_the_door(d):
     equal(a.status, 400, 'an invocation type that is none')
     a = d.invoke('missing', {}, 'Event')
     equal((a.status, a.headers['x-amzn-errortype'], a.json()['Message']), (
-        404, 'ResourceNotFoundException', 'Function not found: arn:aws:lambda:us-east-1:000000000000:function:missing:$LATEST'), 'missing function')
+        404, 'ResourceNotFoundException',
+        'Function not found: arn:aws:lambda:us-east-1:000000000000:function:missing:$LATEST'), 'missing function')
     a = d.invoke('arn:aws:lambda:us-east-1:000000000000:function:door', {'by': 'arn'})
     equal(a.status, 200, 'by ARN')
 
@@ -155,7 +160,8 @@ def main():
         with Fated(name='events') as d:
             d.define('plain', [fated.DIE, 'exit', '0'])
             d.start()
-            for fn in (dead_letter_and_destination, record_to_a_file, waiting_for_one_that_is_being_delivered, record_without_fate, zero_concurrency, concurrency_of_one,
+            for fn in (dead_letter_and_destination, record_to_a_file, waiting_for_one_that_is_being_delivered,
+                       record_without_fate, zero_concurrency, concurrency_of_one,
                        too_old_for_the_next_try, function_goes_away, at_the_door):
                 if not tests.run(f'events_{fn.__name__}', fn, d):
                     print(d.log_tail(10), end='', flush=True)

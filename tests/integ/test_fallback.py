@@ -28,7 +28,8 @@ def takes_over_from_ebpf():
         equal('processes' in status['law'], False, 'a law of processes without anybody who sees them')
         d.request('POST', f'/fate/v1/events/{request_id}/cancel')
         attempts = d.wait(request_id)['fate']['attempts']
-        equal([(a['verdict'], a['observer']) for a in attempts], [('Interrupted', 'fallback'), ('Cancelled', 'fallback')], 'attempts')
+        equal([(a['verdict'], a['observer']) for a in attempts], [('Interrupted', 'fallback'), ('Cancelled', 'fallback')],
+              'attempts')
         [fine] = d.wait(d.accept('fine', {}))['fate']['attempts']
         equal((fine['verdict'], fine['witness'], fine['observer']), ('Success', 'wait', 'fallback'), 'attempt')
 

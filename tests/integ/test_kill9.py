@@ -21,7 +21,6 @@ ROUNDS = int(os.environ.get('ROUNDS', '200'))
 SEED = int(os.environ.get('SEED') or random.SystemRandom().randrange(1 << 32))
 LANES = 4
 CLIENTS = 3
-OPEN = ('queued', 'running', 'waiting', 'routing')
 # What a death of the daemon may turn an attempt into. Neither is the function's doing: they consume no attempt, unless there
 # is but one.
 KILLED = {'Interrupted', 'HostFault'}
@@ -147,12 +146,13 @@ def lane(n, rounds):
                      variables={'DIE_STARTS': log}, **more)
         for _ in range(rounds):
             one_round(d, rnd, accepted)
-        print(f'# daemon {n}: {rounds} rounds, {len(accepted)} events accepted, {sum(map(len, starts_of(log).values()))} starts so far', flush=True)
+        print(f'# daemon {n}: {rounds} rounds, {len(accepted)} events accepted, {sum(map(len, starts_of(log).values()))} '
+              f'starts so far', flush=True)
         d.start()
         for request_id in accepted:
             d.wait(request_id)                  # answers when it has ended; 404 when it was lost
         # Those whose 202 was cut off.
-        fated.until(lambda: not any(d.get(f'/fate/v1/events?state={state}&limit=1')['events'] for state in OPEN), 'every event has ended')
+        d.until_all_ended()
         records = all_records(d)
         lost = set(accepted) - set(records)
         equal(lost, set(), 'accepted events without a record')
@@ -166,7 +166,8 @@ def lane(n, rounds):
         equal(set(starts) - set(records), set(), 'started and not on record')
         for request_id, r in records.items():
             check_event(request_id, r[0], starts[request_id], messages[request_id], stats)
-        print(f'# daemon {n}: {len(records)} events ended once each, {len(records) - len(accepted)} of them with their 202 cut off', flush=True)
+        print(f'# daemon {n}: {len(records)} events ended once each, {len(records) - len(accepted)} of them with their 202 '
+              f'cut off', flush=True)
         stats['accepted'] = len(accepted)
         return stats
 

@@ -543,8 +543,8 @@ static void collected_again(void)
 	CHECK(mkdtemp(dir));
 	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
 	CHECK(mkfifo(fifo, 0600) == 0);
-	snprintf(script, sizeof(script), "echo one; echo r1 >&3; (read x <%s; echo two; echo r2 >&3; echo more >&2; exec sleep 1000) & "
-		 "echo up >&2; exit 0", fifo);
+	snprintf(script, sizeof(script), "echo one; echo r1 >&3; (read x <%s; echo two; echo r2 >&3; echo more >&2; exec "
+		 "sleep 1000) & echo up >&2; exit 0", fifo);
 	run = rig_start(r, SH(script), NULL);
 	rig_wait(r, &run);
 	until_output(r, "up");
@@ -675,8 +675,8 @@ static void oom_kills_by_a_nested_limit(void)
 	char script[5000];
 	struct run run;
 
-	snprintf(script, sizeof(script), "cd $FATE_CGROUP && mkdir in && echo $$ >in/cgroup.procs && echo +memory >cgroup.subtree_control && "
-		 "echo 24M >in/memory.max && exec %s child eat 96", self);
+	snprintf(script, sizeof(script), "cd $FATE_CGROUP && mkdir in && echo $$ >in/cgroup.procs && echo +memory "
+		 ">cgroup.subtree_control && echo 24M >in/memory.max && exec %s child eat 96", self);
 	f = SH(script);
 	f->oom_group = false;
 	run = rig_run(r, f, NULL);
@@ -857,7 +857,8 @@ static void leftovers_are_found_and_killed(void)
 }
 
 /* The subshell goes on when its parent has been waited for. */
-#define AFTER_THE_LEADER(what) "(while kill -0 $$ 2>/dev/null; do :; done; " what "; echo done >&2; exec sleep 1000) & echo leader; exit 0"
+#define AFTER_THE_LEADER(what) \
+	"(while kill -0 $$ 2>/dev/null; do :; done; " what "; echo done >&2; exec sleep 1000) & echo leader; exit 0"
 
 static void what_is_written_after_the_leader(void)
 {
@@ -887,8 +888,8 @@ static void sigterm_reaches_all_and_may_be_ignored(void)
 {
 	struct rig *r = rig_up();
 	struct run run = rig_start(r, SH("trap 'echo leader-term >&2' TERM; "
-					 "setsid sh -c 'trap \"echo child-term >&2\" TERM; echo child-ready >&2; while :; do sleep 1000 & wait $!; done' & "
-					 "echo leader-ready >&2; while :; do wait; done"), NULL);
+					 "setsid sh -c 'trap \"echo child-term >&2\" TERM; echo child-ready >&2; while :; "
+					 "do sleep 1000 & wait $!; done' & echo leader-ready >&2; while :; do wait; done"), NULL);
 
 	until_output(r, "leader-ready");
 	until_output(r, "child-ready");

@@ -46,7 +46,8 @@ static char *const no_args[] = { (char *)"true", NULL };
 static void check_both_ways(bool copy)
 {
 	struct sys_step good[] = { { "setsid", SYS_setsid, {} }, STEP_EXEC("/bin/true") };
-	struct sys_step second[] = { { "setsid", SYS_setsid, {} }, { "chdir", SYS_chdir, { SYS_PTR("/nowhere") } }, STEP_EXEC("/bin/true") };
+	struct sys_step second[] = { { "setsid", SYS_setsid, {} }, { "chdir", SYS_chdir, { SYS_PTR("/nowhere") } },
+				     STEP_EXEC("/bin/true") };
 	struct sys_step bad[] = { STEP_EXEC("/nowhere") };
 	struct sys_spawn s = { .steps = good, .n_steps = 2, .cgroup_fd = leaf.fd, .copy = copy };
 	struct sys_spawner *sp;

@@ -64,7 +64,8 @@ def follow_over_rotations_and_a_restart(d):
         equal(f.said(), 'fatectl: daemon is gone, waiting\n', 'stderr')
         equal(numbers(f.text()), list(range(first, ROUNDS * LINES)), 'lines')
         equal(f.text().count('START RequestId'), ROUNDS - 1, 'STARTs')
-    equal(sorted(n for n in os.listdir(f'{d.dir}/log') if n.startswith('writes')), ['writes.log', 'writes.log.1', 'writes.log.2'], 'files')
+    equal(sorted(n for n in os.listdir(f'{d.dir}/log') if n.startswith('writes')),
+          ['writes.log', 'writes.log.1', 'writes.log.2'], 'files')
     for n in ('writes.log', 'writes.log.1', 'writes.log.2'):
         if os.path.getsize(f'{d.dir}/log/{n}') > 65536:
             raise AssertionError(f'{n} has {os.path.getsize(f"{d.dir}/log/{n}")} bytes')
@@ -95,8 +96,8 @@ def what_a_slow_reader_lost(d):
 
 
 def a_closed_pipe_ends_the_follower(d):
-    with subprocess.Popen([os.path.join(fated.BUILD, 'fatectl'), 'logs', '-f', 'writes'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, env=dict(os.environ, FATED_SOCKET=d.socket)) as p:
+    with subprocess.Popen([os.path.join(fated.BUILD, 'fatectl'), 'logs', '-f', 'writes'], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, FATED_SOCKET=d.socket)) as p:
         try:
             p.stdout.read(1)
             p.stdout.close()
@@ -108,7 +109,8 @@ def a_closed_pipe_ends_the_follower(d):
 
 def old_logs_go(d):
     """Planted before the start: what is old goes, of functions nobody knows, too; what is not ours stays."""
-    until(lambda: not any(os.path.exists(f'{d.dir}/log/{n}') for n in ('forgotten.log', 'forgotten.log.1', 'young.log.3')), 'old logs go')
+    until(lambda: not any(os.path.exists(f'{d.dir}/log/{n}') for n in ('forgotten.log', 'forgotten.log.1', 'young.log.3')),
+          'old logs go')
     for n in ('young.log', 'young.log.1', 'notes.txt', 'forgotten.log.gz'):
         if not os.path.exists(f'{d.dir}/log/{n}'):
             raise AssertionError(f'{n} is gone')
@@ -136,7 +138,8 @@ def every_outcome_has_its_line(d):
         request_id = d.accept(name, {})
         d.wait(request_id)
         want += [(name, request_id, n, verdict) for n in ((1,) if verdict == 'Success' else (1, 2))]
-    line = re.compile(r'^\S+Z info: (\S+) ([0-9a-f-]{36}) attempt (\d+) env (\d+): (\w+): (?:exit status \d+|SIG\w+) after [\d.]+ ms$', re.M)
+    line = re.compile(r'^\S+Z info: (\S+) ([0-9a-f-]{36}) attempt (\d+) env (\d+): (\w+): (?:exit status \d+|SIG\w+) after '
+                      r'[\d.]+ ms$', re.M)
     found = lambda: line.findall(open(d.stderr).read())
     until(lambda: len([f for f in found() if f[0] in ways]) >= len(want), lambda: f'{len(want)} lines\n{d.log_tail()}')
     lines = [f for f in found() if f[0] in ways]
@@ -158,7 +161,8 @@ def env_is_the_cgroup(d):
     with open(os.path.join(leaf, 'cgroup.kill'), 'w') as f:
         f.write('1')
     d.wait(request_id)
-    until(lambda: f' {request_id} attempt 1 env {e["cgroupId"]}: Signal: SIGKILL after ' in open(d.stderr).read(), lambda: f'its line\n{d.log_tail()}')
+    until(lambda: f' {request_id} attempt 1 env {e["cgroupId"]}: Signal: SIGKILL after ' in open(d.stderr).read(),
+          lambda: f'its line\n{d.log_tail()}')
 
 
 def what_was_not_started_has_its_line(d):

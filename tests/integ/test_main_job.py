@@ -55,7 +55,8 @@ def scene(d):
              on_failure='arn:aws:lambda:us-east-1:000000000000:function:reinvoke',
              on_success='arn:aws:sqs:us-east-1:000000000000:done')
     d.define('reinvoke', [d.script('reinvoke', REINVOKE % {'work': d.work, 'ctl': os.path.join(fated.BUILD, 'fatectl')})],
-             Timeout=60 * fated.FACTOR, variables={'FATED_SOCKET': d.socket}, on_success='queue:reinvoked', on_failure='queue:reinvoked')
+             Timeout=60 * fated.FACTOR, variables={'FATED_SOCKET': d.socket}, on_success='queue:reinvoked',
+             on_failure='queue:reinvoked')
     d.start()
 
 
@@ -115,7 +116,8 @@ def graceful_stop_takes_up_again():
         # The run that the stop cut short costs no attempt: two are left.
         equal([a['verdict'] for a in attempts], ['Interrupted', 'Timeout', 'Timeout'], 'verdicts')
         equal(len(open(log).read().split('\n')) - 1, 3, 'starts')
-        equal((record['requestContext']['condition'], record['requestContext']['approximateInvokeCount']), ('RetriesExhausted', 2), 'end')
+        equal((record['requestContext']['condition'], record['requestContext']['approximateInvokeCount']),
+              ('RetriesExhausted', 2), 'end')
         for a, b in zip(attempts, attempts[1:]):
             if a['kernelEndUs'] > b['kernelStartUs']:
                 raise AssertionError(f'attempts overlap: {a}, {b}')

@@ -21,7 +21,8 @@ def attempts(d, name):
 def longer_after_a_timeout(d):
     """A function that needs more time than it has gets twice as much, once."""
     sh = f'[ -n "$FATE_PREVIOUS_VERDICT" ] && echo "\\"$FATE_PREVIOUS_VERDICT\\"" || exec {fated.DIE} wait'
-    d.define('slow', ['/bin/sh', '-c', sh], Timeout=T, RetryPolicy={'Timeout': {'Attempts': 1, 'TimeoutFactor': 2, 'DelaysInSeconds': [0]}})
+    d.define('slow', ['/bin/sh', '-c', sh], Timeout=T,
+             RetryPolicy={'Timeout': {'Attempts': 1, 'TimeoutFactor': 2, 'DelaysInSeconds': [0]}})
     d.ctl('reload', check=0)
     got, record = attempts(d, 'slow')
     equal(got, [('Timeout', round(T * 1000)), ('Success', round(T * 2000))], 'attempts')
@@ -43,7 +44,8 @@ def as_often_as_its_row_says(d):
 
 def at_once(d):
     """Attempts 0, and programs that cannot be executed."""
-    d.define('dies', [fated.DIE, 'raise', '11'], retries=2, delays=[0], RetryPolicy={'Signal': {'Attempts': 0}}, Rlimits={'CORE': 0})
+    d.define('dies', [fated.DIE, 'raise', '11'], retries=2, delays=[0], RetryPolicy={'Signal': {'Attempts': 0}},
+             Rlimits={'CORE': 0})
     d.define('missing', [f'{d.work}/no-such-program'], retries=2, delays=[0])
     d.define('hopes', [f'{d.work}/no-such-program'], retries=0, RetryPolicy={'ExecFailed': {'Attempts': 1, 'DelaysInSeconds': [0]}})
     d.ctl('reload', check=0)

@@ -158,7 +158,8 @@ def limits_required():
         d.define('all', ['/bin/true'], RequireLimits=True, CpuPercent=50)
         reload = d.request('POST', '/fate/v1/reload').json()
         want = []
-        for name, needs in (('all', {'memory': 'MemorySize', 'pids': 'PidsMax', 'cpu': 'CpuPercent'}), ('old', {'memory': 'MemorySize'})):
+        for name, needs in (('all', {'memory': 'MemorySize', 'pids': 'PidsMax', 'cpu': 'CpuPercent'}),
+                            ('old', {'memory': 'MemorySize'})):
             missing = [f'{c} (for {limit})' for c, limit in needs.items() if not has[c]]
             if missing:
                 want.append((path(d, f'{name}.json'), '$.RequireLimits', ', '.join(missing)))

@@ -107,16 +107,19 @@ def order(text):
 def top_and_its_keys(d):
     three(d)
     with Terminal(d, CTL, 'top', '--interval', '0.2') as t:
-        until(lambda: order(t.picture())[:1] == ['busy'] and len(order(t.picture())) == 3, lambda: f'the busiest first\n{t.text()!r}')
+        until(lambda: order(t.picture())[:1] == ['busy'] and len(order(t.picture())) == 3,
+              lambda: f'the busiest first\n{t.text()!r}')
         picture = t.see('sorted by   CPU')
-        for part in ('\033[1mfatectl top, every 0.2 s, ', 'law         3 accepted = 0 queued + 3 running', ' starts seen by eBPF = ', '] '):
+        for part in ('\033[1mfatectl top, every 0.2 s, ', 'law         3 accepted = 0 queued + 3 running',
+                     ' starts seen by eBPF = ', '] '):
             contains(picture, part, 'the picture')
         equal(t.cooked(), False, 'a terminal as it was before')
         until(lambda: re.search(r'attempts [\d.]+/s, processes [\d.]+/s', t.picture()), 'rates')
         for key, by, first in ((b'm', 'memory', 'fat'), (b'a', 'age', 'old'), (b'c', 'CPU', 'busy')):
             t.type(b'xyz' + key)
             t.see(f'sorted by   {by} ')
-            until(lambda: order(t.picture())[:1] == [first] and len(order(t.picture())) == 3, lambda: f'{first} first\n{t.text()!r}')
+            until(lambda: order(t.picture())[:1] == [first] and len(order(t.picture())) == 3,
+                  lambda: f'{first} first\n{t.text()!r}')
         t.type(b'q')
         t.end(OK)
         t.given_back()
@@ -125,12 +128,14 @@ def top_and_its_keys(d):
 def top_numbers(d):
     """The same on a pipe: one table, no escape sequence."""
     # The busiest is the first as soon as it was given a processor.
-    p = until(lambda: (lambda p: order(p.stdout)[:1] == ['busy'] and p)(d.ctl('top', '--once', '--interval', '0.3', check=OK)), 'the busiest first')
+    p = until(lambda: (lambda p: order(p.stdout)[:1] == ['busy'] and p)(d.ctl('top', '--once', '--interval', '0.3',
+                                                                              check=OK)), 'the busiest first')
     equal('\033' in p.stdout, False, 'escape sequences on a pipe')
     rows = {line.split()[0]: line for line in p.stdout.splitlines() if order(line)}
     equal(sorted(rows), ['busy', 'fat', 'old'], 'functions')
     for name, line in rows.items():
-        m = re.fullmatch(rf'{name} +[0-9a-f-]{{36}} +1  busy +[\d.ms ]+/\d+[sm][\d s]* +([\d.]+) +(\d+) ms +([\d.]+[KMG]) +(\d+) +(\d+)  async', line)
+        m = re.fullmatch(rf'{name} +[0-9a-f-]{{36}} +1  busy +[\d.ms ]+/\d+[sm][\d s]* +([\d.]+) +(\d+) ms +([\d.]+[KMG]) '
+                         rf'+(\d+) +(\d+)  async', line)
         if not m:
             raise AssertionError(f'a row reads {line!r}')
         equal((m[4], m[5]), ('1', '1'), f'processes and threads of {name}')
@@ -254,7 +259,8 @@ def a_process_leaves(d):
     equal((law['holds'], law['events']['holds'], p['holds'], p['drift']), (False, True, False, 1), f'law {law}')
     equal(p['starts'], p['exits'] + p['alive'] + 1, 'starts')
     text = d.ctl('status', check=DRIFT).stdout
-    contains(text, f'            {p["starts"]} starts seen by eBPF = {p["exits"]} exits + 0 alive  DRIFT\n            1 started and out of sight: ', 'status')
+    contains(text, f'            {p["starts"]} starts seen by eBPF = {p["exits"]} exits + 0 alive  DRIFT\n            1 '
+                   f'started and out of sight: ', 'status')
     contains(d.ctl('top', check=DRIFT).stdout, 'alive  DRIFT\n', 'top')
     until(lambda: not fated.processes_below(elsewhere), 'it is gone')
     os.rmdir(elsewhere)
@@ -329,7 +335,8 @@ def main():
     def one_daemon(*fns, before=None):
         with Fated(name='status') as d:
             # The shell keeps what it read in a variable: 32 MB, of one process that then waits for ever.
-            d.define('fat', ['/bin/bash', '--norc', '-c', f'printf -v x %33554432s; : >{d.work}/large; read -r y <>{d.work}/fifo'], Timeout=100 * fated.FACTOR)
+            d.define('fat', ['/bin/bash', '--norc', '-c',
+                             f'printf -v x %33554432s; : >{d.work}/large; read -r y <>{d.work}/fifo'], Timeout=100 * fated.FACTOR)
             d.define('old', [fated.DIE, 'wait'], Timeout=100 * fated.FACTOR)
             d.define('busy', [fated.SPIN], Timeout=100 * fated.FACTOR)
             os.mkfifo(d.work + '/fifo')

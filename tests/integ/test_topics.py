@@ -7,14 +7,13 @@ $ROUNDS (12) of kills, $SEED (printed).
 """
 import collections, http.client, json, os, random, re, time
 import fated
-from fated import Fated, Tests, equal, until
+from fated import Fated, Tests, equal
 
 ROUNDS = int(os.environ.get('ROUNDS', '12'))
 SEED = int(os.environ.get('SEED') or random.SystemRandom().randrange(1 << 32))
 REGION = 'us-east-1:000000000000'
 ARN = f'arn:aws:sns:{REGION}:alerts'
 UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}')
-OPEN = ('queued', 'running', 'waiting', 'routing')
 
 
 def to(queue):
@@ -48,10 +47,6 @@ def scene(d):
         {'Protocol': 'sqs', 'Endpoint': 'second', 'RawMessageDelivery': True}]}))
 
 
-def quiet(d):
-    until(lambda: not any(d.get(f'/fate/v1/events?state={state}&limit=1')['events'] for state in OPEN), 'every event has ended')
-
-
 def bodies(d, queue):
     return [m['body'] for m in d.drain(queue)]
 
@@ -83,7 +78,7 @@ def a_topic():
             if not arn.startswith(ARN + ':') or not UUID.fullmatch(arn[len(ARN) + 1:]):
                 raise AssertionError(f'subscription {arn}')
         record = d.wait(d.accept('fails', {'n': 1.10, 's': 'a "b"\n'}))
-        quiet(d)
+        d.until_all_ended()
         ids = {check_sns(one(d, 'notified')['requestPayload'], record, subs['lambdanotify'])}
         mailed = one(d, 'mailed')
         equal(mailed['requestContext']['functionArn'], f'arn:aws:lambda:{REGION}:function:alerts-mail:$LATEST', 'the command')
@@ -92,8 +87,8 @@ def a_topic():
         envelope = one(d, 'inbox')
         ids.add(envelope['MessageId'])
         equal(json.loads(envelope['Message']), record, 'Message in the queue')
-        equal(set(envelope), {'Type', 'MessageId', 'TopicArn', 'Message', 'Timestamp', 'SignatureVersion', 'Signature', 'SigningCertURL',
-                              'UnsubscribeURL'}, 'members of the envelope')
+        equal(set(envelope), {'Type', 'MessageId', 'TopicArn', 'Message', 'Timestamp', 'SignatureVersion', 'Signature',
+                              'SigningCertURL', 'UnsubscribeURL'}, 'members of the envelope')
         equal(one(d, 'raw'), record, 'raw message')
         equal(len(ids), 1, 'message ids')
         equal(d.get('/fate/v1/deliveries')['deliveries'], [], 'deliveries')
@@ -105,17 +100,20 @@ def a_bus():
         d.start()
         request_id = d.accept('ends', {'n': 1})
         record = d.wait(request_id)
-        quiet(d)
+        d.until_all_ended()
         event = one(d, 'events')
         equal({k: v for k, v in event.items() if k not in ('id', 'time')}, {
-            'version': '0', 'detail-type': 'Lambda Function Invocation Result - Success', 'source': 'lambda', 'account': '000000000000',
-            'region': 'us-east-1', 'resources': [f'arn:aws:events:{REGION}:event-bus/default', f'arn:aws:lambda:{REGION}:function:ends:$LATEST'],
+            'version': '0', 'detail-type': 'Lambda Function Invocation Result - Success', 'source': 'lambda',
+            'account': '000000000000',
+            'region': 'us-east-1', 'resources': [f'arn:aws:events:{REGION}:event-bus/default',
+                                                 f'arn:aws:lambda:{REGION}:function:ends:$LATEST'],
             'detail': record}, 'event')
         if not re.fullmatch(r'20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ', event['time']) or not UUID.fullmatch(event['id']):
             raise AssertionError(f'time {event["time"]}, id {event["id"]}')
         equal([one(d, 'second'), one(d, 'again'), one(d, 'seen-by')['requestPayload']], [event] * 3, 'the other targets')
         equal(bodies(d, 'never'), [], 'messages by rules that do not match')
-        equal([b['EventBusName'] for b in json.loads(d.ctl('bus', 'list', '--json', check=0).stdout)['buses']], ['default'], 'buses')
+        equal([b['EventBusName'] for b in json.loads(d.ctl('bus', 'list', '--json', check=0).stdout)['buses']], ['default'],
+              'buses')
 
 
 def undefined():
@@ -128,7 +126,8 @@ def undefined():
         got = d.request('POST', '/fate/v1/reload').json()['problems']
         equal([(os.path.basename(p['file']), p['path'], p['reason']) for p in got],
               [('ends.json', '$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination', 'bus "nowhere" is not defined'),
-               ('fails.json', '$.EventInvokeConfig.DestinationConfig.OnFailure.Destination', 'topic "nowhere" is not defined')], 'problems')
+               ('fails.json', '$.EventInvokeConfig.DestinationConfig.OnFailure.Destination',
+                'topic "nowhere" is not defined')], 'problems')
         ids = [d.accept('fails', {}), d.accept('ends', {})]
         for i in ids:
             d.wait(i)
@@ -137,7 +136,8 @@ def undefined():
                 d.kill9()
                 d.start()
             listed = {x['target']: x['lastError'] for x in d.get('/fate/v1/deliveries')['deliveries']}
-            equal(listed, {'topic:nowhere': 'topic nowhere is not defined', 'bus:nowhere': 'bus nowhere is not defined'}, 'deliveries')
+            equal(listed, {'topic:nowhere': 'topic nowhere is not defined', 'bus:nowhere': 'bus nowhere is not defined'},
+                  'deliveries')
             out = d.ctl('delivery', 'list', check=0).stdout
             if 'topic nowhere is not defined' not in out:
                 raise AssertionError(f'delivery list says\n{out}')
@@ -171,7 +171,7 @@ def killed():
             d.kill9()
         d.start()
         records = {i: d.wait(i) for i in accepted}
-        quiet(d)
+        d.until_all_ended()
         ways = {'fails': ('notified', 'mailed', 'inbox', 'raw'), 'ends': ('events', 'second', 'again', 'seen-by')}
         # An event that the kill interrupted has failed, whatever it was to be: the bus's rules then say otherwise.
         success = {i for i, r in records.items() if r['requestContext']['condition'] == 'Success'}
@@ -184,7 +184,8 @@ def killed():
                 equal(must - set(got), set(), f'events that did not arrive in {q}')
                 equal(set(got) & (set(accepted) - must), set(), f'events that have no business in {q}')
         failed = {i for i, n in accepted.items() if n == 'ends' and i not in success}
-        equal({i for i in (request_of('events', b) for b in bodies(d, 'never')) if i in accepted}, failed, 'events of the rule for failures')
+        equal({i for i in (request_of('events', b) for b in bodies(d, 'never')) if i in accepted}, failed,
+              'events of the rule for failures')
         print(f'# {ROUNDS} kills, {len(accepted)} events, {len(failed)} of ends interrupted', flush=True)
         if len(accepted) < ROUNDS:
             raise AssertionError('too little happened')

@@ -20,7 +20,8 @@ def state(d, request_id):
 
 
 def wait_state(d, request_id, want):
-    until(lambda: state(d, request_id) == want, lambda: f'event {request_id} is {state(d, request_id)}, want {want}\n{d.log_tail()}')
+    until(lambda: state(d, request_id) == want,
+          lambda: f'event {request_id} is {state(d, request_id)}, want {want}\n{d.log_tail()}')
 
 
 def messages(d, queue):
@@ -269,7 +270,8 @@ def redrive(d):
         [last] = messages(d, queue)
         for more in (['--dry-run'], []):
             p = d.ctl('queue', 'redrive', queue, *more, check=REFUSED)
-            if f'message {last["messageId"]} stays: Function not found: arn:aws:lambda:us-east-1:000000000000:function:flaky' not in p.stderr:
+            arn = 'arn:aws:lambda:us-east-1:000000000000:function:flaky'
+            if f'message {last["messageId"]} stays: Function not found: {arn}' not in p.stderr:
                 raise AssertionError(p.stderr)
         [still] = messages(d, queue)
         equal((still['messageId'], still['receiveCount'], still['body']), (last['messageId'], 1, last['body']), 'what stays')
@@ -326,7 +328,8 @@ def redrive_and_kill9(d):
     a = d.request('POST', '/fate/v1/queues/letters/redrive?max=1000').json()
     equal((len(a['redriven']), a['left']), (left, []), 'the last redrive')
     until(lambda: len(messages(d, 'out')) >= LETTERS, lambda: f'every event ends, {len(messages(d, "out"))} have')
-    until(lambda: not any(d.get(f'/fate/v1/events?state={s}&limit=1')['events'] for s in ('queued', 'running', 'waiting', 'routing')),
+    until(lambda: not any(d.get(f'/fate/v1/events?state={s}&limit=1')['events'] for s in ('queued', 'running', 'waiting',
+        'routing')),
           'nothing is open')
     count = collections.Counter(m['body']['requestPayload']['n'] for m in messages(d, 'out'))
     equal({n: c for n, c in count.items() if c != 1}, {}, 'doubled')

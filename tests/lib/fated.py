@@ -327,6 +327,14 @@ class Fated:
     def wait(self, request_id):
         return self.get(f'/fate/v1/events/{request_id}/wait')
 
+    def until_all_ended(self):
+        """Nothing is to be done for any event. One answer has all states: by asking for one after the other, an event that
+        is put back into a state asked for already would be overlooked."""
+        def over():
+            counts = self.get('/fate/v1/status')['counts']['events']
+            return all(n == 0 for state, n in counts.items() if state != 'done')
+        until(over, 'every event has ended')
+
     def receive(self, queue, most=10, visibility=3600):
         return self.request('POST', f'/fate/v1/queues/{queue}/receive?max={most}&visibility={visibility}').json()['messages']
 

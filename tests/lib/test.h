@@ -28,7 +28,8 @@ static int test_skipped_now;
 	if (_g != _w) FAIL("%s is %lld, want %lld", #got, _g, _w); } while (0)
 #define CHECK_STR(got, want) do { \
 	const char *_g = (got), *_w = (want); \
-	if (!_g || !_w || strcmp(_g, _w) != 0) FAIL("%s is \"%s\", want \"%s\"", #got, _g ? _g : "(null)", _w ? _w : "(null)"); } while (0)
+	if (!_g || !_w || strcmp(_g, _w) != 0) \
+		FAIL("%s is \"%s\", want \"%s\"", #got, _g ? _g : "(null)", _w ? _w : "(null)"); } while (0)
 
 #define RUN(fn) do { \
 	test_skipped_now = 0; \

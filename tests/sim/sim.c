@@ -84,7 +84,8 @@ static void note(const char *fmt, ...)
 
 /* ---- the kernel: leaves, processes, entries. Outlives every daemon ----------------------------------------- */
 
-enum behaviour { ENDS_OK, ENDS_3, ENDS_SEGV, ENDS_OOM, ENDS_REPORT, HANGS, HANGS_HARD, TALKS_TOO_MUCH, LEAVES_CHILD, EXEC_FAILS, BEHAVIOURS };
+enum behaviour { ENDS_OK, ENDS_3, ENDS_SEGV, ENDS_OOM, ENDS_REPORT, HANGS, HANGS_HARD, TALKS_TOO_MUCH, LEAVES_CHILD,
+		 EXEC_FAILS, BEHAVIOURS };
 
 struct proc {			/* one environment */
 	uint64_t cgroup_id;
@@ -92,7 +93,8 @@ struct proc {			/* one environment */
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	int attempt;
 	enum behaviour how;
-	bool started, leader_alive, child_alive, released, watched, wait_told, empty_told, populated_asked, exit_told, deadline_told, bpf_empty_told;
+	bool started, leader_alive, child_alive, released, watched, wait_told, empty_told, populated_asked, exit_told,
+		deadline_told, bpf_empty_told;
 	int64_t end_ns, child_end_ns, wait_tell_ns, empty_tell_ns, exit_tell_ns, deadline_tell_ns, bpf_empty_tell_ns;
 	int wait_status;
 	struct fact_bpf entry;
@@ -173,7 +175,8 @@ static int64_t kernel_run(void)
 		}
 		if (p->leader_alive && now_ns >= p->end_ns) {
 			if (p->how == ENDS_OOM && p->entry_there)
-				env->oom_kills++, env->oom_scope = strcmp(p->function, "crowded") ? FATE_OOM_OWN : FATE_OOM_ANCESTOR;
+				env->oom_kills++, env->oom_scope = strcmp(p->function, "crowded") ? FATE_OOM_OWN
+					: FATE_OOM_ANCESTOR;
 			proc_die(p, p->how == ENDS_3 || p->how == ENDS_REPORT ? 3 << 8 : p->how == ENDS_SEGV ? SIGSEGV | 0x80 :
 				    p->how == ENDS_OOM ? SIGKILL : p->how == EXEC_FAILS ? 127 << 8 : 0);
 		}
@@ -284,7 +287,8 @@ static int l_start(struct port_launch *l, struct env_proc *ep, struct err *e)
 		p->end_ns = now_ns + 100000;
 	if (p->how == LEAVES_CHILD || p->how == HANGS_HARD) {
 		p->child_alive = true;
-		p->child_end_ns = chance(50) && strcmp(p->function, "warns") != 0 ? INT64_MAX : now_ns + run_ns + (int64_t)(rnd() % 3000000000);
+		p->child_end_ns = chance(50) && strcmp(p->function, "warns") != 0 ? INT64_MAX
+			: now_ns + run_ns + (int64_t)(rnd() % 3000000000);
 	}
 	if (p->entry_there) {
 		p->entry.env.fork_ns = (uint64_t)now_ns;
@@ -340,7 +344,8 @@ static void l_collect(struct port_launch *l, struct env_proc *ep, struct fact_cg
 {
 	struct proc *p = as_proc(ep);
 
-	*ret = (struct fact_cgroup){ .have_memory = true, .own_ooms = strcmp(p->function, "crowded") != 0, .above_known = true, .above = "/above",
+	*ret = (struct fact_cgroup){ .have_memory = true, .own_ooms = strcmp(p->function, "crowded") != 0,
+				     .above_known = true, .above = "/above",
 				     .oom_kills = p->how == ENDS_OOM && !p->leader_alive && p->wait_status == SIGKILL &&
 				     now_ns >= p->end_ns };
 	if (p->how == ENDS_OK)
@@ -440,7 +445,8 @@ static int o_walk(struct port_observe *o, struct observe_books *ret, struct err 
 	return 0;
 }
 
-static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg, struct err *e)
+static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgroup_id, const struct fact_bpf *b), void *arg,
+		  struct err *e)
 {
 	for (size_t i = 0; i < n_procs; i++)
 		if (procs[i].entry_there)
@@ -448,7 +454,8 @@ static int o_scan(struct port_observe *o, void (*entry)(void *arg, uint64_t cgro
 	return 1;
 }
 
-static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_mark_reaped, o_walk, o_scan };
+static const struct port_observe_ops observe_ops = { PORT_OBSERVE_VERSION, o_watch, o_read, o_forget, o_mark_reaped, o_walk,
+						     o_scan };
 static struct port_observe the_observe = { &observe_ops };
 
 /* ---- port_deliver ------------------------------------------------------------------------------------------ */
@@ -495,7 +502,11 @@ static int64_t deliveries_run(void)
 
 /* ---- the world --------------------------------------------------------------------------------------------- */
 
-struct client { char request_id[ID_UUID_LEN + 1]; char function[LIM_FUNCTION_NAME_MAX + 1]; bool accepted, refused, ended, cancelled; };
+struct client {
+	char request_id[ID_UUID_LEN + 1];
+	char function[LIM_FUNCTION_NAME_MAX + 1];
+	bool accepted, refused, ended, cancelled;
+};
 static struct client clients[EVENTS_MAX];
 static size_t n_clients;
 static struct port_store *the_store;
@@ -551,7 +562,8 @@ static void funcs_make(void)
 	func_make("warns", "queue:done", "queue:failed", NULL)->leftovers = FUNC_LEFTOVERS_WARN;
 	func_make("crowded", "queue:done", "queue:failed", NULL)->event_age_max_s = 90;
 	f = func_make("patient", "queue:done", "queue:failed", NULL);
-	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 1, .timeout_factor = 2, .timeout_max_ms = 900000 };
+	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 1, .timeout_factor = 2,
+							 .timeout_max_ms = 900000 };
 	func_make("chained", "queue:chained", "queue:failed", NULL);
 }
 
@@ -580,7 +592,8 @@ static void look(struct store_query q, void (*see)(const struct store_result *re
 		fail("the store did not answer");
 }
 
-struct seen { struct inv_row row; bool there; size_t records, attempts; enum inv_condition condition; uint32_t outcomes; int not_its_doing; };
+struct seen { struct inv_row row; bool there; size_t records, attempts; enum inv_condition condition; uint32_t outcomes;
+	      int not_its_doing; };
 
 static void see_event(const struct store_result *res, void *arg)
 {
@@ -623,7 +636,8 @@ static void check_verdicts(const char *function, const struct seen *s)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(truth); i++) {
-		uint32_t lies = s->outcomes & ~(truth[i].can | BIT(OUTCOME_INTERRUPTED) | BIT(OUTCOME_HOST) | BIT(OUTCOME_CANCELLED));
+		uint32_t always = BIT(OUTCOME_INTERRUPTED) | BIT(OUTCOME_HOST) | BIT(OUTCOME_CANCELLED);
+		uint32_t lies = s->outcomes & ~(truth[i].can | always);
 
 		if (strcmp(truth[i].function, function) == 0 && lies)
 			fail("%s of %s has the verdicts %#x", s->row.request_id, function, s->outcomes);
@@ -645,7 +659,8 @@ static void check_start(const struct proc *p)
 	if (!s.there)
 		return;		/* a synchronous one */
 	if (s.row.state != INV_RUNNING || s.row.starts != p->attempt)
-		fail("I2: %s starts attempt %d, the row says %s %d", p->request_id, p->attempt, inv_state_name(s.row.state), s.row.starts);
+		fail("I2: %s starts attempt %d, the row says %s %d", p->request_id, p->attempt, inv_state_name(s.row.state),
+		     s.row.starts);
 }
 
 static void check_forget(const struct proc *p)
@@ -735,8 +750,8 @@ static void check_law(void)
 	engine_audit(the_engine);
 	engine_law(the_engine, &law);
 	if (!law.events_hold)
-		fail("the law: %" PRId64 " accepted, %" PRId64 " queued, %" PRId64 " running, %" PRId64 " settled, %" PRId64 " dead",
-		     law.accepted, law.queued, law.running, law.settled, law.dead_lettered);
+		fail("the law: %" PRId64 " accepted, %" PRId64 " queued, %" PRId64 " running, %" PRId64 " settled, "
+		     "%" PRId64 " dead", law.accepted, law.queued, law.running, law.settled, law.dead_lettered);
 	if (!law.processes_hold)
 		fail("the law: %" PRId64 " starts, %" PRId64 " exits, %" PRId64 " alive", law.starts, law.exits, law.alive);
 }
@@ -768,7 +783,8 @@ static void daemon_start(void)
 		.clock = &the_clock, .store = the_store, .launch = &the_launch, .observe = observing ? &the_observe : NULL,
 		.deliver = &the_deliver,
 	};
-	struct engine_config cfg = { .region = "us-east-1", .concurrency_max = 4, .queue_max = 1000, .inbox_max = 64, .record_fate = true };
+	struct engine_config cfg = { .region = "us-east-1", .concurrency_max = 4, .queue_max = 1000, .inbox_max = 64,
+				     .record_fate = true };
 	struct err e = {};
 
 	generation++;
@@ -856,11 +872,13 @@ static void check_end(void)
 			fail("three succeeded");
 		if (strcmp(c->function, "hangs") == 0 && s.condition == COND_SUCCESS)
 			fail("hangs succeeded");
-		if (strcmp(c->function, "zero") == 0 && ((s.condition != COND_ZERO_CONCURRENCY && s.condition != COND_CANCELLED) || starts))
+		if (strcmp(c->function, "zero") == 0 &&
+		    ((s.condition != COND_ZERO_CONCURRENCY && s.condition != COND_CANCELLED) || starts))
 			fail("zero ran");
 		/* I4: what has a target outside was acknowledged at least once, under the one key. */
 		snprintf(key, sizeof(key), "%s:%s", c->request_id, s.condition == COND_SUCCESS ? "OnSuccess" : "OnFailure");
-		if ((s.condition == COND_SUCCESS ? f->on_success.kind : f->on_failure.kind) == TARGET_FILE && !strmap_get(&acked, key))
+		if ((s.condition == COND_SUCCESS ? f->on_success.kind : f->on_failure.kind) == TARGET_FILE &&
+		    !strmap_get(&acked, key))
 			fail("%s was never delivered", key);
 	}
 	if (!crashes && sync_asked != sync_answered)

@@ -26,7 +26,8 @@ static void ask(const char *method, const char *target, const char *const *heade
 	struct err e = {};
 
 	http_result_done(&res);
-	if (http_call(client, &(struct http_call){ .method = method, .target = target, .headers = headers, .body = body, .body_len = len },
+	if (http_call(client, &(struct http_call){ .method = method, .target = target, .headers = headers, .body = body,
+						   .body_len = len },
 		      &res, &e) < 0)
 		FAIL("%s %s: %s", method, target, err_msg(&e));
 	CHECK(http_result_header(&res, "x-amzn-RequestId"));
@@ -131,9 +132,10 @@ static void invoke_event_and_dry_run(void)
 static void invoke_names(void)
 {
 	static const char *const good[] = {
-		INVOKE("echo"), INVOKE("echo:$LATEST"), INVOKE("echo%3A%24LATEST"), INVOKE("function:echo"), INVOKE("000000000000:function:echo"),
-		INVOKE("arn:aws:lambda:eu-west-1:000000000000:function:echo"),
-		INVOKE("arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aecho%3A%24LATEST"), INVOKE("echo") "?Qualifier=$LATEST",
+		INVOKE("echo"), INVOKE("echo:$LATEST"), INVOKE("echo%3A%24LATEST"), INVOKE("function:echo"),
+		INVOKE("000000000000:function:echo"), INVOKE("arn:aws:lambda:eu-west-1:000000000000:function:echo"),
+		INVOKE("arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aecho%3A%24LATEST"),
+		INVOKE("echo") "?Qualifier=$LATEST",
 		INVOKE("echo") "?Qualifier=%24LATEST&unknown=1", INVOKE("echo:$LATEST") "?Qualifier=$LATEST",
 	};
 
@@ -148,25 +150,31 @@ static void invoke_names(void)
 	CHECK_INT(fake.engine.invoked, (int)ARRAY_SIZE(good));
 	invoke(INVOKE("echo:1"), NULL, "{}");
 	check_refused(404, "ResourceNotFoundException",
-		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:echo:1\"}");
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
+		      "arn:aws:lambda:us-east-1:000000000000:function:echo:1\"}");
 	invoke(INVOKE("echo") "?Qualifier=prod", NULL, "{}");
 	check_refused(404, "ResourceNotFoundException",
-		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:echo:prod\"}");
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
+		      "arn:aws:lambda:us-east-1:000000000000:function:echo:prod\"}");
 	invoke(INVOKE("echo:prod") "?Qualifier=$LATEST", NULL, "{}");
-	check_refused(400, "InvalidParameterValueException", "{\"Type\":\"User\",\"message\":\"The derived qualifier from the function name "
+	check_refused(400, "InvalidParameterValueException",
+		      "{\"Type\":\"User\",\"message\":\"The derived qualifier from the function name "
 		      "does not match the specified qualifier.\"}");
 	/* What AWS's pattern allows and no function of ours can be called: not found, not invalid. */
 	invoke(INVOKE("a.b"), NULL, "{}");
 	check_refused(404, "ResourceNotFoundException",
-		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:a.b:$LATEST\"}");
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
+		      "arn:aws:lambda:us-east-1:000000000000:function:a.b:$LATEST\"}");
 	invoke(INVOKE("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"), NULL, "{}");	/* 65 */
 	check_refused(404, "ResourceNotFoundException", NULL);
 	invoke(INVOKE("arn:aws:lambda:us-east-1:123456789012:function:echo"), NULL, "{}");
 	check_refused(403, "AccessDeniedException", NULL);
-	check_in("not authorized to perform: lambda:InvokeFunction on resource: arn:aws:lambda:us-east-1:123456789012:function:echo");
+	check_in("not authorized to perform: lambda:InvokeFunction on resource: "
+		 "arn:aws:lambda:us-east-1:123456789012:function:echo");
 	invoke(INVOKE("nope"), NULL, "{}");
 	check_refused(404, "ResourceNotFoundException",
-		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST\"}");
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
+		      "arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST\"}");
 	CHECK_INT(fake.engine.invoked, (int)ARRAY_SIZE(good) + 1);
 	end();
 }
@@ -174,15 +182,16 @@ static void invoke_names(void)
 static void invoke_schema(void)
 {
 	static const struct { const char *target, *type, *want; } cases[] = {
-		{ INVOKE("bad%20name"), NULL, "1 validation error detected: Value 'bad name' at 'functionName' failed to satisfy constraint: "
-					      "Member must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?" },
+		{ INVOKE("bad%20name"), NULL, "1 validation error detected: Value 'bad name' at 'functionName' failed to "
+					      "satisfy constraint: Member must satisfy regular expression pattern: "
+					      "(arn:(aws[a-zA-Z-]*)?:lambda:)?" },
 		{ INVOKE("echo:1:2"), NULL, "Value 'echo:1:2' at 'functionName'" },
 		{ INVOKE("arn:aws:lambda:nowhere:000000000000:function:echo"), NULL, "at 'functionName'" },
 		{ INVOKE("a%2Fb"), NULL, "Value 'a/b' at 'functionName'" },
 		{ INVOKE("echo") "?Qualifier=a!b", NULL, "1 validation error detected: Value 'a!b' at 'qualifier'" },
 		{ INVOKE("echo") "?Qualifier=", NULL, "Value '' at 'qualifier'" },
-		{ INVOKE("echo"), "Later", "Value 'Later' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: "
-					   "[Event, RequestResponse, DryRun]" },
+		{ INVOKE("echo"), "Later", "Value 'Later' at 'invocationType' failed to satisfy constraint: Member must "
+					   "satisfy enum value set: [Event, RequestResponse, DryRun]" },
 		{ INVOKE("b!d") "?Qualifier=!", "event", "3 validation errors detected: Value 'b!d' at 'functionName'" },
 		{ INVOKE("echo%zz"), NULL, "broken percent-encoding" },
 		{ INVOKE("echo%00"), NULL, "broken percent-encoding" },
@@ -219,10 +228,12 @@ static void invoke_schema(void)
 static void invoke_bad_events(void)
 {
 	static const struct { const char *body; size_t len; const char *want; } cases[] = {
-		{ "x", 1, "Unexpected character ('x' (code 120))\\n at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` "
-			  "disabled); line: 1, column: 1]" },
-		{ "{\n \"a\": }", 9, "('}' (code 125))" }, { "{", 1, "Unexpected end-of-input" }, { " ", 1, "Unexpected end-of-input" },
-		{ "\"\xff\"", 3, "Invalid UTF-8 start byte 0xff" }, { "\"a\nb\"", 5, "CTRL-CHAR, code 10" }, { "{}{}", 4, "line: 1, column: 3" },
+		{ "x", 1, "Unexpected character ('x' (code 120))\\n at [Source: REDACTED "
+			  "(`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: 1, column: 1]" },
+		{ "{\n \"a\": }", 9, "('}' (code 125))" }, { "{", 1, "Unexpected end-of-input" },
+		{ " ", 1, "Unexpected end-of-input" },
+		{ "\"\xff\"", 3, "Invalid UTF-8 start byte 0xff" }, { "\"a\nb\"", 5, "CTRL-CHAR, code 10" },
+		{ "{}{}", 4, "line: 1, column: 3" },
 		{ "[1,\n2,\n,]", 9, "line: 3, column: 1" }, { "{\"a\":1\0}", 8, "CTRL-CHAR, code 0" },
 	};
 
@@ -230,7 +241,8 @@ static void invoke_bad_events(void)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		ask("POST", INVOKE("echo"), NULL, cases[i].body, cases[i].len);
 		check_refused(400, "InvalidRequestContentException", NULL);
-		check_in("{\"Type\":\"User\",\"message\":\"Could not parse request body into json: Could not parse payload into json: ");
+		check_in("{\"Type\":\"User\",\"message\":\"Could not parse request body into json: Could not parse payload "
+			 "into json: ");
 		check_in(cases[i].want);
 	}
 	CHECK_INT(fake.engine.invoked, 0);
@@ -277,7 +289,8 @@ static void invoke_refused_by_the_engine(void)
 {
 	begin();
 	invoke(INVOKE("throttled"), NULL, "{}");
-	check_refused(429, "TooManyRequestsException", "{\"Reason\":\"ReservedFunctionConcurrentInvocationLimitExceeded\",\"Type\":\"User\","
+	check_refused(429, "TooManyRequestsException",
+		      "{\"Reason\":\"ReservedFunctionConcurrentInvocationLimitExceeded\",\"Type\":\"User\","
 		      "\"message\":\"Rate Exceeded.\"}");
 	CHECK_STR(http_result_header(&res, "x-amzn-RequestId"), FAKE_ID);
 	invoke(INVOKE("doubt"), "Event", "{}");
@@ -329,14 +342,39 @@ static void store_answers_nobody(void)
 	fake_finish(fake.held);
 }
 
+/* The daemon stops between question and answer: the store's comes when nobody listens, the engine's is not wanted. */
+static void stopped_on_the_way(void)
+{
+	static const char *const asked[] = {
+		"GET /fate/v1/records/tail HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /fate/v1/events/" FAKE_OPEN_ID "/cancel HTTP/1.1\r\nHost: x\r\n\r\n",
+		"POST /2015-03-31/functions/echo/invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+		int fd;
+
+		begin();
+		fake.last_turn = true;
+		fd = raw_connect(fake.rig.path);
+		CHECK(raw_sends(fd, asked[i]));
+		CHECK(raw_closed(fd));
+		close(fd);
+		end();
+		CHECK_INT(fake.tails, i == 0);
+		CHECK_INT(fake.engine.abandoned, i > 0);
+	}
+}
+
 /* ---- routing ----------------------------------------------------------------------------------------------- */
 
 static void unknown_paths(void)
 {
 	static const char *const unknown[] = {
-		"/", "/fate/v1", "/fate/v1/", "/fate/v1/status/", "/fate/v1/statusx", "/fate/v1/functions/", "/fate/v1/functions//logs",
-		"/2015-03-31/functions/echo", "/2015-03-31/functions//invocations", "/fate/v1/queues/a/messages/", "//fate/v1/status",
-		"/fate/v1/functions/a/b/logs", "/%66ate/v1/status",
+		"/", "/fate/v1", "/fate/v1/", "/fate/v1/status/", "/fate/v1/statusx", "/fate/v1/functions/",
+		"/fate/v1/functions//logs",
+		"/2015-03-31/functions/echo", "/2015-03-31/functions//invocations", "/fate/v1/queues/a/messages/",
+		"//fate/v1/status", "/fate/v1/functions/a/b/logs", "/%66ate/v1/status",
 	};
 
 	begin();
@@ -363,19 +401,27 @@ static void query_parameters(void)
 		{ "/fate/v1/status?x", "InvalidParameterValueException", "Unknown query parameter 'x'" },
 		{ "/fate/v1/events?limit=1&limit=2", "InvalidParameterValueException", "'limit' is given twice" },
 		{ "/fate/v1/events?limit=%zz", "InvalidParameterValueException", "'limit': broken percent-encoding" },
-		{ "/fate/v1/events?limit=0", "ValidationException", "Value '0' at 'limit' failed to satisfy constraint: Member must have value "
-								    "greater than or equal to 1" },
-		{ "/fate/v1/events?limit=1001", "ValidationException", "Value '1001' at 'limit' failed to satisfy constraint: Member must have value "
+		{ "/fate/v1/events?limit=0", "ValidationException",
+								    "Value '0' at 'limit' failed to satisfy constraint: "
+								    "Member must have value greater than or equal to 1" },
+		{ "/fate/v1/events?limit=1001", "ValidationException",
+								       "Value '1001' at 'limit' failed to satisfy "
+								       "constraint: Member must have value "
 								       "less than or equal to 1000" },
-		{ "/fate/v1/events?limit=", "ValidationException", "at 'limit'" }, { "/fate/v1/events?limit", "ValidationException", "at 'limit'" },
-		{ "/fate/v1/events?limit=-1", "ValidationException", "at 'limit'" }, { "/fate/v1/events?limit=+1", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/events?limit=", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/events?limit", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/events?limit=-1", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/events?limit=+1", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/events?limit=99999999999999999999", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/events?before=0", "ValidationException", "at 'before'" },
-		{ "/fate/v1/events?state=dead", "ValidationException", "at 'state' failed to satisfy constraint: Member must satisfy enum value set: "
+		{ "/fate/v1/events?state=dead", "ValidationException",
+								       "at 'state' failed to satisfy constraint: Member "
+								       "must satisfy enum value set: "
 								       "[queued, running, judged, waiting, routing, done]" },
 		{ "/fate/v1/events?state=", "ValidationException", "at 'state'" },
 		{ "/fate/v1/events?function=a%20b", "ValidationException", "at 'function'" },
-		{ "/fate/v1/records?condition=success", "ValidationException", "at 'condition' failed to satisfy constraint: Member must satisfy enum "
+		{ "/fate/v1/records?condition=success", "ValidationException",
+			"at 'condition' failed to satisfy constraint: Member must satisfy enum "
 			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled]" },
 		{ "/fate/v1/records/tail?condition=x", "ValidationException", "at 'condition'" },
 		{ "/fate/v1/records/tail?after=-1", "ValidationException", "at 'after'" },
@@ -386,7 +432,8 @@ static void query_parameters(void)
 		{ "/fate/v1/functions/echo/logs?bytes=1048577", "ValidationException", "at 'bytes'" },
 		{ "/fate/v1/events/not-an-id", "ValidationException", "at 'id'" },
 		{ "/fate/v1/events/11111111-2222-4333-8444-55555555555A", "ValidationException", "at 'id'" },
-		{ "/fate/v1/records/x", "ValidationException", "at 'id'" }, { "/fate/v1/events/x/wait", "ValidationException", "at 'id'" },
+		{ "/fate/v1/records/x", "ValidationException", "at 'id'" },
+		{ "/fate/v1/events/x/wait", "ValidationException", "at 'id'" },
 		{ "/fate/v1/functions/a%20b", "ValidationException", "at 'name'" },
 	};
 
@@ -469,17 +516,19 @@ static void status_and_version(void)
 	CHECK_STR(buf_str(&res.body), "{\"version\":\"0.1.0\"}");
 	get("/fate/v1/status");
 	CHECK_INT(res.status, 200);
-	check_in("{\"version\":\"0.1.0\",\"pid\":4711,\"uptimeSeconds\":3661,\"observer\":{\"mode\":\"bpf\",\"drops\":0},\"region\":\"us-east-1\",\"engine\":{");
+	check_in("{\"version\":\"0.1.0\",\"pid\":4711,\"uptimeSeconds\":3661,\"observer\":{\"mode\":\"bpf\",\"drops\":0},"
+		 "\"region\":\"us-east-1\",\"engine\":{");
 	check_in("\"accepted\":7,");
 	check_in("\"byCondition\":{\"Success\":0,\"RetriesExhausted\":1,");
 	check_in("\"Timeout\":3,");
 	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"inDoubt\":false,\"draining\":false}");
 	check_in("\"counts\":{\"events\":{\"queued\":0,\"running\":0,\"waiting\":0,\"routing\":0,\"done\":5},\"attempts\":6,");
-	check_in("\"environments\":[{\"cgroupId\":\"18446744073709551615\",\"function\":\"resize\",\"requestId\":\"" FAKE_OPEN_ID "\","
+	check_in("\"environments\":[{\"cgroupId\":\"18446744073709551615\",\"function\":\"resize\",\"requestId\":\""
+		 FAKE_OPEN_ID "\","
 		 "\"state\":\"busy\",\"attempt\":2,\"sync\":false,\"runningMs\":1000,\"leftMs\":2000,"
 		 "\"cpuMs\":250,\"rssBytes\":3145728,\"processes\":4,\"threads\":5}]}");
-	check_in("\"law\":{\"holds\":true,\"events\":{\"accepted\":12,\"queued\":1,\"running\":0,\"settled\":9,\"deadLettered\":2,\"holds\":true},"
-		 "\"processes\":{\"starts\":217,\"exits\":215,\"alive\":2,\"drift\":0,");
+	check_in("\"law\":{\"holds\":true,\"events\":{\"accepted\":12,\"queued\":1,\"running\":0,\"settled\":9,"
+		 "\"deadLettered\":2,\"holds\":true},\"processes\":{\"starts\":217,\"exits\":215,\"alive\":2,\"drift\":0,");
 	__atomic_store_n(&fake.engine.lost_processes, -3, __ATOMIC_SEQ_CST);
 	get("/fate/v1/status");
 	check_in("\"law\":{\"holds\":false,\"events\":{\"accepted\":12,");
@@ -497,12 +546,16 @@ static void status_and_version(void)
 static void topics_and_buses(void)
 {
 	static const char topic[] = "{\"TopicName\":\"alerts\",\"TopicArn\":\"arn:aws:sns:us-east-1:000000000000:alerts\","
-		"\"Description\":\"what went wrong\",\"Subscriptions\":[{\"SubscriptionArn\":\"arn:aws:sns:us-east-1:000000000000:alerts:";
-	static const char bus[] = "{\"EventBusName\":\"a/b\",\"EventBusArn\":\"arn:aws:events:us-east-1:000000000000:event-bus/a/b\","
+		"\"Description\":\"what went wrong\","
+		"\"Subscriptions\":[{\"SubscriptionArn\":\"arn:aws:sns:us-east-1:000000000000:alerts:";
+	static const char bus[] = "{\"EventBusName\":\"a/b\","
+		"\"EventBusArn\":\"arn:aws:events:us-east-1:000000000000:event-bus/a/b\","
 		"\"Rules\":[{\"Name\":\"failures\",\"State\":\"DISABLED\",\"EventPattern\":{\"source\":[\"lambda\",\"x\"]},"
 		"\"Targets\":[{\"Arn\":\"topic:alerts\"}]}]}";
-	static const char *const topic_names[] = { "alerts", "topic%3Aalerts", "arn%3Aaws%3Asns%3Aus-east-1%3A000000000000%3Aalerts" };
-	static const char *const bus_names[] = { "a%2Fb", "bus%3Aa%2Fb", "arn%3Aaws%3Aevents%3Aus-east-1%3A000000000000%3Aevent-bus%2Fa%2Fb" };
+	static const char *const topic_names[] = { "alerts", "topic%3Aalerts",
+						   "arn%3Aaws%3Asns%3Aus-east-1%3A000000000000%3Aalerts" };
+	static const char *const bus_names[] = { "a%2Fb", "bus%3Aa%2Fb",
+						 "arn%3Aaws%3Aevents%3Aus-east-1%3A000000000000%3Aevent-bus%2Fa%2Fb" };
 	char path[200];
 
 	begin();
@@ -540,10 +593,12 @@ static void functions(void)
 	check_in("\"Mode\":\"exec\",\"Command\":[\"/bin/sh\",\"-c \\\"x\\\"\"],");
 	check_in("\"Environment\":{\"Variables\":{\"A\":\"b=\\\"c\\\"\",\"EMPTY\":\"\"}},\"Timeout\":3.5,\"KillGracePeriod\":0,");
 	check_in("\"Rlimits\":{\"NOFILE\":[1024,\"unlimited\"]},\"ReservedConcurrentExecutions\":4,");
-	check_in("\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"function:reinvoke\"}}},\"DeadLetterConfig\":{\"TargetArn\":\"queue:dead\"},");
+	check_in("\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"function:reinvoke\"}}},"
+		 "\"DeadLetterConfig\":{\"TargetArn\":\"queue:dead\"},");
 	check_in("\"RetryDelaysInSeconds\":[0.25,60],\"RetryPolicy\":{\"Timeout\":{\"Attempts\":3,\"DelaysInSeconds\":[0.25,60],"
 		 "\"TimeoutFactor\":1.5,\"TimeoutMax\":60.5},\"OutOfMemory\":{\"Attempts\":0},"
-		 "\"Crash\":{\"Attempts\":1}},\"Leftovers\":\"wait\",\"OomGroup\":true,\"RequireLimits\":false,\"RecordFate\":true}");
+		 "\"Crash\":{\"Attempts\":1}},\"Leftovers\":\"wait\",\"OomGroup\":true,\"RequireLimits\":false,"
+		 "\"RecordFate\":true}");
 	get("/fate/v1/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Aresize");
 	CHECK_INT(res.status, 200);
 	get("/fate/v1/functions");
@@ -552,7 +607,8 @@ static void functions(void)
 	check_in("},{\"FunctionName\":\"resize\",");
 	get("/fate/v1/functions/nope");
 	check_refused(404, "ResourceNotFoundException",
-		      "{\"Type\":\"User\",\"Message\":\"Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope\"}");
+		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
+		      "arn:aws:lambda:us-east-1:000000000000:function:nope\"}");
 	end();
 }
 
@@ -560,7 +616,8 @@ static void logs(void)
 {
 	begin();
 	get("/fate/v1/functions/echo/logs");
-	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":16,\"cursor\":\"0.1\",\"log\":\"START \\\"x\\\"\\n\xef\xbf\xbd end\\n\"}");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":16,\"cursor\":\"0.1\",\"log\":\"START "
+		  "\\\"x\\\"\\n\xef\xbf\xbd end\\n\"}");
 	get("/fate/v1/functions/echo/logs?bytes=5");
 	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.1\",\"log\":\"START\"}");
 	CHECK_INT(fake.log_bytes, 5);
@@ -579,7 +636,8 @@ static void logs_after_a_cursor(void)
 {
 	begin();
 	get("/fate/v1/functions/echo/logs?cursor=0.1");
-	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.2\",\"more\":true,\"log\":\"two\\u0000\\n\"}");
+	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.2\",\"more\":true,"
+		  "\"log\":\"two\\u0000\\n\"}");
 	CHECK_INT(fake.log_bytes, 1048576);
 	get("/fate/v1/functions/echo/logs?cursor=0.3&bytes=7");
 	CHECK_STR(buf_str(&res.body), "{\"function\":\"echo\",\"bytes\":5,\"cursor\":\"0.5\",\"lost\":true,\"log\":\"five\\n\"}");
@@ -603,11 +661,12 @@ static void events(void)
 	begin();
 	get("/fate/v1/events");
 	CHECK_STR(buf_str(&res.body),
-		  "{\"events\":[{\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"qualifier\":\"$LATEST\",\"state\":\"done\","
-		  "\"condition\":\"Success\",\"acceptedAt\":\"2026-11-24T00:00:00.000Z\",\"attemptCount\":1,\"startCount\":1,\"backoffs\":0},"
+		  "{\"events\":[{\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"qualifier\":\"$LATEST\","
+		  "\"state\":\"done\",\"condition\":\"Success\",\"acceptedAt\":\"2026-11-24T00:00:00.000Z\","
+		  "\"attemptCount\":1,\"startCount\":1,\"backoffs\":0},"
 		  "{\"seq\":41,\"requestId\":\"" FAKE_OPEN_ID "\",\"function\":\"resize\",\"state\":\"waiting\","
-		  "\"acceptedAt\":\"2026-11-24T00:00:00.000Z\",\"dueAt\":\"2026-11-24T00:01:00.000Z\",\"attemptCount\":1,\"startCount\":2,"
-		  "\"backoffs\":1}]}");
+		  "\"acceptedAt\":\"2026-11-24T00:00:00.000Z\",\"dueAt\":\"2026-11-24T00:01:00.000Z\",\"attemptCount\":1,"
+		  "\"startCount\":2,\"backoffs\":1}]}");
 	CHECK_INT(fake.last.state, -1);
 	CHECK_INT(fake.last.limit, 100);
 	CHECK_INT(fake.last.before_seq, 0);
@@ -640,7 +699,8 @@ static void records(void)
 	get("/fate/v1/records?condition=RetriesExhausted&limit=2");
 	CHECK_INT(fake.last.kind, STORE_Q_RECORDS);
 	CHECK_INT(fake.last.condition, COND_RETRIES_EXHAUSTED);
-	check_in("{\"records\":[{\"pos\":7,\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"condition\":\"Success\","
+	check_in("{\"records\":[{\"pos\":7,\"seq\":42,\"requestId\":\""
+		 FAKE_ID "\",\"function\":\"echo\",\"condition\":\"Success\","
 		 "\"at\":\"2026-11-24T00:00:00.000Z\",\"record\":" FAKE_RECORD "},");
 	check_in("],\"next\":40}");
 	get("/fate/v1/records");
@@ -664,7 +724,9 @@ static void tail(void)
 	get("/fate/v1/records/tail?after=4&limit=7&function=echo");
 	CHECK_INT(fake.last.limit, 7);
 	CHECK_STR(fake.last.function, "echo");
-	CHECK_STR(buf_str(&res.body), "{\"records\":[{\"pos\":5,\"seq\":995,\"requestId\":\"00000005-2222-4333-8444-555555555555\",\"function\":\"echo\","
+	CHECK_STR(buf_str(&res.body),
+		  "{\"records\":[{\"pos\":5,\"seq\":995,\"requestId\":\"00000005-2222-4333-8444-555555555555\","
+		  "\"function\":\"echo\","
 		  "\"condition\":\"Success\",\"at\":\"2026-11-24T00:00:00.005Z\",\"record\":" FAKE_RECORD "}],\"lastPos\":5}");
 	get("/fate/v1/records/tail?after=0&condition=RetriesExhausted");
 	CHECK_INT(fake.last.after_pos, 0);
@@ -688,7 +750,8 @@ static void cancel_and_retry(void)
 	post("/fate/v1/events/" FAKE_QUEUED_ID "/cancel");
 	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"The event is ending already\"}");
 	post("/fate/v1/events/" FAKE_ID "/cancel");
-	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"Event " FAKE_ID " has ended already: Success\"}");
+	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"Event "
+		      FAKE_ID " has ended already: Success\"}");
 	post("/fate/v1/events/" FAKE_RECEIPT "/cancel");
 	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Event not found: " FAKE_RECEIPT "\"}");
 	post("/fate/v1/events/x/cancel");
@@ -728,10 +791,11 @@ static void peek_and_purge(void)
 	CHECK_INT(fake.last.kind, STORE_Q_PEEK);
 	CHECK_INT(fake.last.limit, 2);
 	CHECK_INT(fake.last.now_ms, FAKE_NOW_MS);
-	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"messages\":[{\"messageId\":\"00000001-2222-4333-8444-555555555555\",\"receiveCount\":1,"
+	CHECK_STR(buf_str(&res.body),
+		  "{\"queue\":\"dead\",\"messages\":[{\"messageId\":\"00000001-2222-4333-8444-555555555555\",\"receiveCount\":1,"
 		  "\"sentAt\":\"2026-11-24T00:00:00.000Z\",\"visibleAt\":\"2026-11-24T00:00:05.000Z\",\"body\":" FAKE_RECORD "},"
-		  "{\"messageId\":\"00000002-2222-4333-8444-555555555555\",\"receiveCount\":1,\"sentAt\":\"2026-11-24T00:00:00.000Z\","
-		  "\"attributes\":" FAKE_LETTER(FAKE_ID) ",\"body\":[2.0]}]}");
+		  "{\"messageId\":\"00000002-2222-4333-8444-555555555555\",\"receiveCount\":1,"
+		  "\"sentAt\":\"2026-11-24T00:00:00.000Z\",\"attributes\":" FAKE_LETTER(FAKE_ID) ",\"body\":[2.0]}]}");
 	get("/fate/v1/queues/empty/messages");
 	CHECK_INT(fake.last.limit, 100);
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"empty\",\"messages\":[]}");
@@ -758,14 +822,15 @@ static void peek_and_purge(void)
 static void redrive(void)
 {
 	static const char *const went[] = {
-		"echo:$LATEST {\"n\":12345678901234567890.10}\n", "echo:$LATEST [2.0]\n", "echo:$LATEST " FAKE_RECORD_OF("resize") "\n",
-		"echo:$LATEST {}\n",
+		"echo:$LATEST {\"n\":12345678901234567890.10}\n", "echo:$LATEST [2.0]\n",
+		"echo:$LATEST " FAKE_RECORD_OF("resize") "\n", "echo:$LATEST {}\n",
 	};
 
 	begin();
 	post("/fate/v1/queues/dead/redrive");
 	CHECK_INT(res.status, 200);
-	check_in("{\"queue\":\"dead\",\"redriven\":[" GONE(1, "echo") "," GONE(2, "echo") "," GONE(6, "echo") "," GONE(8, "echo") "],\"left\":["
+	check_in("{\"queue\":\"dead\",\"redriven\":[" GONE(1, "echo") "," GONE(2, "echo") "," GONE(6, "echo") ","
+		 GONE(8, "echo") "],\"left\":["
 		 LEFT(3, "Its event " FAKE_OPEN_ID " is not known here; say to which function") ","
 		 LEFT(4, "It is neither a record nor a dead letter; say to which function") "," LEFT(5, NOPE) ","
 		 MESSAGE(7) "\"reason\":\"arn:aws:lambda:us-east-1:123456789012:function:echo: ");
@@ -780,7 +845,8 @@ static void redrive(void)
 	/* All to one function, each with what it is about. */
 	buf_clear(&fake.engine.redrives);
 	post("/fate/v1/queues/dead/redrive?to=resize&max=5");
-	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "resize") "," GONE(2, "resize") "," GONE(3, "resize") ","
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "resize") "," GONE(2, "resize") ","
+		  GONE(3, "resize") ","
 		  GONE(4, "resize") "," GONE(5, "resize") "],\"left\":[]}");
 	CHECK_STR(buf_str(&fake.engine.redrives), "resize {\"n\":12345678901234567890.10}\nresize [2.0]\nresize [3]\n"
 		  "resize {\"version\":\"1.0\"}\nresize [1.0, 2]\n");
@@ -807,7 +873,8 @@ static void redrive_dry_run(void)
 	post("/fate/v1/queues/dead/redrive?dryRun=true&max=6");
 	CHECK_INT(res.status, 200);
 	/* The first is leased, so it would not be met; six others. */
-	check_in("{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":[" MESSAGE(2) "\"function\":\"echo\"}," MESSAGE(6) "\"function\":\"echo\"}],"
+	check_in("{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":[" MESSAGE(2) "\"function\":\"echo\"},"
+		 MESSAGE(6) "\"function\":\"echo\"}],"
 		 "\"left\":[" MESSAGE(3));
 	check_in(MESSAGE(7));
 	CHECK(!strstr(buf_str(&res.body), MESSAGE(8)));
@@ -815,7 +882,8 @@ static void redrive_dry_run(void)
 	CHECK_INT(fake.engine.redriven, 0);
 	post("/fate/v1/queues/dead/redrive?dryRun=true&to=echo&max=1");
 	CHECK_INT(fake.last.kind, STORE_Q_PEEK);
-	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":[" MESSAGE(2) "\"function\":\"echo\"}],\"left\":[]}");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":["
+		  MESSAGE(2) "\"function\":\"echo\"}],\"left\":[]}");
 	/* Looking is allowed in doubt. */
 	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
 	post("/fate/v1/queues/dead/redrive?dryRun=true");
@@ -858,7 +926,8 @@ static void redrive_when_the_owner_cannot_be_asked(void)
 	fake.event_error = -EIO;
 	post("/fate/v1/queues/dead/redrive?max=2");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "echo") "],\"left\":["
-		  LEFT(2, "The store cannot answer: database disk image is malformed") "],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+		  LEFT(2, "The store cannot answer: database disk image is "
+		       "malformed") "],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
 	end();
 }
 
@@ -897,12 +966,15 @@ static void queues(void)
 {
 	begin();
 	get("/fate/v1/queues");
-	CHECK_STR(buf_str(&res.body), "{\"queues\":[{\"name\":\"done\",\"visible\":3,\"inFlight\":1,\"oldestSentAt\":\"2026-11-24T00:00:00.000Z\"}]}");
+	CHECK_STR(buf_str(&res.body),
+		  "{\"queues\":[{\"name\":\"done\",\"visible\":3,\"inFlight\":1,\"oldestSentAt\":\"2026-11-24T00:00:00.000Z\"}]}");
 	CHECK_INT(fake.last.now_ms, FAKE_NOW_MS);
 	ask("POST", "/fate/v1/queues/done/receive", NULL, NULL, 0);
 	CHECK_INT(res.status, 200);
-	CHECK_STR(buf_str(&res.body), "{\"queue\":\"done\",\"messages\":[{\"messageId\":\"" FAKE_ID "\",\"receiptHandle\":\"" FAKE_RECEIPT "\","
-		  "\"receiveCount\":1,\"sentAt\":\"2026-11-24T00:00:00.000Z\",\"visibleAt\":\"2026-11-24T00:00:30.000Z\",\"body\":" FAKE_RECORD "}]}");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"done\",\"messages\":[{\"messageId\":\""
+		  FAKE_ID "\",\"receiptHandle\":\"" FAKE_RECEIPT "\","
+		  "\"receiveCount\":1,\"sentAt\":\"2026-11-24T00:00:00.000Z\",\"visibleAt\":\"2026-11-24T00:00:30.000Z\","
+		  "\"body\":" FAKE_RECORD "}]}");
 	CHECK_INT(fake.last.limit, 1);
 	CHECK(fake.last.random);
 	ask("POST", "/fate/v1/queues/arn%3Aaws%3Asqs%3Aus-east-1%3A000000000000%3Adone/receive?max=10&visibility=0", NULL, NULL, 0);
@@ -930,7 +1002,8 @@ static void queues(void)
 	check_in("at 'receipt'");
 	get("/fate/v1/deliveries?limit=7");
 	CHECK_INT(fake.last.limit, 7);
-	CHECK_STR(buf_str(&res.body), "{\"deliveries\":[{\"seq\":42,\"role\":\"OnFailure\",\"target\":\"file:/x\",\"key\":\"" FAKE_ID ":OnFailure\","
+	CHECK_STR(buf_str(&res.body), "{\"deliveries\":[{\"seq\":42,\"role\":\"OnFailure\",\"target\":\"file:/x\","
+		  "\"key\":\"" FAKE_ID ":OnFailure\","
 		  "\"tries\":2,\"dueAt\":\"2026-11-24T00:00:00.000Z\",\"lastError\":\"No \\\"space\\\"\\u001b[31m\"}]}");
 	end();
 }
@@ -1004,6 +1077,7 @@ int main(void)
 	RUN(invoke_refused_by_the_engine);
 	RUN(client_goes_away);
 	RUN(store_answers_nobody);
+	RUN(stopped_on_the_way);
 	RUN(unknown_paths);
 	RUN(query_parameters);
 	RUN(strangers_get_lambdas_words);

@@ -2,9 +2,11 @@
 #pragma once
 /*
  * The API on a real server, with an engine and a store that are scripted: what a function does is in its name, what the
- * store holds is fixed. Both answer from the loop's next turn, as the real ones do.
+ * store holds is fixed. Both answer from the loop's next turn, as the real ones do. What the last turn leaves is settled
+ * when the rig is taken down: the engine has been told to forget, the store answers, though nobody listens.
  */
 #include "api/api.h"
+#include "base/list.h"
 #include "engine/engine.h"
 #include "test_http_rig.h"
 
@@ -14,15 +16,17 @@
 #define FAKE_QUEUED_ID "66666666-2222-4333-8444-555555555555"	/* open, and it neither waits nor can be ended */
 #define FAKE_RECEIPT "aaaaaaaa-2222-4333-8444-555555555555"
 #define FAKE_NOW_MS 1795478400000LL				/* 2026-11-24T00:00:00Z */
-#define FAKE_RECORD "{\"version\":\"1.0\",\"timestamp\":\"2026-11-24T00:00:00.000Z\",\"requestContext\":{\"requestId\":\"" FAKE_ID "\"," \
-	"\"functionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:echo:$LATEST\",\"condition\":\"Success\"," \
-	"\"approximateInvokeCount\":1},\"requestPayload\":{\"n\":12345678901234567890.10},\"responseContext\":{\"statusCode\":200," \
-	"\"executedVersion\":\"$LATEST\"},\"responsePayload\":\"\\u00e9\"}"
+#define FAKE_RECORD "{\"version\":\"1.0\",\"timestamp\":\"2026-11-24T00:00:00.000Z\"," \
+	"\"requestContext\":{\"requestId\":\"" FAKE_ID "\"," \
+	"\"functionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:echo:$LATEST\"," \
+	"\"condition\":\"Success\",\"approximateInvokeCount\":1},\"requestPayload\":{\"n\":12345678901234567890.10}," \
+	"\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\"},\"responsePayload\":\"\\u00e9\"}"
 #define FAKE_FAILED_RECORD "{\"version\":\"1.0\",\"timestamp\":\"2026-11-24T00:00:00.000Z\",\"requestContext\":{\"requestId\":\"" \
 	FAKE_FAILED_ID "\",\"functionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:resize:$LATEST\"," \
-	"\"condition\":\"RetriesExhausted\",\"approximateInvokeCount\":3},\"requestPayload\":{},\"responseContext\":{\"statusCode\":200," \
-	"\"executedVersion\":\"$LATEST\",\"functionError\":\"Unhandled\"},\"responsePayload\":{\"errorMessage\":\"RequestId: " \
-	FAKE_FAILED_ID " Error: Task timed out after 3.00 seconds\",\"errorType\":\"Sandbox.Timedout\"}," \
+	"\"condition\":\"RetriesExhausted\",\"approximateInvokeCount\":3},\"requestPayload\":{}," \
+	"\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\",\"functionError\":\"Unhandled\"}," \
+	"\"responsePayload\":{\"errorMessage\":\"RequestId: " FAKE_FAILED_ID " Error: Task timed out after 3.00 seconds\"," \
+	"\"errorType\":\"Sandbox.Timedout\"}," \
 	"\"fate\":{\"attempts\":[{\"attempt\":1,\"verdict\":\"Signal\"},{\"attempt\":2,\"verdict\":\"Timeout\"}]}}"
 #define FAKE_PAYLOAD "{\"n\":12345678901234567890.10}"
 
@@ -45,7 +49,7 @@ struct engine {
 	struct buf redrives;			/* "FUNCTION[:QUALIFIER] PAYLOAD\n" of each */
 };
 
-struct fake_query { struct store_query q; int result; };
+struct fake_query { struct list node; sd_event_source *src; struct store_query q; int result; };
 struct fake {
 	struct rig rig;
 	struct engine engine;
@@ -53,6 +57,7 @@ struct fake {
 	struct store_query last;		/* the last one asked */
 	int store_error;			/* what queries fail with; 0 = they do not */
 	int event_error;			/* what STORE_Q_EVENT alone fails with */
+	bool last_turn;				/* the loop ends with what is asked next, before the answer */
 	bool store_hangs;
 	enum store_query_kind hangs_on;		/* this kind only */
 	int tails;				/* how often it was asked for */
@@ -61,6 +66,7 @@ struct fake {
 	int deleted;				/* messages */
 	size_t log_bytes;			/* of a log that were asked for last */
 	struct fake_query *held;		/* the query that hangs */
+	struct list answers, queries;		/* that wait for the loop's next turn */
 	struct api *api;
 };
 static struct fake fake;
@@ -73,6 +79,9 @@ static struct blob *fake_blob(const char *text)
 /* ---- the engine */
 
 struct fake_answer {
+	struct list node;
+	sd_event_source *src;
+	uint64_t handle;
 	intake_reply_fn reply;
 	void *arg;
 	char name[LIM_FUNCTION_NAME_MAX + 1];
@@ -84,7 +93,8 @@ struct fake_answer {
 
 static void fake_refuse(struct fake_answer *a, int status, const char *type, const char *message, const char *reason)
 {
-	a->reply(a->arg, &(struct intake_reply){ .status = status, .error_type = type, .error_message = message, .error_reason = reason,
+	a->reply(a->arg, &(struct intake_reply){ .status = status, .error_type = type, .error_message = message,
+						 .error_reason = reason,
 						 .request_id = FAKE_ID });
 }
 
@@ -95,6 +105,14 @@ static void fake_outcome(struct fake_answer *a, enum outcome_kind kind, struct b
 	a->reply(a->arg, &(struct intake_reply){ .status = 200, .request_id = FAKE_ID, .outcome = &o, .fate = "{}" });
 }
 
+static void fake_answer_free(struct fake_answer *a)
+{
+	list_del(&a->node);
+	sd_event_source_disable_unref(a->src);
+	blob_unref(a->payload);
+	free(a);
+}
+
 static int fake_answer_now(sd_event_source *src, void *arg)
 {
 	static const char timeout[] = "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"RequestId: " FAKE_ID
@@ -102,7 +120,7 @@ static int fake_answer_now(sd_event_source *src, void *arg)
 	struct fake_answer *a = arg;
 	struct blob *b = NULL;
 
-	sd_event_source_disable_unref(src);
+	list_del(&a->node);
 	if (a->status == 409)
 		fake_refuse(a, 409, "ResourceConflictException", "The event is ending already", NULL);
 	else if (a->status == 503)
@@ -112,12 +130,14 @@ static int fake_answer_now(sd_event_source *src, void *arg)
 	else if (a->status)
 		a->reply(a->arg, &(struct intake_reply){ .status = a->status, .request_id = FAKE_ID });
 	else if (a->wait)
-		a->open ? fake_outcome(a, OUTCOME_SUCCESS, NULL) : fake_refuse(a, 404, "ResourceNotFoundException", "not open", NULL);
+		a->open ? fake_outcome(a, OUTCOME_SUCCESS, NULL) : fake_refuse(a, 404, "ResourceNotFoundException",
+									       "not open", NULL);
 	else if (strcmp(a->name, "nope") == 0)
 		fake_refuse(a, 404, "ResourceNotFoundException",
 			    "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST", NULL);
 	else if (strcmp(a->name, "throttled") == 0)
-		fake_refuse(a, 429, "TooManyRequestsException", "Rate Exceeded.", "ReservedFunctionConcurrentInvocationLimitExceeded");
+		fake_refuse(a, 429, "TooManyRequestsException", "Rate Exceeded.",
+			    "ReservedFunctionConcurrentInvocationLimitExceeded");
 	else if (strcmp(a->name, "doubt") == 0)
 		fake_refuse(a, 503, "ServiceException", "The store is in doubt: disk full", NULL);
 	else if (strcmp(a->name, "hostfault") == 0)
@@ -133,16 +153,17 @@ static int fake_answer_now(sd_event_source *src, void *arg)
 	else
 		fake_outcome(a, OUTCOME_SUCCESS, a->payload);
 	blob_unref(b);
-	blob_unref(a->payload);
-	free(a);
+	fake_answer_free(a);
 	return 0;
 }
 
-static void fake_later(struct fake_answer *a)
+static void fake_later(struct engine *e, struct fake_answer *a)
 {
-	sd_event_source *src;
-
-	assert(sd_event_add_defer(fake.rig.loop, &src, fake_answer_now, a) >= 0);
+	a->handle = e->handles;
+	list_add_tail(&fake.answers, &a->node);
+	assert(sd_event_add_defer(fake.rig.loop, &a->src, fake_answer_now, a) >= 0);
+	if (fake.last_turn)
+		sd_event_exit(fake.rig.loop, 0);
 }
 
 uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn_function *fn, struct blob *payload,
@@ -162,7 +183,7 @@ uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn
 		blob_unref(payload);
 		free(a);
 	} else {
-		fake_later(a);
+		fake_later(e, a);
 	}
 	__atomic_add_fetch(&e->invoked, 1, __ATOMIC_SEQ_CST);
 	return e->handles;
@@ -178,7 +199,7 @@ uint64_t intake_wait(struct engine *e, const char *request_id, intake_reply_fn r
 		e->hanging = e->handles;
 		free(a);
 	} else {
-		fake_later(a);
+		fake_later(e, a);
 	}
 	__atomic_add_fetch(&e->invoked, 1, __ATOMIC_SEQ_CST);
 	return e->handles;
@@ -192,8 +213,9 @@ static uint64_t fake_about(struct engine *e, const char *request_id, int good, i
 	a->status = strcmp(request_id, FAKE_OPEN_ID) == 0 ? good : strcmp(request_id, FAKE_QUEUED_ID) == 0 ? 409 : 404;
 	if (__atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST))
 		a->status = 503;
-	fake_later(a);
-	return ++e->handles;
+	e->handles++;
+	fake_later(e, a);
+	return e->handles;
 }
 
 uint64_t intake_cancel(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
@@ -206,27 +228,36 @@ uint64_t intake_retry(struct engine *e, const char *request_id, intake_reply_fn 
 	return fake_about(e, request_id, 200, reply, arg);
 }
 
-uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct blob *payload, const char *queue, const char *receipt,
+uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct blob *payload, const char *queue,
+			const char *receipt,
 			intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
 {
 	struct fake_answer *a = calloc(1, sizeof(*a));
 
 	*a = (struct fake_answer){ .reply = reply, .arg = arg, .status = e->redrive_status ?: 202 };
 	memcpy(ret_request_id, FAKE_ID, sizeof(FAKE_ID));
-	buf_addf(&e->redrives, "%s%s%s %.*s\n", fn->name, fn->qualifier[0] ? ":" : "", fn->qualifier, (int)payload->len, payload->data);
+	buf_addf(&e->redrives, "%s%s%s %.*s\n", fn->name, fn->qualifier[0] ? ":" : "", fn->qualifier, (int)payload->len,
+		 payload->data);
 	snprintf(e->last_receipt, sizeof(e->last_receipt), "%s", receipt);
 	e->handles++;
 	if (e->redrives_hang)
 		free(a);
 	else
-		fake_later(a);
+		fake_later(e, a);
 	__atomic_add_fetch(&e->redriven, 1, __ATOMIC_SEQ_CST);
 	return e->handles;
 }
 
 void intake_abandon(struct engine *e, uint64_t handle)
 {
-	assert(handle == e->hanging || (e->redrives_hang && handle && handle <= e->handles));
+	struct fake_answer *waits = NULL;
+
+	list_for_each_safe(l, tmp, &fake.answers)
+		if (list_entry(l, struct fake_answer, node)->handle == handle)
+			waits = list_entry(l, struct fake_answer, node);
+	assert(waits || handle == e->hanging || (e->redrives_hang && handle && handle <= e->handles));
+	if (waits)
+		fake_answer_free(waits);
 	__atomic_add_fetch(&e->abandoned, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -239,7 +270,8 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 {
 	*ret = (struct engine_stats){ .accepted = 7, .queued = 1, .waiting = 2, .succeeded = 4, .failed = 1,
 				      .by_condition = { [COND_RETRIES_EXHAUSTED] = 1 }, .by_outcome = { [OUTCOME_TIMEOUT] = 3 },
-				      .witness = { [WITNESS_BOTH] = 9 }, .in_doubt = __atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST) };
+				      .witness = { [WITNESS_BOTH] = 9 },
+				      .in_doubt = __atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST) };
 	if (ret->in_doubt)
 		snprintf(ret->doubt_why, sizeof(ret->doubt_why), "disk \"full\"");
 	if (e->worries) {
@@ -251,8 +283,10 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 void engine_environments(const struct engine *e, void (*each)(void *arg, const struct engine_env_info *i), void *arg)
 {
 	each(arg, &(struct engine_env_info){ .cgroup_id = 18446744073709551615u, .function = "resize", .request_id = FAKE_OPEN_ID,
-					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0, .deadline_ns = 3000000000,
-					     .seen = !e->fallback, .cpu_ns = 250999999, .rss_bytes = 3 << 20, .processes = 4, .threads = 5 });
+					     .state = "busy", .attempt = 2, .sync = false, .started_ns = 0,
+					     .deadline_ns = 3000000000,
+					     .seen = !e->fallback, .cpu_ns = 250999999, .rss_bytes = 3 << 20,
+					     .processes = 4, .threads = 5 });
 }
 
 void engine_audit(struct engine *e)
@@ -261,7 +295,8 @@ void engine_audit(struct engine *e)
 
 void engine_law(const struct engine *e, struct engine_law *ret)
 {
-	int events = __atomic_load_n(&e->lost_events, __ATOMIC_SEQ_CST), processes = __atomic_load_n(&e->lost_processes, __ATOMIC_SEQ_CST);
+	int events = __atomic_load_n(&e->lost_events, __ATOMIC_SEQ_CST),
+		processes = __atomic_load_n(&e->lost_processes, __ATOMIC_SEQ_CST);
 
 	*ret = (struct engine_law){ .accepted = 12 + events, .queued = 1, .settled = 9, .dead_lettered = 2, .events_hold = !events,
 				    .processes_hold = !processes };
@@ -314,7 +349,8 @@ static void fake_messages(const struct store_query *q, struct store_result *res)
 static void fake_tail(const struct store_query *q, struct store_result *res, struct blob *record, struct blob *failed)
 {
 	res->last_pos = __atomic_load_n(&fake.last_pos, __ATOMIC_SEQ_CST);
-	for (int64_t pos = q->after_pos + 1; q->after_pos >= 0 && pos <= res->last_pos && res->n_records < (size_t)q->limit; pos++) {
+	for (int64_t pos = q->after_pos + 1; q->after_pos >= 0 && pos <= res->last_pos && res->n_records < (size_t)q->limit;
+	     pos++) {
 		struct store_op_record *rec;
 
 		if (q->condition && q->condition != (pos % 2 ? COND_SUCCESS : COND_RETRIES_EXHAUSTED))
@@ -331,7 +367,8 @@ static void fake_tail(const struct store_query *q, struct store_result *res, str
 static void fake_fill(const struct store_query *q, struct store_result *res)
 {
 	static struct inv_row rows[2] = {
-		{ .seq = 42, .request_id = FAKE_ID, .function = "echo", .qualifier = "$LATEST", .state = INV_DONE, .accepted_at_ms = FAKE_NOW_MS,
+		{ .seq = 42, .request_id = FAKE_ID, .function = "echo", .qualifier = "$LATEST", .state = INV_DONE,
+		  .accepted_at_ms = FAKE_NOW_MS,
 		  .attempts = 1, .starts = 1, .epoch = 3, .condition = COND_SUCCESS },
 		{ .seq = 41, .request_id = FAKE_OPEN_ID, .function = "resize", .state = INV_WAITING, .accepted_at_ms = FAKE_NOW_MS,
 		  .due_at_ms = FAKE_NOW_MS + 60000, .attempts = 1, .starts = 2, .backoffs = 1 },
@@ -357,7 +394,8 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 			break;
 		res->payload = fake_blob(FAKE_PAYLOAD);
 		res->attempts = calloc(2, sizeof(*res->attempts));
-		res->attempts[0] = (struct store_op_attempt){ 42, 1, FAKE_NOW_MS, FAKE_NOW_MS + 5, OUTCOME_TIMEOUT, fake_blob("{\"processes\":2}") };
+		res->attempts[0] = (struct store_op_attempt){ 42, 1, FAKE_NOW_MS, FAKE_NOW_MS + 5, OUTCOME_TIMEOUT,
+							      fake_blob("{\"processes\":2}") };
 		res->attempts[1] = (struct store_op_attempt){ .seq = 42, .start = 2, .started_at_ms = FAKE_NOW_MS };
 		res->n_attempts = 2;
 		/* fall through */
@@ -365,16 +403,20 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		if (!known && !is_failed)
 			break;
 		res->records = calloc(1, sizeof(*res->records));
-		res->records[0] = (struct store_op_record){ .seq = 42, .request_id = FAKE_ID, .function = "echo", .condition = COND_SUCCESS,
-							    .at_ms = FAKE_NOW_MS, .body = blob_ref(known && !fake.failing ? record : failed) };
+		res->records[0] = (struct store_op_record){ .seq = 42, .request_id = FAKE_ID, .function = "echo",
+							    .condition = COND_SUCCESS,
+							    .at_ms = FAKE_NOW_MS, .body = blob_ref(known &&
+								    !fake.failing ? record : failed) };
 		res->n_records = 1;
 		break;
 	case STORE_Q_RECORDS:
 		res->records = calloc(2, sizeof(*res->records));
-		res->records[0] = (struct store_op_record){ .seq = 42, .pos = 7, .request_id = FAKE_ID, .function = "echo", .condition = COND_SUCCESS,
+		res->records[0] = (struct store_op_record){ .seq = 42, .pos = 7, .request_id = FAKE_ID, .function = "echo",
+							    .condition = COND_SUCCESS,
 							    .at_ms = FAKE_NOW_MS, .body = blob_ref(record) };
 		res->records[1] = (struct store_op_record){ .seq = 40, .pos = 8, .request_id = FAKE_FAILED_ID, .function = "resize",
-							    .condition = COND_RETRIES_EXHAUSTED, .at_ms = FAKE_NOW_MS, .body = blob_ref(failed) };
+							    .condition = COND_RETRIES_EXHAUSTED, .at_ms = FAKE_NOW_MS,
+							    .body = blob_ref(failed) };
 		res->n_records = 2;
 		break;
 	case STORE_Q_QUEUES:
@@ -384,8 +426,10 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		break;
 	case STORE_Q_OUTBOX:
 		res->outbox = calloc(1, sizeof(*res->outbox));
-		res->outbox[0] = (struct store_op_outbox){ .seq = 42, .role = ROLE_ON_FAILURE, .target = "file:/x", .key = FAKE_ID ":OnFailure",
-							   .tries = 2, .due_at_ms = FAKE_NOW_MS, .last_error = "No \"space\"\x1b[31m" };
+		res->outbox[0] = (struct store_op_outbox){ .seq = 42, .role = ROLE_ON_FAILURE, .target = "file:/x",
+							   .key = FAKE_ID ":OnFailure",
+							   .tries = 2, .due_at_ms = FAKE_NOW_MS,
+							   .last_error = "No \"space\"\x1b[31m" };
 		res->n_outbox = 1;
 		break;
 	case STORE_Q_COUNTS:
@@ -399,12 +443,14 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 			break;
 		}
 		res->messages = calloc(2, sizeof(*res->messages));
-		res->messages[0] = (struct store_op_message){ .queue = "done", .id = FAKE_ID, .body = blob_ref(record), .sent_at_ms = FAKE_NOW_MS,
-							      .receipt = FAKE_RECEIPT, .receive_count = 1, .visible_at_ms = q->now_ms + q->visibility_ms };
-		res->messages[1] = (struct store_op_message){ .queue = "done", .id = FAKE_FAILED_ID, .body = fake_blob("{\"}\":[1.0,\"{\"]}"),
-							      .attributes = fake_blob("{\"RequestID\":{\"DataType\":\"String\",\"StringValue\":\"x\"}}"),
-							      .sent_at_ms = FAKE_NOW_MS, .receipt = FAKE_RECEIPT, .receive_count = 2,
-							      .visible_at_ms = q->now_ms + q->visibility_ms };
+		res->messages[0] = (struct store_op_message){
+			.queue = "done", .id = FAKE_ID, .body = blob_ref(record), .sent_at_ms = FAKE_NOW_MS,
+			.receipt = FAKE_RECEIPT, .receive_count = 1, .visible_at_ms = q->now_ms + q->visibility_ms };
+		res->messages[1] = (struct store_op_message){
+			.queue = "done", .id = FAKE_FAILED_ID, .body = fake_blob("{\"}\":[1.0,\"{\"]}"),
+			.attributes = fake_blob("{\"RequestID\":{\"DataType\":\"String\",\"StringValue\":\"x\"}}"),
+			.sent_at_ms = FAKE_NOW_MS, .receipt = FAKE_RECEIPT, .receive_count = 2,
+			.visible_at_ms = q->now_ms + q->visibility_ms };
 		res->n_messages = MIN(q->limit, 2);
 		break;
 	case STORE_Q_DELETE:
@@ -438,17 +484,20 @@ static void fake_finish(struct fake_query *f)
 	else
 		fake_fill(&f->q, &res);
 	f->q.done(f->q.arg, &f->q, &res, f->result, f->result < 0 ? &e : NULL);
-	for (size_t i = res.n_messages; strcmp(f->q.queue, "done") == 0 && res.messages && f->q.kind == STORE_Q_RECEIVE && i < 2; i++) {	/* cut */
+	/* cut */
+	for (size_t i = res.n_messages; strcmp(f->q.queue, "done") == 0 && res.messages && f->q.kind == STORE_Q_RECEIVE &&
+	     i < 2; i++) {
 		blob_unref(res.messages[i].body);
 		blob_unref(res.messages[i].attributes);
 	}
 	store_result_done(&res);
+	list_del(&f->node);
+	sd_event_source_disable_unref(f->src);
 	free(f);
 }
 
 static int fake_query_now(sd_event_source *src, void *arg)
 {
-	sd_event_source_disable_unref(src);
 	fake_finish(arg);
 	return 0;
 }
@@ -456,14 +505,19 @@ static int fake_query_now(sd_event_source *src, void *arg)
 static void fake_query(struct port_store *s, const struct store_query *q)
 {
 	struct fake_query *f = calloc(1, sizeof(*f));
-	sd_event_source *src;
 
-	*f = (struct fake_query){ *q, q->kind == STORE_Q_EVENT && fake.event_error ? fake.event_error : fake.store_error };
+	*f = (struct fake_query){ .q = *q, .result = q->kind == STORE_Q_EVENT &&
+				  fake.event_error ? fake.event_error : fake.store_error };
+	list_init(&f->node);
 	fake.last = *q;
-	if (fake.store_hangs || (fake.hangs_on && fake.hangs_on == q->kind))
+	if (fake.store_hangs || (fake.hangs_on && fake.hangs_on == q->kind)) {
 		__atomic_store_n(&fake.held, f, __ATOMIC_SEQ_CST);
-	else
-		assert(sd_event_add_defer(fake.rig.loop, &src, fake_query_now, f) >= 0);
+		return;
+	}
+	list_add_tail(&fake.queries, &f->node);
+	assert(sd_event_add_defer(fake.rig.loop, &f->src, fake_query_now, f) >= 0);
+	if (fake.last_turn)
+		sd_event_exit(fake.rig.loop, 0);
 }
 
 static const struct port_store_ops fake_store_ops = { .version = PORT_STORE_VERSION, .name = "fake", .query = fake_query };
@@ -508,7 +562,8 @@ static void fake_status(void *arg, cJSON *into)
 
 static void fake_reload(void *arg, cJSON *into)
 {
-	const char *problem = __atomic_add_fetch(&fake.engine.reloads, 1, __ATOMIC_SEQ_CST) > 1 ? "/etc/fated/functions.d/bad.json" : NULL;
+	const char *problem = __atomic_add_fetch(&fake.engine.reloads, 1, __ATOMIC_SEQ_CST) > 1
+		? "/etc/fated/functions.d/bad.json" : NULL;
 	cJSON *list = cJSON_AddArrayToObject(into, "problems"), *p;
 
 	cJSON_AddItemToArray(cJSON_AddArrayToObject(into, "added"), cJSON_CreateString("new"));
@@ -528,7 +583,8 @@ static void fake_reload(void *arg, cJSON *into)
 static int fake_logs_after(struct api_log *log, struct err *e)
 {
 	static const struct { const char *cursor, *text, *next; bool lost, more; } pieces[] = {
-		{ "0.1", "two\0\n", "0.2", false, true }, { "0.2", "three\n", "0.3", false, false }, { "0.3", "five\n", "0.5", true, false },
+		{ "0.1", "two\0\n", "0.2", false, true }, { "0.2", "three\n", "0.3", false, false },
+		{ "0.3", "five\n", "0.5", true, false },
 		{ "0.5", "", "0.5", false, false },
 	};
 
@@ -584,7 +640,8 @@ static struct func *fake_func(const char *name)
 	f->rlimits[0] = (struct func_rlimit){ RLIMIT_NOFILE, { 1024, RLIM_INFINITY } };
 	f->n_rlimits = 1;
 	f->reserved_concurrency = 4;
-	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 3, .timeout_factor = 1.5, .timeout_max_ms = 60500,
+	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 3, .timeout_factor = 1.5,
+							 .timeout_max_ms = 60500,
 							 .memory_factor = 1, .n_delays = 2 };
 	f->retry[OUTCOME_TIMEOUT].delays_ms = malloc(sizeof(delays));
 	memcpy(f->retry[OUTCOME_TIMEOUT].delays_ms, delays, sizeof(delays));
@@ -601,8 +658,8 @@ static struct func *fake_func(const char *name)
 static struct topic *fake_topic(void)
 {
 	static const char text[] = "{\"TopicName\":\"alerts\",\"Description\":\"what went wrong\",\"Subscriptions\":["
-		"{\"Protocol\":\"lambda\",\"Endpoint\":\"resize\"},{\"Protocol\":\"sqs\",\"Endpoint\":\"inbox\",\"RawMessageDelivery\":true},"
-		"{\"Protocol\":\"command\",\"Id\":\"mail\",\"Command\":[\"/usr/bin/mailit\"]}]}";
+		"{\"Protocol\":\"lambda\",\"Endpoint\":\"resize\"},{\"Protocol\":\"sqs\",\"Endpoint\":\"inbox\","
+		"\"RawMessageDelivery\":true},{\"Protocol\":\"command\",\"Id\":\"mail\",\"Command\":[\"/usr/bin/mailit\"]}]}";
 	struct func_problems p = {};
 	struct topic *t = NULL;
 
@@ -632,9 +689,12 @@ static void fake_setup(struct rig *r)
 	};
 	struct err e = {};
 
+	list_init(&fake.answers);
+	list_init(&fake.queries);
 	fake.store.ops = &fake_store_ops;
 	fake.engine.registry = registry_new();
-	registry_swap(fake.engine.registry, &(struct registry_set){ .functions = list, .n_functions = 2, .topics = &topic, .n_topics = 1,
+	registry_swap(fake.engine.registry, &(struct registry_set){ .functions = list, .n_functions = 2, .topics = &topic,
+								    .n_topics = 1,
 								    .buses = &bus, .n_buses = 1 });
 	topic_unref(topic);
 	bus_unref(bus);
@@ -645,6 +705,9 @@ static void fake_setup(struct rig *r)
 
 static void fake_teardown(struct rig *r)
 {
+	while (!list_empty(&fake.queries))
+		fake_finish(list_first(&fake.queries, struct fake_query, node));
+	assert(list_empty(&fake.answers));
 	registry_free(fake.engine.registry);
 	buf_done(&fake.engine.redrives);
 }

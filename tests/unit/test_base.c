@@ -88,8 +88,10 @@ static void json_good_and_bad(void)
 	static const struct { const char *text; bool ok; } cases[] = {
 		{ "{}", true }, { " [1, 2.5e-3, -0, true, null, \"\\u00e9\\n\"] \n", true }, { "\"\"", true }, { "0", true },
 		{ "", false }, { " ", false }, { "01", false }, { "+1", false }, { "1.", false }, { ".5", false }, { "1e", false },
-		{ "nul", false }, { "{\"a\":1,}", false }, { "[1,]", false }, { "{a:1}", false }, { "{\"a\" 1}", false }, { "[1 2]", false },
-		{ "\"\t\"", false }, { "\"\\x\"", false }, { "\"\\u12g4\"", false }, { "\"abc", false }, { "{} {}", false }, { "NaN", false },
+		{ "nul", false }, { "{\"a\":1,}", false }, { "[1,]", false }, { "{a:1}", false }, { "{\"a\" 1}", false },
+		{ "[1 2]", false },
+		{ "\"\t\"", false }, { "\"\\x\"", false }, { "\"\\u12g4\"", false }, { "\"abc", false }, { "{} {}", false },
+		{ "NaN", false },
 		{ "\"\xc3\xa9\"", true }, { "\"\xc3\"", false }, { "\"\xed\xa0\x80\"", false }, { "\"\xf4\x90\x80\x80\"", false },
 		{ "\"\xc0\x80\"", false }, { "\"\xf0\x9f\x98\x80\"", true }, { "'a'", false }, { "[", false }, { "]", false },
 	};

@@ -40,8 +40,10 @@ static const char *with(const char *members)
 /* One rule, with the members that every rule needs before those that are given. */
 #define RULE(more) "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"EventPattern\":{\"source\":[\"lambda\"]}," \
 	"\"Targets\":[{\"Id\":\"1\",\"Arn\":\"f\"}]" more "}]}"
-#define PATTERN(p) "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"Targets\":[{\"Id\":\"1\",\"Arn\":\"f\"}],\"EventPattern\":" p "}]}"
-#define TARGETS(t) "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"EventPattern\":{\"source\":[\"lambda\"]},\"Targets\":" t "}]}"
+#define PATTERN(p) "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"Targets\":[{\"Id\":\"1\",\"Arn\":\"f\"}]," \
+	"\"EventPattern\":" p "}]}"
+#define TARGETS(t) "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"EventPattern\":{\"source\":[\"lambda\"]}," \
+	"\"Targets\":" t "}]}"
 
 static const char *repeat(char c, size_t n)
 {
@@ -57,9 +59,12 @@ static const char everything[] =
 " \"Rules\": [\n"
 "  {\"Name\": \"failures\", \"Description\": \"all of them\", \"State\": \"ENABLED\",\n"
 "   \"EventPattern\": {\"source\": [\"lambda\", \"aws.lambda\"], \"detail-type\": [\"" FAILURE "\"]},\n"
-"   \"Targets\": [{\"Id\": \"1\", \"Arn\": \"notify\"}, {\"Id\": \"2\", \"Arn\": \"queue:q\"}, {\"Id\": \"a.b-c_d\", \"Arn\": \"topic:alerts\"},\n"
-"    {\"Id\": \"4\", \"Arn\": \"arn:aws:lambda:us-east-1:" ACCT ":function:f\"}, {\"Id\": \"5\", \"Arn\": \"arn:aws:sns:us-east-1:" ACCT ":t\"}]},\n"
-"  {\"Name\": \"off\", \"State\": \"DISABLED\", \"EventPattern\": {\"detail-type\": [\"x\"]}, \"Targets\": [{\"Id\": \"1\", \"Arn\": \"f\"}]}]}\n";
+"   \"Targets\": [{\"Id\": \"1\", \"Arn\": \"notify\"}, {\"Id\": \"2\", \"Arn\": \"queue:q\"}, {\"Id\": \"a.b-c_d\", "
+"\"Arn\": \"topic:alerts\"},\n"
+"    {\"Id\": \"4\", \"Arn\": \"arn:aws:lambda:us-east-1:" ACCT ":function:f\"}, {\"Id\": \"5\", \"Arn\": "
+								"\"arn:aws:sns:us-east-1:" ACCT ":t\"}]},\n"
+"  {\"Name\": \"off\", \"State\": \"DISABLED\", \"EventPattern\": {\"detail-type\": [\"x\"]}, \"Targets\": [{\"Id\": \"1\", "
+"\"Arn\": \"f\"}]}]}\n";
 
 static void every_member(void)
 {
@@ -130,7 +135,8 @@ static void patterns_refused(void)
 	     { PATTERN("{\"source\":[1]}"), P ".source[0]", "must be a string, is a number" },
 	     { PATTERN("{\"source\":[null]}"), P ".source[0]", "must be a string, is null" },
 	     { PATTERN("{\"source\":[\"a\",{\"prefix\":\"x\"}]}"), P ".source[1]", "matching by \"prefix\" is not supported yet" },
-	     { PATTERN("{\"detail-type\":[{\"anything-but\":[\"x\"]}]}"), P "[\"detail-type\"][0]", "\"anything-but\" is not supported yet" },
+	     { PATTERN("{\"detail-type\":[{\"anything-but\":[\"x\"]}]}"), P "[\"detail-type\"][0]",
+	       "\"anything-but\" is not supported yet" },
 	     { PATTERN("{\"source\":[{}]}"), P ".source[0]", "only exact strings" },
 	     { PATTERN("{\"detail\":{\"x\":[1]}}"), P ".detail", "is not supported yet in patterns" },
 	     { PATTERN("{\"resources\":[\"x\"]}"), P ".resources", "is not supported yet" },
@@ -150,7 +156,8 @@ static void targets_refused(void)
 	     { TARGETS("[{\"Id\":\"1\"}]"), T "[0].Arn", "is missing" },
 	     { TARGETS("[{\"Id\":\"\",\"Arn\":\"f\"}]"), T "[0].Id", "is empty" },
 	     { TARGETS("[{\"Id\":\"a b\",\"Arn\":\"f\"}]"), T "[0].Id", "letters, digits and .-_ only" },
-	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"f\"},{\"Id\":\"1\",\"Arn\":\"g\"}]"), T "[1].Id", "is the Id of target 0 already" },
+	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"f\"},{\"Id\":\"1\",\"Arn\":\"g\"}]"), T "[1].Id",
+	       "is the Id of target 0 already" },
 	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"\"}]"), T "[0].Arn", "is empty" },
 	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"file:/x\"}]"), T "[0].Arn", "must be a function, a queue or a topic" },
 	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"journal:\"}]"), T "[0].Arn", "must be a function, a queue or a topic" },
@@ -158,7 +165,8 @@ static void targets_refused(void)
 	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"arn:aws:sqs:us-east-1:123456789012:q\"}]"), T "[0].Arn", "remote targets" },
 	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"f\",\"Input\":\"{}\"}]"), T "[0].Input", "is not supported yet" },
 	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"f\",\"RoleArn\":\"x\"}]"), T "[0].RoleArn", "has no effect on this host" },
-	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"f\"},{\"Id\":\"2\",\"Arn\":\"f\"},{\"Id\":\"3\",\"Arn\":\"f\"},{\"Id\":\"4\",\"Arn\":\"f\"},"
+	     { TARGETS("[{\"Id\":\"1\",\"Arn\":\"f\"},{\"Id\":\"2\",\"Arn\":\"f\"},{\"Id\":\"3\",\"Arn\":\"f\"},"
+		       "{\"Id\":\"4\",\"Arn\":\"f\"},"
 		       "{\"Id\":\"5\",\"Arn\":\"f\"},{\"Id\":\"6\",\"Arn\":\"f\"}]"), T, "has 6 entries" });
 }
 
@@ -166,9 +174,10 @@ static void rules_refused(void)
 {
 	rig_one_problem(with("\"Rules\":{}"), "$.Rules", "must be a list");
 	EACH({ "{\"EventBusName\":\"b\",\"Rules\":[1]}", "$.Rules[0]", "must be an object" },
-	     { "{\"EventBusName\":\"b\",\"Rules\":[{\"EventPattern\":{\"source\":[\"x\"]},\"Targets\":[{\"Id\":\"1\",\"Arn\":\"f\"}]}]}",
-	       "$.Rules[0].Name", "is missing" },
-	     { "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"Targets\":[{\"Id\":\"1\",\"Arn\":\"f\"}]}]}", P, "is missing" },
+	     { "{\"EventBusName\":\"b\",\"Rules\":[{\"EventPattern\":{\"source\":[\"x\"]},\"Targets\":[{\"Id\":\"1\","
+	       "\"Arn\":\"f\"}]}]}", "$.Rules[0].Name", "is missing" },
+	     { "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"Targets\":[{\"Id\":\"1\",\"Arn\":\"f\"}]}]}", P,
+	       "is missing" },
 	     { "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"EventPattern\":{\"source\":[\"x\"]}}]}", T, "is missing" },
 	     { RULE(",\"State\":\"enabled\""), "$.Rules[0].State", "must be \"ENABLED\" or \"DISABLED\"" },
 	     { RULE(",\"State\":true"), "$.Rules[0].State", "must be a string" },

@@ -106,7 +106,8 @@ static void what_is_missing(void)
 	static const struct { unsigned int have; struct cg_limits asked; unsigned int missing; } rows[] = {
 		{ CG_ALL, { 1, 1, 1, true }, 0 }, { 0, { 1, 1, 1, true }, CG_ALL }, { 0, {}, 0 }, { 0, { .oom_group = true }, 0 },
 		{ 0, { .memory_bytes = 1 }, CG_MEMORY }, { 0, { .pids_max = 1 }, CG_PIDS }, { 0, { .cpu_percent = 1 }, CG_CPU },
-		{ CG_MEMORY | CG_CPU, { 1, 1, 1, false }, CG_PIDS }, { CG_MEMORY | CG_PIDS, { .memory_bytes = 1, .pids_max = 1 }, 0 },
+		{ CG_MEMORY | CG_CPU, { 1, 1, 1, false }, CG_PIDS },
+		{ CG_MEMORY | CG_PIDS, { .memory_bytes = 1, .pids_max = 1 }, 0 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)

@@ -85,11 +85,13 @@ static void defaults(void)
 }
 
 /* The whole table once more, by hand: what each source must be able to set. */
-static const struct sample { const char *key, *env, *json, *text; size_t place; enum config_type type; long long want; } samples[] = {
+static const struct sample { const char *key, *env, *json, *text; size_t place; enum config_type type; long long want;
+			     } samples[] = {
 	{ "StateDirectory", "FATED_STATE_DIRECTORY", "\"/s\"", "/s", offsetof(struct config, state_dir), CONFIG_STRING, 0 },
 	{ "RunDirectory", "FATED_RUN_DIRECTORY", "\"/r\"", "/r", offsetof(struct config, run_dir), CONFIG_STRING, 0 },
 	{ "LogDirectory", "FATED_LOG_DIRECTORY", "\"/l\"", "/l", offsetof(struct config, log_dir), CONFIG_STRING, 0 },
-	{ "FunctionsDirectory", "FATED_FUNCTIONS_DIRECTORY", "\"/f\"", "/f", offsetof(struct config, functions_dir), CONFIG_STRING, 0 },
+	{ "FunctionsDirectory", "FATED_FUNCTIONS_DIRECTORY", "\"/f\"", "/f", offsetof(struct config, functions_dir),
+	  CONFIG_STRING, 0 },
 	{ "ReloadOnChange", "FATED_RELOAD_ON_CHANGE", "false", "false", offsetof(struct config, reload_on_change), CONFIG_BOOL, 0 },
 	{ "BpfDirectory", "FATED_BPF_DIRECTORY", "\"/b\"", "/b", offsetof(struct config, bpf_dir), CONFIG_STRING, 0 },
 	{ "CgroupRoot", "FATED_CGROUP_ROOT", "\"/c\"", "/c", offsetof(struct config, cgroup_root), CONFIG_STRING, 0 },
@@ -97,15 +99,19 @@ static const struct sample { const char *key, *env, *json, *text; size_t place; 
 	{ "SocketGroup", "FATED_SOCKET_GROUP", "\"\"", "", offsetof(struct config, socket_group), CONFIG_STRING, 0 },
 	{ "MaxConcurrency", "FATED_MAX_CONCURRENCY", "7", "7", offsetof(struct config, concurrency_max), CONFIG_INT, 7 },
 	{ "MaxQueuedEvents", "FATED_MAX_QUEUED_EVENTS", "8", "8", offsetof(struct config, queue_max), CONFIG_INT, 8 },
-	{ "MaxEnvironments", "FATED_MAX_ENVIRONMENTS", "5000", "5000", offsetof(struct config, environments_max), CONFIG_INT, 5000 },
+	{ "MaxEnvironments", "FATED_MAX_ENVIRONMENTS", "5000", "5000", offsetof(struct config, environments_max),
+	  CONFIG_INT, 5000 },
 	{ "RingBytes", "FATED_RING_BYTES", "65536", "65536", offsetof(struct config, ring_bytes), CONFIG_INT64, 65536 },
-	{ "StopGracePeriod", "FATED_STOP_GRACE_PERIOD", "0.25", "0.25", offsetof(struct config, stop_grace_ms), CONFIG_SECONDS, 250 },
+	{ "StopGracePeriod", "FATED_STOP_GRACE_PERIOD", "0.25", "0.25", offsetof(struct config, stop_grace_ms),
+	  CONFIG_SECONDS, 250 },
 	{ "RecordFate", "FATED_RECORD_FATE", "false", "false", offsetof(struct config, record_fate), CONFIG_BOOL, 0 },
 	{ "LogLevel", "FATED_LOG_LEVEL", "\"debug\"", "debug", offsetof(struct config, log_level), CONFIG_LEVEL, LOG_DBG },
 	{ "Observer", "FATED_OBSERVER", "\"fallback\"", "fallback", offsetof(struct config, fallback), CONFIG_BOOL, 1 },
-	{ "FunctionLogBytes", "FATED_FUNCTION_LOG_BYTES", "65536", "65536", offsetof(struct config, function_log_bytes), CONFIG_INT64, 65536 },
+	{ "FunctionLogBytes", "FATED_FUNCTION_LOG_BYTES", "65536", "65536", offsetof(struct config, function_log_bytes),
+	  CONFIG_INT64, 65536 },
 	{ "FunctionLogFiles", "FATED_FUNCTION_LOG_FILES", "0", "0", offsetof(struct config, function_log_files), CONFIG_INT, 0 },
-	{ "FunctionLogMaxAge", "FATED_FUNCTION_LOG_MAX_AGE", "60", "60", offsetof(struct config, function_log_max_age_s), CONFIG_INT, 60 },
+	{ "FunctionLogMaxAge", "FATED_FUNCTION_LOG_MAX_AGE", "60", "60", offsetof(struct config, function_log_max_age_s),
+	  CONFIG_INT, 60 },
 };
 
 static void check_sample(const struct sample *s)
@@ -183,8 +189,10 @@ static void which_file(void)
 	loads(ARGS(arg), ENV("FATED_CONFIG=/nonexistent"));
 	CHECK_INT(conf.concurrency_max, 11);
 	/* named and missing: an error, whoever named it */
-	refused(ARGS("--config", "/nonexistent/x.json"), no_env, "/nonexistent/x.json: cannot be opened: No such file or directory\n");
-	refused(NULL, ENV("FATED_CONFIG=/nonexistent/x.json"), "/nonexistent/x.json: cannot be opened: No such file or directory\n");
+	refused(ARGS("--config", "/nonexistent/x.json"), no_env,
+		"/nonexistent/x.json: cannot be opened: No such file or directory\n");
+	refused(NULL, ENV("FATED_CONFIG=/nonexistent/x.json"),
+		"/nonexistent/x.json: cannot be opened: No such file or directory\n");
 	refused(ARGS("--config", dir), no_env, (snprintf(env, sizeof(env), "%s: is not a regular file\n", dir), env));
 	refused(ARGS("--config"), no_env, "--config: needs a value\n");
 	/* the default file may be missing */
@@ -198,7 +206,8 @@ static void which_file(void)
 static void spellings(void)
 {
 	put("{}");
-	loads(ARGS("--config", file, "--state-directory=/x", "--run_directory=/y", "--LOGDIRECTORY=/z"), ENV("FATED_FUNCTIONSDIRECTORY=/f"));
+	loads(ARGS("--config", file, "--state-directory=/x", "--run_directory=/y", "--LOGDIRECTORY=/z"),
+	      ENV("FATED_FUNCTIONSDIRECTORY=/f"));
 	CHECK_STR(conf.state_dir, "/x");
 	CHECK_STR(conf.run_dir, "/y");
 	CHECK_STR(conf.log_dir, "/z");
@@ -216,7 +225,8 @@ static void spellings(void)
 		"--Regoin: is no known setting; did you mean Region?\n"
 		"--frobnicate: is no known setting\n");
 	refused(ARGS("--config", file, "stray", "-x", "--"), no_env,
-		"stray: is no option; options begin with --\n-x: is no option; options begin with --\n--: is no option; options begin with --\n");
+		"stray: is no option; options begin with --\n-x: is no option; options begin with --\n--: is no option; "
+		"options begin with --\n");
 	refused(ARGS("--config", file, "--Region", "--LogLevel"), no_env, "--Region: needs a value\n--LogLevel: needs a value\n");
 }
 
@@ -240,8 +250,8 @@ static void bounds(void)
 
 			put("{}");
 			snprintf(a, sizeof(a), "--%s=%.15g", rows[i].key, value[j]);
-			snprintf(want, sizeof(want), "--%s: is %.15g, must be from %.15g to %.15g%s\n", rows[i].key, value[j], rows[i].lo,
-				 rows[i].hi, rows[i].step < 1 ? " seconds" : "");
+			snprintf(want, sizeof(want), "--%s: is %.15g, must be from %.15g to %.15g%s\n", rows[i].key,
+				 value[j], rows[i].lo, rows[i].hi, rows[i].step < 1 ? " seconds" : "");
 			if (ok)
 				loads(ARGS("--config", file, other, a), no_env);
 			else
@@ -318,7 +328,8 @@ static void all_problems_of_a_file(void)
 	char want[2000];
 
 	put("{\"Region\":1,\"RecordFate\":\"true\",\"LogLevel\":null,\"MaxConcurrency\":\"5\",\"Nonsense\":1,\"RingBytes\":1.5,\n"
-	    "\"StateDirectory\":\"/a\\u0000b\",\"Region\":\"eu-west-1\",\"a\\u0000\":1,\"LogDirectory\":[\"/x\"],\"//\":0,\"//\":{}}");
+	    "\"StateDirectory\":\"/a\\u0000b\",\"Region\":\"eu-west-1\",\"a\\u0000\":1,\"LogDirectory\":[\"/x\"],\"//\":0,"
+	    "\"//\":{}}");
 	snprintf(want, sizeof(want),
 		 "%1$s: $.Region: must be a string\n"
 		 "%1$s: $.RecordFate: must be true or false\n"

@@ -84,7 +84,9 @@ static int run_args(const char *const *args)
 #define RUN_CTL(...) run_args((const char *const []){ __VA_ARGS__, NULL })
 #define CHECK_EXIT(want, ...) do { \
 	int _r = RUN_CTL(__VA_ARGS__); \
-	if (_r != (want)) FAIL("exit status %d, want %d; stdout: %.300s; stderr: %.300s", _r, (want), buf_str(&out), buf_str(&err)); } while (0)
+	if (_r != (want)) \
+		FAIL("exit status %d, want %d; stdout: %.300s; stderr: %.300s", _r, (want), buf_str(&out), buf_str(&err)); \
+	} while (0)
 #define CHECK_OUT(text) do { if (!strstr(buf_str(&out), text)) FAIL("no \"%s\" in stdout: %.700s", text, buf_str(&out)); } while (0)
 #define CHECK_ERR(text) do { if (!strstr(buf_str(&err), text)) FAIL("no \"%s\" in stderr: %.700s", text, buf_str(&err)); } while (0)
 
@@ -102,8 +104,8 @@ static void invoke(void)
 	CHECK_EXIT(0, "invoke", "echo", "--data", "{\"n\":12345678901234567890.10}");
 	CHECK_STR(buf_str(&out), "{\"n\":12345678901234567890.10}");
 	CHECK_EXIT(0, "invoke", "--data=[1]", "echo:$LATEST", "--json");
-	CHECK_STR(buf_str(&out), "{\"statusCode\":200,\"requestId\":\"" FAKE_ID "\",\"executedVersion\":\"$LATEST\",\"outcome\":\"Success\","
-				 "\"payload\":[1]}\n");
+	CHECK_STR(buf_str(&out), "{\"statusCode\":200,\"requestId\":\"" FAKE_ID "\",\"executedVersion\":\"$LATEST\","
+				 "\"outcome\":\"Success\",\"payload\":[1]}\n");
 	CHECK_EXIT(1, "invoke", "timeout");
 	CHECK_OUT("{\"errorType\":\"Sandbox.Timedout\",");
 	CHECK_STR(buf_str(&err), "Timeout: RequestId: " FAKE_ID " Error: Task timed out after 3.00 seconds\n");
@@ -115,7 +117,8 @@ static void invoke(void)
 	CHECK_STR(buf_str(&err), "fatectl: TooManyRequestsException: Rate Exceeded.\n");
 	CHECK_STR(buf_str(&out), "");
 	CHECK_EXIT(4, "invoke", "nope");
-	CHECK_ERR("fatectl: ResourceNotFoundException: Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST\n");
+	CHECK_ERR("fatectl: ResourceNotFoundException: Function not found: "
+		  "arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST\n");
 	CHECK_EXIT(4, "invoke", "a/b?c");		/* encoded, so it is one bad name and not another path */
 	CHECK_ERR("Value 'a/b?c' at 'functionName'");
 	CHECK_EXIT(4, "invoke", "echo", "--data", "{");
@@ -192,7 +195,8 @@ static void no_daemon(void)
 
 	fake = (struct fake){};
 	CHECK_INT(run_with(NULL, env, (const char *const []){ "status", NULL }), 3);
-	CHECK_STR(buf_str(&err), "fatectl: cannot connect to /nonexistent/fated.sock: No such file or directory: is fated running?\n");
+	CHECK_STR(buf_str(&err), "fatectl: cannot connect to /nonexistent/fated.sock: No such file or directory: is fated "
+		  "running?\n");
 	CHECK_INT(run_with(NULL, env, (const char *const []){ "version", "--socket", "/nonexistent/other", NULL }), 3);
 	CHECK_OUT("fatectl 0.1.0\n");
 	CHECK_ERR("/nonexistent/other");
@@ -205,10 +209,12 @@ static void no_daemon(void)
 
 static void usage_and_help(void)
 {
-	static const char *const verbs[] = { "status", "function list", "function show", "invoke", "event list", "event show", "event cancel",
-					     "event retry", "record list", "record show", "record tail", "queue list", "queue receive",
-					     "queue peek", "queue purge", "queue redrive", "delivery list", "logs", "top", "reload", "version",
-					     "doctor", "completion" };
+	static const char *const verbs[] = { "status", "function list", "function show", "invoke", "event list",
+					     "event show", "event cancel",
+					     "event retry", "record list", "record show", "record tail", "queue list",
+					     "queue receive",
+					     "queue peek", "queue purge", "queue redrive", "delivery list", "logs", "top",
+					     "reload", "version", "doctor", "completion" };
 
 	fake = (struct fake){};
 	CHECK_INT(run_args((const char *const []){ NULL }), 2);
@@ -284,7 +290,8 @@ static void the_law(void)
 	quiet();
 	CHECK_OUT("\nlaw         12 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered\n"
 		  "            220 starts seen by eBPF = 215 exits + 2 alive  DRIFT\n"
-		  "            3 started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect of fated\n");
+		  "            3 started and out of sight: moved out of their cgroup (a function that runs as root can), or "
+		  "a defect of fated\n");
 	CHECK_EXIT(6, "status", "--json");
 	CHECK_OUT("\"law\":{\"holds\":false,");
 	CHECK_EXIT(6, "top");
@@ -296,7 +303,8 @@ static void the_law(void)
 	__atomic_store_n(&fake.engine.lost_processes, 0, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&fake.engine.lost_events, 1, __ATOMIC_SEQ_CST);
 	CHECK_EXIT(6, "status");
-	CHECK_OUT("\nlaw         13 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered  DRIFT\n            1 accepted and out of sight: ");
+	CHECK_OUT("\nlaw         13 accepted = 1 queued + 0 running + 9 settled + 2 dead-lettered  DRIFT\n            1 "
+		  "accepted and out of sight: ");
 	CHECK_OUT("\n            217 starts seen by eBPF = 215 exits + 2 alive\n");
 	__atomic_store_n(&fake.engine.lost_events, -1, __ATOMIC_SEQ_CST);
 	CHECK_EXIT(6, "status");
@@ -309,7 +317,8 @@ static void what_status_warns_of(void)
 	fake_start();
 	CHECK_EXIT(0, "status");
 	CHECK_OUT("0 events seen, none dropped\n");
-	CHECK(!strstr(buf_str(&out), "DROPPED") && !strstr(buf_str(&out), "witnesses") && !strstr(buf_str(&out), "after the answer"));
+	CHECK(!strstr(buf_str(&out), "DROPPED") && !strstr(buf_str(&out), "witnesses") &&
+	      !strstr(buf_str(&out), "after the answer"));
 	fake.engine.worries = true;
 	CHECK_EXIT(0, "status");
 	CHECK_OUT("0 events seen, DROPPED 5: 4 exit, 1 fork, MISSED 6\n");
@@ -336,8 +345,8 @@ static void top(void)
 	quiet();
 	CHECK_STR(buf_str(&out), TOP_HEAD "            217 starts seen by eBPF = 215 exits + 2 alive\n" TOP_EVENTS
 		  "starts      attempts -, processes -\n\n"
-		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%     CPU   RSS  PROCS  THREADS  KIND\n"
-		  "resize    " TOP_ID "  25.0  250 ms  3.0M      4        5  async\n");
+		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%     CPU   RSS  PROCS "
+		  " THREADS  KIND\nresize    " TOP_ID "  25.0  250 ms  3.0M      4        5  async\n");
 	/* Of a span: the fake's counters stand still. */
 	CHECK_EXIT(0, "top", "--once", "--interval=0.1");
 	CHECK_OUT("\nstarts      attempts 0.0/s, processes 0.0/s\n");
@@ -354,8 +363,8 @@ static void top(void)
 	CHECK_EXIT(0, "top");
 	CHECK_STR(buf_str(&out), TOP_HEAD "            processes are not counted: eBPF is switched off (fallback)\n" TOP_EVENTS
 		  "starts      attempts -, processes -\n\n"
-		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%  CPU  RSS  PROCS  THREADS  KIND\n"
-		  "resize    " TOP_ID "     -    -    -      -        -  async\n");
+		  "FUNCTION  REQUEST ID                            ATTEMPT  STATE        AGE  CPU%  CPU  RSS  PROCS "
+		  " THREADS  KIND\nresize    " TOP_ID "     -    -    -      -        -  async\n");
 	rig_stop(&fake.rig);
 	CHECK_EXIT(3, "top");
 	CHECK_ERR("is fated running?");
@@ -741,7 +750,8 @@ static void redrive(void)
 				 "message 00000002-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
 	CHECK_EXIT(4, "queue", "redrive", "dead");
 	CHECK_OUT("message 00000008-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
-	CHECK_ERR("fatectl: message 00000004-2222-4333-8444-555555555555 stays: It is neither a record nor a dead letter; say to which function\n");
+	CHECK_ERR("fatectl: message 00000004-2222-4333-8444-555555555555 stays: It is neither a record nor a dead letter; "
+		  "say to which function\n");
 	CHECK_ERR("fatectl: what stays is visible again at 2026-11-24T00:00:30.000Z (");
 	CHECK_EXIT(0, "queue", "redrive", "dead", "--to", "resize", "--max=4", "--json");
 	CHECK_OUT("{\"queue\":\"dead\",\"redriven\":[{\"messageId\":");
@@ -982,7 +992,8 @@ static void queue_receive_to_a_full_disk(void)
 	int status;
 
 	fake_start();
-	snprintf(command, sizeof(command), "%s --socket %s queue receive done --delete >/dev/full 2>/dev/null", fatectl, fake.rig.path);
+	snprintf(command, sizeof(command), "%s --socket %s queue receive done --delete >/dev/full 2>/dev/null", fatectl,
+		 fake.rig.path);
 	status = system(command);
 	CHECK(WIFEXITED(status));
 	CHECK_INT(WEXITSTATUS(status), 2);
@@ -1015,9 +1026,10 @@ static void not_allowed(void)
 	fake_start();
 	/* The file's mode keeps them out; fatectl says who may come in. */
 	CHECK(chmod(fake.rig.dir, 0755) == 0);
-	snprintf(command, sizeof(command), "cp %s %s/fatectl && chmod 755 %s/fatectl && cd / && setpriv --reuid=65534 --regid=65534 --clear-groups "
-		 "%s/fatectl --socket %s status >/dev/null 2>%s/err", fatectl, fake.rig.dir, fake.rig.dir, fake.rig.dir, fake.rig.path,
-		 fake.rig.dir);
+	snprintf(command, sizeof(command), "cp %s %s/fatectl && chmod 755 %s/fatectl && cd / && setpriv --reuid=65534 "
+		 "--regid=65534 --clear-groups "
+		 "%s/fatectl --socket %s status >/dev/null 2>%s/err", fatectl, fake.rig.dir, fake.rig.dir, fake.rig.dir,
+		 fake.rig.path, fake.rig.dir);
 	status = system(command);
 	CHECK(WIFEXITED(status));
 	CHECK_INT(WEXITSTATUS(status), 3);

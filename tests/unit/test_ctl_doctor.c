@@ -24,11 +24,12 @@ static void last_is(size_t n, enum doc_mark mark, const char *check, const char 
 	const struct doc_finding *f;
 
 	if (l.n != n)
-		FAIL("%zu findings, want %zu; the last is %s: %s", l.n, n, l.n ? l.list[l.n - 1].check : "-", l.n ? l.list[l.n - 1].found : "-");
+		FAIL("%zu findings, want %zu; the last is %s: %s", l.n, n, l.n ? l.list[l.n - 1].check : "-",
+		     l.n ? l.list[l.n - 1].found : "-");
 	f = &l.list[n - 1];
 	if (f->mark != mark || strcmp(f->check, check) != 0 || (!strstr(f->found, part) && !(f->remedy && strstr(f->remedy, part))))
-		FAIL("%s %s: %s -> %s; want %s %s: %s", doc_mark_word(f->mark), f->check, f->found, f->remedy ? f->remedy : "-", doc_mark_word(mark),
-		     check, part);
+		FAIL("%s %s: %s -> %s; want %s %s: %s", doc_mark_word(f->mark), f->check, f->found,
+		     f->remedy ? f->remedy : "-", doc_mark_word(mark), check, part);
 	if ((f->mark == DOC_OK) != !f->remedy || (f->remedy && !*f->remedy))
 		FAIL("%s: %s has remedy %s", f->check, f->found, f->remedy ? f->remedy : "none");
 }
@@ -85,10 +86,14 @@ static void mounts(void)
 static void bpffs(void)
 {
 	EXPECT(doc_judge_bpffs(&l, UNIFIED, "nodev\tbpf\n", "/sys/fs/bpf/fated", true, DOC_FAIL), DOC_OK, "bpffs", "/sys/fs/bpf");
-	EXPECT(doc_judge_bpffs(&l, UNIFIED, "nodev\tbpf\n", "/run/pins", true, DOC_FAIL), DOC_FAIL, "bpffs", "/run/pins is on no bpffs");
-	EXPECT(doc_judge_bpffs(&l, HYBRID, "nodev\tbpf\n", "/sys/fs/bpf/fated", false, DOC_FAIL), DOC_WARN, "bpffs", "mount -t bpf bpf /sys/fs/bpf");
-	EXPECT(doc_judge_bpffs(&l, HYBRID, "nodev\tbpf\n", "/run/pins", false, DOC_FAIL), DOC_WARN, "bpffs", "mount -t bpf bpf /run/pins");
-	EXPECT(doc_judge_bpffs(&l, HYBRID, "nodev\ttmpfs\n\text4\n", "/sys/fs/bpf/fated", false, DOC_FAIL), DOC_FAIL, "bpffs", "has no bpffs");
+	EXPECT(doc_judge_bpffs(&l, UNIFIED, "nodev\tbpf\n", "/run/pins", true, DOC_FAIL), DOC_FAIL, "bpffs",
+	       "/run/pins is on no bpffs");
+	EXPECT(doc_judge_bpffs(&l, HYBRID, "nodev\tbpf\n", "/sys/fs/bpf/fated", false, DOC_FAIL), DOC_WARN, "bpffs",
+	       "mount -t bpf bpf /sys/fs/bpf");
+	EXPECT(doc_judge_bpffs(&l, HYBRID, "nodev\tbpf\n", "/run/pins", false, DOC_FAIL), DOC_WARN, "bpffs",
+	       "mount -t bpf bpf /run/pins");
+	EXPECT(doc_judge_bpffs(&l, HYBRID, "nodev\ttmpfs\n\text4\n", "/sys/fs/bpf/fated", false, DOC_FAIL), DOC_FAIL,
+	       "bpffs", "has no bpffs");
 }
 
 static void cgroups(void)
@@ -103,30 +108,34 @@ static void cgroups(void)
 	last_is(4, DOC_WARN, "controller cpu", "cgroup v1 holds it (/sys/fs/cgroup/cpu,cpuacct): CpuPercent is not kept");
 	CHECK_INT(l.list[0].mark, DOC_OK);
 	CHECK_STR(l.list[0].found, "mounted at /sys/fs/cgroup/unified, hybrid: beside v1 hierarchies");
-	CHECK_STR(l.list[1].found, "cgroup v1 holds it (/sys/fs/cgroup/memory): MemorySize is not kept, and a function with RequireLimits is refused");
+	CHECK_STR(l.list[1].found, "cgroup v1 holds it (/sys/fs/cgroup/memory): MemorySize is not kept, and a function with "
+		  "RequireLimits is refused");
 	CHECK_STR(l.list[1].remedy, "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all on the kernel's command line");
 	CHECK(strstr(l.list[2].found, "switched off at boot") && strstr(l.list[2].remedy, "cgroup_enable=pids"));
 	/* systemd's hybrid with nothing but its own v1 hierarchy: v2 has everything. */
 	doc_list_done(&l);
-	doc_judge_cgroups(&l, "40 31 0:37 / /c/systemd rw - cgroup cgroup rw,name=systemd\n41 31 0:38 / /c/unified rw - cgroup2 cgroup2 rw\n", "",
-			  "cpu memory");
+	doc_judge_cgroups(&l, "40 31 0:37 / /c/systemd rw - cgroup cgroup rw,name=systemd\n41 31 0:38 / /c/unified rw - "
+			  "cgroup2 cgroup2 rw\n", "", "cpu memory");
 	last_is(4, DOC_OK, "controller cpu", "can be kept");
 	CHECK(strstr(l.list[0].found, ", unified"));
 	CHECK(l.list[2].mark == DOC_WARN && strstr(l.list[2].found, "has it not here"));
-	EXPECT(doc_judge_cgroups(&l, "32 31 0:29 / /c/cpu rw - cgroup cgroup rw,cpu\n", "", ""), DOC_FAIL, "cgroup v2", "only v1 hierarchies are");
+	EXPECT(doc_judge_cgroups(&l, "32 31 0:29 / /c/cpu rw - cgroup cgroup rw,cpu\n", "", ""), DOC_FAIL, "cgroup v2",
+	       "only v1 hierarchies are");
 	EXPECT(doc_judge_cgroups(&l, "", "", ""), DOC_FAIL, "cgroup v2", "no place for functions");
 }
 
 static void privileges(void)
 {
-	EXPECT(doc_judge_privileges(&l, "Name:\tx\nUid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n", true), DOC_OK, "privileges", "fated is root");
+	EXPECT(doc_judge_privileges(&l, "Name:\tx\nUid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n", true), DOC_OK,
+	       "privileges", "fated is root");
 	EXPECT(doc_judge_privileges(&l, "Uid:\t0\t0\t0\t0\nCapEff:\t000001fffeffffff\n", false), DOC_WARN, "privileges",
 	       "this shell is root without CAP_SYS_RESOURCE (raise Rlimits)");
 	EXPECT(doc_judge_privileges(&l, "Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\n", true), DOC_FAIL, "privileges", "CAP_BPF");
 	/* CAP_BPF and CAP_PERFMON do without CAP_SYS_ADMIN, but for the mount. */
 	EXPECT(doc_judge_privileges(&l, "Uid:\t0\t0\t0\t0\nCapEff:\t000000c0010000c0\n", true), DOC_WARN, "privileges",
 	       "root without CAP_SYS_ADMIN (mount bpffs)");
-	EXPECT(doc_judge_privileges(&l, "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0\n", false), DOC_OK, "privileges", "must be started as root");
+	EXPECT(doc_judge_privileges(&l, "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0\n", false), DOC_OK, "privileges",
+	       "must be started as root");
 	EXPECT(doc_judge_privileges(&l, "Uid:\t0\t1000\t0\t0\nCapEff:\t0\n", true), DOC_FAIL, "privileges", "not root (uid 1000)");
 	EXPECT(doc_judge_privileges(&l, "Name:\tx\n", true), DOC_WARN, "privileges", "cannot be read");
 	EXPECT(doc_judge_socket_group(&l, true, false, false), DOC_OK, "socket group", "root alone");
@@ -154,12 +163,14 @@ static void clocks_and_limits(void)
 	EXPECT(doc_judge_clocksource(&l, "ts\n"), DOC_WARN, "clock source", "ts:");
 	EXPECT(doc_judge_clocksource(&l, "acpi_pm\n"), DOC_WARN, "clock source", "acpi_pm");
 	EXPECT(doc_judge_clocksource(&l, ""), DOC_WARN, "clock source", "unknown");
-	EXPECT(doc_judge_core_pattern(&l, "|/lib/systemd/systemd-coredump %P\n"), DOC_OK, "core dumps", "|/lib/systemd/systemd-coredump %P: ");
+	EXPECT(doc_judge_core_pattern(&l, "|/lib/systemd/systemd-coredump %P\n"), DOC_OK, "core dumps",
+	       "|/lib/systemd/systemd-coredump %P: ");
 	EXPECT(doc_judge_core_pattern(&l, "core\n"), DOC_OK, "core dumps", "written as core,");
 	EXPECT(doc_judge_core_pattern(&l, "\n"), DOC_OK, "core dumps", "none");
 	EXPECT(doc_judge_open_files(&l, limits, 1000), DOC_WARN, "open files", "LimitNOFILE=6128");
 	EXPECT(doc_judge_open_files(&l, limits, 100), DOC_OK, "open files", "needs up to 728");
-	EXPECT(doc_judge_open_files(&l, "Max open files            unlimited            unlimited            files\n", 100000), DOC_OK, "open files",
+	EXPECT(doc_judge_open_files(&l, "Max open files            unlimited            unlimited            files\n",
+				    100000), DOC_OK, "open files",
 	       "no limit");
 	EXPECT(doc_judge_open_files(&l, "", 1), DOC_WARN, "open files", "cannot be read");
 }
@@ -167,7 +178,8 @@ static void clocks_and_limits(void)
 static void files_on_disk(void)
 {
 	static const struct { const char *type; enum doc_mark mark; } types[] = {
-		{ "ext4", DOC_OK }, { "xfs", DOC_OK }, { "btrfs", DOC_OK }, { "tmpfs", DOC_WARN }, { "ramfs", DOC_WARN }, { "nfs4", DOC_WARN },
+		{ "ext4", DOC_OK }, { "xfs", DOC_OK }, { "btrfs", DOC_OK }, { "tmpfs", DOC_WARN }, { "ramfs", DOC_WARN },
+		{ "nfs4", DOC_WARN },
 		{ "nfs", DOC_WARN }, { "overlay", DOC_WARN }, { "fuse.sshfs", DOC_WARN }, { "9p", DOC_WARN }, { "cifs", DOC_WARN },
 	};
 
@@ -204,19 +216,25 @@ static cJSON *status_of(const char *text)
 static void observer_of(void)
 {
 	doc_list_done(&l);
-	doc_judge_observer(&l, status_of("{\"observer\":{\"entries\":2,\"entriesMax\":4096,\"ringBytes\":65536,\"seen\":{\"exit\":5,\"oom\":1},"
-					 "\"dropped\":{\"exit\":0},\"deadlinesNotArmed\":0,\"features\":{\"oomHook\":\"oom_kill_process\",\"oomScope\":true}}}"));
+	doc_judge_observer(&l, status_of("{\"observer\":{\"entries\":2,\"entriesMax\":4096,\"ringBytes\":65536,"
+					 "\"seen\":{\"exit\":5,\"oom\":1},"
+					 "\"dropped\":{\"exit\":0},\"deadlinesNotArmed\":0,"
+					 "\"features\":{\"oomHook\":\"oom_kill_process\",\"oomScope\":true}}}"));
 	last_is(3, DOC_OK, "OOM hook", "oom_kill_process");
 	CHECK_STR(l.list[0].found, "eBPF, 2 of 4096 environments watched");
 	CHECK_STR(l.list[1].found, "6 seen, none dropped");
 	doc_list_done(&l);
-	doc_judge_observer(&l, status_of("{\"observer\":{\"mode\":\"bpf\",\"dropped\":{\"exit\":3,\"oom\":1},\"deadlinesNotArmed\":2,\"ringBytes\":65536,"
-					 "\"features\":{\"oomHook\":\"none\",\"oomScope\":false,\"oomScopeMissing\":\"fentry: no\"}}}"));
-	last_is(4, DOC_WARN, "OOM hook", "none: an OOM kill is seen in memory.events alone, but not whose limit it enforced: fentry: no");
-	CHECK(l.list[1].mark == DOC_WARN && strstr(l.list[1].found, "4 dropped, the ring of 65536") && strstr(l.list[1].remedy, "RingBytes"));
+	doc_judge_observer(&l, status_of("{\"observer\":{\"mode\":\"bpf\",\"dropped\":{\"exit\":3,\"oom\":1},"
+					 "\"deadlinesNotArmed\":2,\"ringBytes\":65536,"
+					 "\"features\":{\"oomHook\":\"none\",\"oomScope\":false,"
+					 "\"oomScopeMissing\":\"fentry: no\"}}}"));
+	last_is(4, DOC_WARN, "OOM hook", "none: an OOM kill is seen in memory.events alone, but not whose limit it "
+		"enforced: fentry: no");
+	CHECK(l.list[1].mark == DOC_WARN && strstr(l.list[1].found, "4 dropped, the ring of 65536") &&
+	      strstr(l.list[1].remedy, "RingBytes"));
 	CHECK(l.list[2].mark == DOC_WARN && strstr(l.list[2].found, "2 could not be armed"));
-	EXPECT(doc_judge_observer(&l, status_of("{\"observer\":{\"mode\":\"fallback\",\"reason\":\"no BTF\"}}")), DOC_WARN, "observer",
-	       "fallback, without eBPF: no BTF");
+	EXPECT(doc_judge_observer(&l, status_of("{\"observer\":{\"mode\":\"fallback\",\"reason\":\"no BTF\"}}")), DOC_WARN,
+	       "observer", "fallback, without eBPF: no BTF");
 	CHECK(doc_is_fallback(status_of("{\"observer\":{\"mode\":\"fallback\"}}")));
 	CHECK(!doc_is_fallback(status_of("{\"observer\":{}}")) && !doc_is_fallback(NULL));
 }
@@ -226,7 +244,8 @@ static void pins_of(void)
 	const char *s = "{\"observer\":{\"layoutVersion\":1,\"generation\":2}}";
 	struct doc_pins p = { .programs = 5, .links = 5 };
 
-	EXPECT(doc_judge_pins(&l, "/b", &p, status_of(s)), DOC_OK, "pins", "maps, 5 programs, 5 links in /b; layout 1, generation 2");
+	EXPECT(doc_judge_pins(&l, "/b", &p, status_of(s)), DOC_OK, "pins",
+	       "maps, 5 programs, 5 links in /b; layout 1, generation 2");
 	EXPECT(doc_judge_pins(&l, "/b", &p, NULL), DOC_OK, "pins", "takes them over");
 	p.links = 0;
 	EXPECT(doc_judge_pins(&l, "/b", &p, status_of(s)), DOC_FAIL, "pins", "0 links");
@@ -241,30 +260,41 @@ static void what_the_daemon_says(void)
 	EXPECT(doc_judge_version(&l, "0.1.0", "0.1.0"), DOC_OK, "version", "0.1.0");
 	EXPECT(doc_judge_version(&l, "0.0.9", "0.1.0"), DOC_WARN, "version", "fatectl is 0.1.0, the fated that runs is 0.0.9");
 	EXPECT(doc_judge_version(&l, "", "0.1.0"), DOC_WARN, "version", "no known version");
-	EXPECT(doc_judge_life(&l, status_of("{\"pid\":7,\"uptimeSeconds\":3600,\"engine\":{\"draining\":false}}")), DOC_OK, "daemon",
-	       "runs, pid 7, up 1h 0m");
+	EXPECT(doc_judge_life(&l, status_of("{\"pid\":7,\"uptimeSeconds\":3600,\"engine\":{\"draining\":false}}")), DOC_OK,
+	       "daemon", "runs, pid 7, up 1h 0m");
 	EXPECT(doc_judge_life(&l, status_of("{\"pid\":7,\"engine\":{\"draining\":true}}")), DOC_WARN, "daemon", "stopping");
-	EXPECT(doc_judge_limits(&l, status_of("{\"launcher\":{\"path\":\"/c/env\",\"hierarchy\":\"unified\",\"controllers\":{\"memory\":{\"enabled\":true},"
+	EXPECT(doc_judge_limits(&l,
+				status_of("{\"launcher\":{\"path\":\"/c/env\",\"hierarchy\":\"unified\","
+					      "\"controllers\":{\"memory\":{\"enabled\":true},"
 					      "\"pids\":{\"enabled\":true}}}}")), DOC_OK, "limits", "memory, pids kept in /c/env");
-	EXPECT(doc_judge_limits(&l, status_of("{\"launcher\":{\"path\":\"/c/env\",\"hierarchy\":\"unified\",\"controllers\":{\"memory\":{\"enabled\":true},"
+	EXPECT(doc_judge_limits(&l,
+				status_of("{\"launcher\":{\"path\":\"/c/env\",\"hierarchy\":\"unified\","
+					      "\"controllers\":{\"memory\":{\"enabled\":true},"
 					      "\"cpu\":{\"enabled\":false,\"reason\":\"not handed down\"}}}}")), DOC_WARN, "limits",
 	       "cpu not kept in /c/env: not handed down");
 	CHECK(strstr(l.list[0].remedy, "Delegate=yes"));
-	EXPECT(doc_judge_limits(&l, status_of("{\"launcher\":{\"hierarchy\":\"hybrid\",\"controllers\":{\"cpu\":{\"enabled\":false}}}}")), DOC_WARN,
+	EXPECT(doc_judge_limits(&l,
+				status_of("{\"launcher\":{\"hierarchy\":\"hybrid\","
+					  "\"controllers\":{\"cpu\":{\"enabled\":false}}}}")), DOC_WARN,
 	       "limits", "cgroup_no_v1=all");
 	doc_list_done(&l);
 	doc_judge_engine(&l, status_of("{\"engine\":{\"witnessesDisagree\":0,\"inDoubt\":false,\"commits\":9}}"));
 	last_is(2, DOC_OK, "store", "works, 9 commits");
 	doc_list_done(&l);
-	doc_judge_engine(&l, status_of("{\"engine\":{\"witnessesDisagree\":2,\"inDoubt\":true,\"doubtWhy\":\"disk full\",\"commitFailures\":1}}"));
+	doc_judge_engine(&l, status_of("{\"engine\":{\"witnessesDisagree\":2,\"inDoubt\":true,\"doubtWhy\":\"disk full\","
+				       "\"commitFailures\":1}}"));
 	last_is(2, DOC_FAIL, "store", "disk full");
 	CHECK(l.list[0].mark == DOC_WARN && strstr(l.list[0].found, "disagreed over 2"));
 	doc_list_done(&l);
 	doc_judge_engine(&l, status_of("{\"engine\":{\"inDoubt\":false,\"commitFailures\":1}}"));
 	last_is(2, DOC_WARN, "store", "1 commits had failed");
-	EXPECT(doc_judge_definitions(&l, status_of("{\"definitions\":{\"functions\":3,\"problems\":0,\"directory\":\"/f\"}}")), DOC_OK, "definitions",
+	EXPECT(doc_judge_definitions(&l,
+				     status_of("{\"definitions\":{\"functions\":3,\"problems\":0,\"directory\":\"/f\"}}")),
+				     DOC_OK, "definitions",
 	       "3 functions in force from /f");
-	EXPECT(doc_judge_definitions(&l, status_of("{\"definitions\":{\"functions\":3,\"problems\":1,\"directory\":\"/f\"}}")), DOC_WARN, "definitions",
+	EXPECT(doc_judge_definitions(&l,
+				     status_of("{\"definitions\":{\"functions\":3,\"problems\":1,\"directory\":\"/f\"}}")),
+				     DOC_WARN, "definitions",
 	       "fatectl reload");
 	/* No daemon, or one that says nothing of this: no complaint. */
 	doc_list_done(&l);

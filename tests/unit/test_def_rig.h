@@ -48,8 +48,10 @@ static void rig_one_problem(const char *json, const char *path, const char *word
 /* Mutations of a good text: each gives a snapshot or problems, never both, never neither. One seed: failures come again. */
 static void rig_mutations(const char *text)
 {
-	static const char *const pieces[] = { "\"", "{", "}", "[", "]", ",", ":", "null", "true", "-1", "\\u0000", "\\ud800", "\xff",
-		"\"TopicName\":", "\"EventBusName\":\"x\",", "\"Protocol\":\"command\",", "\"Id\":\"x\",", "\"Protocol\":1,", "arn:aws:", "queue:" };
+	static const char *const pieces[] = { "\"", "{", "}", "[", "]", ",", ":", "null", "true", "-1", "\\u0000",
+					      "\\ud800", "\xff",
+		"\"TopicName\":", "\"EventBusName\":\"x\",", "\"Protocol\":\"command\",", "\"Id\":\"x\",",
+		"\"Protocol\":1,", "arn:aws:", "queue:" };
 	unsigned long long seed = 0x5eed;
 	char copy[4096];
 

@@ -574,7 +574,8 @@ static void the_sink_may_send_again(void)
 
 static void blobs_are_given_back(void)
 {
-	struct store_op_outbox row = { .seq = 1, .role = ROLE_ON_SUCCESS, .body = blob_new("{}", 2), .attributes = blob_new("{}", 2) };
+	struct store_op_outbox row = { .seq = 1, .role = ROLE_ON_SUCCESS, .body = blob_new("{}", 2),
+				       .attributes = blob_new("{}", 2) };
 
 	fresh();
 	disk_gate(true);

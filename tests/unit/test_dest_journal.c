@@ -54,10 +54,11 @@ static void check_record(enum outbox_role role, const char *record, const char *
 static void a_failure_says_how_it_ended(void)
 {
 	check_record(ROLE_ON_FAILURE, "{\"version\":\"1.0\"," CONTEXT("RetriesExhausted", "3") ",\"requestPayload\":{},"
-		     "\"responsePayload\":{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Task timed out after 3.00 seconds\"},"
-		     "\"fate\":{\"attempts\":[{\"attempt\":1,\"verdict\":\"Crash\"},{\"attempt\":3,\"verdict\":\"Timeout\"}]}}",
-		     "fated: resize ended: RetriesExhausted (Timeout: Task timed out after 3.00 seconds), 3 attempts, request " REQUEST,
-		     "RetriesExhausted");
+		     "\"responsePayload\":{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"Task timed out after 3.00 "
+		     "seconds\"},\"fate\":{\"attempts\":[{\"attempt\":1,\"verdict\":\"Crash\"},{\"attempt\":3,"
+		     "\"verdict\":\"Timeout\"}]}}",
+		     "fated: resize ended: RetriesExhausted (Timeout: Task timed out after 3.00 seconds), 3 attempts, "
+		     "request " REQUEST, "RetriesExhausted");
 	CHECK_STR(rig_field("FATE_KEY"), REQUEST ":OnFailure");
 	CHECK_STR(rig_field("FATE_ROLE"), "OnFailure");
 	CHECK_STR(rig_field("PRIORITY"), "5");
@@ -74,7 +75,8 @@ static void a_success_is_quieter(void)
 
 static void a_record_without_fate_has_its_message(void)
 {
-	check_record(ROLE_ON_FAILURE, "{" CONTEXT("RetriesExhausted", "1") ",\"responsePayload\":{\"errorMessage\":\"no\\nspace\\u0007\"}}",
+	check_record(ROLE_ON_FAILURE,
+		     "{" CONTEXT("RetriesExhausted", "1") ",\"responsePayload\":{\"errorMessage\":\"no\\nspace\\u0007\"}}",
 		     "fated: resize ended: RetriesExhausted (no space ), 1 attempt, request " REQUEST, "RetriesExhausted");
 	check_record(ROLE_ON_FAILURE, "{" CONTEXT("EventAgeExceeded", "0") "}",
 		     "fated: resize ended: EventAgeExceeded, 0 attempts, request " REQUEST, "EventAgeExceeded");
@@ -83,7 +85,8 @@ static void a_record_without_fate_has_its_message(void)
 static void words_in_a_payload_are_no_verdict(void)
 {
 	check_record(ROLE_ON_FAILURE, "{" CONTEXT("RetriesExhausted", "2") ",\"requestPayload\":{\"verdict\":\"Success\"},"
-		     "\"fate\":{\"attempts\":[{\"verdict\":\"OutOfMemory\",\"oom\":{\"victim\":\"\\\"verdict\\\":\\\"Success\\\"\"}}]}}",
+		     "\"fate\":{\"attempts\":[{\"verdict\":\"OutOfMemory\","
+		     "\"oom\":{\"victim\":\"\\\"verdict\\\":\\\"Success\\\"\"}}]}}",
 		     "fated: resize ended: RetriesExhausted (OutOfMemory), 2 attempts, request " REQUEST, "RetriesExhausted");
 }
 

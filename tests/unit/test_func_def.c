@@ -200,14 +200,15 @@ static void bounds(void)
 		{ "\"CpuPercent\":%.15g", "$.CpuPercent", 0, 102400, 1, 1, offsetof(struct func, cpu_percent) },
 		{ "\"ReservedConcurrentExecutions\":%.15g", "$.ReservedConcurrentExecutions", 0, 1000000, 1, 1,
 		  offsetof(struct func, reserved_concurrency) },
-		{ "\"EventInvokeConfig\":{\"MaximumRetryAttempts\":%.15g}", "$.EventInvokeConfig.MaximumRetryAttempts", 0, 100, 1, 1,
-		  offsetof(struct func, retries_max) },
+		{ "\"EventInvokeConfig\":{\"MaximumRetryAttempts\":%.15g}", "$.EventInvokeConfig.MaximumRetryAttempts", 0,
+		  100, 1, 1, offsetof(struct func, retries_max) },
 		{ "\"EventInvokeConfig\":{\"MaximumEventAgeInSeconds\":%.15g}", "$.EventInvokeConfig.MaximumEventAgeInSeconds", 60,
 		  21600, 1, 1, offsetof(struct func, event_age_max_s) },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		const double in[] = { rows[i].lo, rows[i].hi, (rows[i].hi + rows[i].lo) / 2 - (int)(rows[i].hi + rows[i].lo) % 2 * 0.5 };
+		const double in[] = { rows[i].lo, rows[i].hi,
+				      (rows[i].hi + rows[i].lo) / 2 - (int)(rows[i].hi + rows[i].lo) % 2 * 0.5 };
 		const double out[] = { rows[i].lo - rows[i].step, rows[i].hi + rows[i].step, -1e300, 1e300 };
 		char text[200], value[40], range[80];
 
@@ -247,7 +248,8 @@ static void bounds(void)
 	func_unref(good(with("\"MemorySize\":128.0")));
 	func_unref(good(with("\"MemorySize\":1e3")));
 	one_problem(with("\"MemorySize\":1e400"), "$.MemorySize", "is inf, must be from");
-	one_problem(with("\"MemorySize\":1000000000000000000000000000000000000000000000000000000000000000000"), "$.MemorySize", "is 1e+66");
+	one_problem(with("\"MemorySize\":1000000000000000000000000000000000000000000000000000000000000000000"),
+		    "$.MemorySize", "is 1e+66");
 	one_problem(with("\"MemorySize\":-0.5"), "$.MemorySize", "whole number");
 	one_problem(with("\"Timeout\":1.0005"), "$.Timeout", "finer than a millisecond");
 }
@@ -293,9 +295,12 @@ static void wrong_types(void)
 	     { "\"RecordFate\":0", "$.RecordFate", "must be true or false, is a number" },
 	     { "\"Rlimits\":[]", "$.Rlimits", "must be an object" },
 	     { "\"EventInvokeConfig\":[]", "$.EventInvokeConfig", "must be an object" },
-	     { "\"EventInvokeConfig\":{\"DestinationConfig\":\"x\"}", "$.EventInvokeConfig.DestinationConfig", "must be an object" },
-	     { "\"DestinationConfig\":{\"OnSuccess\":\"queue:q\"}", "$.DestinationConfig.OnSuccess", "must be an object, is a string" },
-	     { "\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":1}}", "$.DestinationConfig.OnSuccess.Destination", "must be a string" },
+	     { "\"EventInvokeConfig\":{\"DestinationConfig\":\"x\"}", "$.EventInvokeConfig.DestinationConfig",
+	       "must be an object" },
+	     { "\"DestinationConfig\":{\"OnSuccess\":\"queue:q\"}", "$.DestinationConfig.OnSuccess",
+	       "must be an object, is a string" },
+	     { "\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":1}}", "$.DestinationConfig.OnSuccess.Destination",
+	       "must be a string" },
 	     { "\"DeadLetterConfig\":\"q\"", "$.DeadLetterConfig", "must be an object" },
 	     { "\"DeadLetterConfig\":{\"TargetArn\":null}", "$.DeadLetterConfig.TargetArn", "must be a string, is null" });
 	one_problem("[]", "$", "must be an object, is a list");
@@ -425,7 +430,8 @@ static void environment(void)
 	     { "\"Environment\":{\"Variables\":{\"_AB\":\"x\"}}", "$.Environment.Variables._AB", "begin with a letter" },
 	     { "\"Environment\":{\"Variables\":{\"A-B\":\"x\"}}", "$.Environment.Variables[\"A-B\"]", "letters, digits and _" },
 	     { "\"Environment\":{\"Variables\":{\"A=B\":\"x\"}}", "$.Environment.Variables[\"A=B\"]", "letters, digits and _" },
-	     { "\"Environment\":{\"Variables\":{\"AB\\u0000\":\"x\"}}", "$.Environment.Variables[\"AB\357\277\275\"]", "the name contains a NUL" },
+	     { "\"Environment\":{\"Variables\":{\"AB\\u0000\":\"x\"}}", "$.Environment.Variables[\"AB\357\277\275\"]",
+	       "the name contains a NUL" },
 	     { "\"Environment\":{\"Variables\":{\"AB\":\"x\\u0000y\"}}", "$.Environment.Variables.AB", "contains a NUL character" },
 	     { "\"Environment\":{\"Variables\":{\"AB\":1}}", "$.Environment.Variables.AB", "is a number: put it in quotes" },
 	     { "\"Environment\":{\"Variables\":{\"AB\":true}}", "$.Environment.Variables.AB", "is true: put it in quotes" },
@@ -435,7 +441,8 @@ static void environment(void)
 	     { "\"Environment\":{\"Variable\":{}}", "$.Environment.Variable", "did you mean Variables?" });
 	func_unref(good(with("\"Environment\":{}")));
 	func_unref(good(with("\"Environment\":{\"Variables\":{}}")));
-	func_unref(good(with("\"Environment\":{\"Variables\":{\"Ab\":\"\",\"ab_1\":\"x\",\"AWS_PROFILE\":\"p\",\"FATED_SOCKET\":\"/s\"}}")));
+	func_unref(good(with("\"Environment\":{\"Variables\":{\"Ab\":\"\",\"ab_1\":\"x\",\"AWS_PROFILE\":\"p\","
+			     "\"FATED_SOCKET\":\"/s\"}}")));
 }
 
 static void environment_reserved(void)
@@ -494,7 +501,8 @@ static void tags(void)
 static void rlimits(void)
 {
 	struct func *f = good(with("\"Rlimits\":{\"AS\":1,\"CORE\":1,\"CPU\":1,\"DATA\":1,\"FSIZE\":1,\"MEMLOCK\":1,\"MSGQUEUE\":1,"
-				   "\"NICE\":1,\"NOFILE\":1,\"NPROC\":1,\"RTPRIO\":1,\"RTTIME\":1,\"SIGPENDING\":1,\"STACK\":9007199254740992}"));
+				   "\"NICE\":1,\"NOFILE\":1,\"NPROC\":1,\"RTPRIO\":1,\"RTTIME\":1,\"SIGPENDING\":1,"
+				   "\"STACK\":9007199254740992}"));
 
 	CHECK_INT(f->n_rlimits, 14);
 	CHECK_INT(f->rlimits[13].value.rlim_cur, 9007199254740992);
@@ -548,12 +556,13 @@ static void destinations(void)
 	     { EIC("OnSuccess", "f"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination",
 	       "You can't specify the function as a destination for itself." },
 	     { TOP("OnFailure", "function:f"), "$.DestinationConfig.OnFailure.Destination", "as a destination for itself." },
-	     { TOP("OnFailure", "arn:aws:lambda:us-east-1:" ACCT ":function:f:$LATEST"), "$.DestinationConfig.OnFailure.Destination",
-	       "as a destination for itself." },
+	     { TOP("OnFailure", "arn:aws:lambda:us-east-1:" ACCT ":function:f:$LATEST"),
+	       "$.DestinationConfig.OnFailure.Destination", "as a destination for itself." },
 	     { EIC("OnSuccess", "arn:aws:sqs:us-east-1:123456789012:q"),
-	       "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination", "is not of this host; remote targets are not supported yet" },
-	     { EIC("OnSuccess", "arn:aws:sns:us-east-1:" ACCT ":t.fifo"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination",
-	       "not supported yet" },
+	       "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination",
+	       "is not of this host; remote targets are not supported yet" },
+	     { EIC("OnSuccess", "arn:aws:sns:us-east-1:" ACCT ":t.fifo"),
+	       "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination", "not supported yet" },
 	     { EIC("OnSuccess", "file:x"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination", "absolute path" },
 	     { EIC("OnSuccess", "q\\u0000"), "$.EventInvokeConfig.DestinationConfig.OnSuccess.Destination", "NUL" },
 	     { "\"DestinationConfig\":{\"OnSucess\":{}}", "$.DestinationConfig.OnSucess", "did you mean OnSuccess?" },
@@ -592,8 +601,8 @@ static void dead_letters(void)
 
 static void retry_policy(void)
 {
-	static const char *const verdicts[] = { "Timeout", "OutOfMemory", "Signal", "Crash", "Error", "ResponseTooLarge", "ExecFailed",
-						"Interrupted" };
+	static const char *const verdicts[] = { "Timeout", "OutOfMemory", "Signal", "Crash", "Error", "ResponseTooLarge",
+						"ExecFailed", "Interrupted" };
 	static const enum outcome_kind numbers[] = { OUTCOME_TIMEOUT, OUTCOME_OOM, OUTCOME_SIGNAL, OUTCOME_CRASH, OUTCOME_ERROR,
 						     OUTCOME_TOO_LARGE, OUTCOME_EXEC_FAILED, OUTCOME_INTERRUPTED };
 	struct func *f = good(with("\"RetryPolicy\":{"
@@ -667,8 +676,10 @@ static void retry_policy_refused(void)
 	     { RP("Timeout", ",\"TimeoutFactor\":2,\"TimeoutMax\":901"), "$.RetryPolicy.Timeout.TimeoutMax", "is 901" },
 	     { RP("Timeout", ",\"TimeoutMax\":9"), "$.RetryPolicy.Timeout.TimeoutMax", "has no effect without TimeoutFactor" },
 	     { RP("OutOfMemory", ",\"MemoryFactor\":0"), "$.RetryPolicy.OutOfMemory.MemoryFactor", "is 0, must be from 1 to 100" },
-	     { RP("OutOfMemory", ",\"MemoryFactor\":2,\"MemoryMax\":127"), "$.RetryPolicy.OutOfMemory.MemoryMax", "is 127, must be from 128" },
-	     { RP("OutOfMemory", ",\"MemoryMax\":512"), "$.RetryPolicy.OutOfMemory.MemoryMax", "has no effect without MemoryFactor" },
+	     { RP("OutOfMemory", ",\"MemoryFactor\":2,\"MemoryMax\":127"), "$.RetryPolicy.OutOfMemory.MemoryMax",
+	       "is 127, must be from 128" },
+	     { RP("OutOfMemory", ",\"MemoryMax\":512"), "$.RetryPolicy.OutOfMemory.MemoryMax",
+	       "has no effect without MemoryFactor" },
 	     { "\"Leftovers\":\"Kill\"", "$.Leftovers", "must be \"kill\", \"wait\" or \"warn\"" },
 	     { "\"Leftovers\":true", "$.Leftovers", "must be a string, is true" },
 	     { "\"OomGroup\":1", "$.OomGroup", "must be true or false, is a number" },
@@ -742,7 +753,8 @@ static void all_at_once_in_file_order(void)
 {
 	static const char json[] =
 		"{\"Timeout\":0,\"Environment\":{\"Variables\":{\"FATE_X\":\"1\",\"A\":2}},\"Nonsense\":1,\"MemorySize\":1.5,"
-		"\"EventInvokeConfig\":{\"MaximumRetryAttempts\":101,\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":\"a b\"}}},"
+		"\"EventInvokeConfig\":{\"MaximumRetryAttempts\":101,"
+		"\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":\"a b\"}}},"
 		"\"Role\":\"x\",\"Command\":[\"x\",3],\"Timeout\":1}";
 	static const char want[] =
 		"$.Timeout: is 0, must be from 0.001 to 900 seconds\n"
@@ -858,8 +870,10 @@ static void references(void)
 /* The fuzz target over mutations of the examples; one seed, so a failure comes again. */
 static void mutations(void)
 {
-	static const char *const pieces[] = { "\"", "{", "}", "[", "]", ",", ":", "null", "true", "-1", "1e999", "0.0005", "\\u0000",
-		"\\ud800", "\xff", "\"Timeout\":", "\"FunctionName\":\"resize\",", "\\", "999999999999", "\"f\"", "arn:aws:", "queue:" };
+	static const char *const pieces[] = { "\"", "{", "}", "[", "]", ",", ":", "null", "true", "-1", "1e999", "0.0005",
+					      "\\u0000",
+		"\\ud800", "\xff", "\"Timeout\":", "\"FunctionName\":\"resize\",", "\\", "999999999999", "\"f\"",
+		"arn:aws:", "queue:" };
 	uint64_t seed = 0x5eed;
 	char *text = malloc(sizeof(everything) * 4);
 

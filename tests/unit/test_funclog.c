@@ -619,8 +619,8 @@ static void the_sweep_removes_what_is_old(void)
 static void the_sweep_touches_only_what_is_ours(void)
 {
 	static const char *const theirs[] = {
-		"f", "f.log.", "f.log.0", "f.log.01", "f.log.x", "f.log.1x", "f.log.101", "f.log.99999999999999999999", "f.log1", "f.logs",
-		"a b.log", "f.g.log", ".log", ".f.log", "f.log.1.gz", "f.LOG",
+		"f", "f.log.", "f.log.0", "f.log.01", "f.log.x", "f.log.1x", "f.log.101", "f.log.99999999999999999999",
+		"f.log1", "f.logs", "a b.log", "f.g.log", ".log", ".f.log", "f.log.1.gz", "f.LOG",
 		"x1234567890123456789012345678901234567890123456789012345678901234.log",	/* 65 characters */
 	};
 	char path[160], outside[160];
@@ -825,7 +825,8 @@ static void a_cursor_knows_a_new_file(void)
 
 static void what_is_no_cursor(void)
 {
-	static const char *const bad[] = { "", "x", "1", "1.2", "1.2.", "1.2.3.4", ".1.2.3", "1..3", "-1.2.3", "1.2.-3", "1.2.3 ", "1.2.G",
+	static const char *const bad[] = { "", "x", "1", "1.2", "1.2.", "1.2.3.4", ".1.2.3", "1..3", "-1.2.3", "1.2.-3",
+					   "1.2.3 ", "1.2.G",
 					   "1.2.ffffffffffffffff", "1.ffffffffffffffff.3", "11111111111111111.2.3" };
 	CLEAN(part_done) struct funclog_part part = {};
 

@@ -82,7 +82,8 @@ static void site_complete(void *arg, struct http_req *q)
 	if (strcmp(path, "/later") == 0)
 		assert(sd_event_add_defer(seen->s->rig.loop, &src, site_later, q) >= 0);
 	else if (strcmp(path, "/uri") == 0)
-		reply_text(q, 200, http_req_query(q) ? http_req_query(q) : "-", strlen(http_req_query(q) ? http_req_query(q) : "-"));
+		reply_text(q, 200, http_req_query(q) ? http_req_query(q) : "-",
+			   strlen(http_req_query(q) ? http_req_query(q) : "-"));
 	else if (strcmp(path, "/nothing") == 0)
 		seen->answered = true, http_reply(q, &(struct http_answer){ .status = 204 });
 	else
@@ -130,12 +131,14 @@ static struct http_caller *caller(struct site *s)
 	return c;
 }
 
-static void call(struct http_caller *c, const char *method, const char *target, const char *body, size_t len, struct http_result *res)
+static void call(struct http_caller *c, const char *method, const char *target, const char *body, size_t len,
+		 struct http_result *res)
 {
 	const char *headers[] = { "X-Name: t", NULL };
 	struct err e = {};
 
-	if (http_call(c, &(struct http_call){ .method = method, .target = target, .headers = headers, .body = body, .body_len = len },
+	if (http_call(c, &(struct http_call){ .method = method, .target = target, .headers = headers, .body = body,
+					      .body_len = len },
 		      res, &e) < 0)
 		FAIL("%s %s: %s", method, target, err_msg(&e));
 }
@@ -376,7 +379,8 @@ static void too_large_chunked(void)
 	CHECK_STR(a.body, "204800");
 	free(a.body);
 	/* And one that fits, in odd pieces. */
-	CHECK(raw_sends(fd, "POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n"));
+	CHECK(raw_sends(fd, "POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+			"chunked\r\n\r\n1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n"));
 	a = raw_read(fd);
 	CHECK_INT(a.status, 200);
 	CHECK_STR(a.body, "abc");
@@ -485,7 +489,8 @@ static void broken_requests(void)
 {
 	static const struct { const char *bytes; size_t len; } cases[] = {
 #define BYTES(text) { text, sizeof(text) - 1 }
-		BYTES("\r\n\r\n\r\n"), BYTES("garbage\r\n\r\n"), BYTES("GET\r\n\r\n"), BYTES("GET / HTTP/9.9\r\n\r\n"), BYTES("\0\0\0\0\0\0\0\0\r\n\r\n"),
+		BYTES("\r\n\r\n\r\n"), BYTES("garbage\r\n\r\n"), BYTES("GET\r\n\r\n"), BYTES("GET / HTTP/9.9\r\n\r\n"),
+			BYTES("\0\0\0\0\0\0\0\0\r\n\r\n"),
 		BYTES("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"),
 		BYTES("POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
 		BYTES("POST /now HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\nx"),
@@ -529,7 +534,8 @@ static void overlong_head(void)
 	for (int i = 0; i < 2; i++) {
 		int fd = raw_connect(s->rig.path);
 		struct raw_answer a = {};
-		bool sent = raw_sends(fd, i ? "GET /now HTTP/1.1\r\nHost: x\r\nX-Junk: " : "GET /") && raw_send(fd, junk, 1 << 20) &&
+		bool sent = raw_sends(fd, i ? "GET /now HTTP/1.1\r\nHost: x\r\nX-Junk: " : "GET /") &&
+			raw_send(fd, junk, 1 << 20) &&
 			    raw_sends(fd, i ? "\r\n\r\n" : " HTTP/1.1\r\nHost: x\r\n\r\n");
 
 		a = raw_read(fd);
@@ -767,7 +773,8 @@ static void coding(void)
 {
 	static const struct { const char *in; int r; const char *out; } cases[] = {
 		{ "", 0, "" }, { "abc", 3, "abc" }, { "a%3Ab", 3, "a:b" }, { "%e4%F6", 2, "\xe4\xf6" }, { "+", 1, "+" },
-		{ "%", -EINVAL, NULL }, { "%4", -EINVAL, NULL }, { "%zz", -EINVAL, NULL }, { "%00", -EINVAL, NULL }, { "a%4g", -EINVAL, NULL },
+		{ "%", -EINVAL, NULL }, { "%4", -EINVAL, NULL }, { "%zz", -EINVAL, NULL }, { "%00", -EINVAL, NULL },
+		{ "a%4g", -EINVAL, NULL },
 		{ "1234567", 7, "1234567" }, { "12345678", -ENAMETOOLONG, NULL }, { "%31%32%33%34%35%36%37", 7, "1234567" },
 	};
 	struct buf b = {};

@@ -10,7 +10,8 @@
 
 static struct inv_row row_in(enum inv_state s)
 {
-	return (struct inv_row){ .seq = 1, .state = s, .accepted_at_ms = T0, .attempts = s == INV_RUNNING, .starts = s == INV_RUNNING,
+	return (struct inv_row){ .seq = 1, .state = s, .accepted_at_ms = T0, .attempts = s == INV_RUNNING,
+				 .starts = s == INV_RUNNING,
 				 .due_at_ms = s == INV_WAITING ? T0 + 1000 : 0, .epoch = 7 };
 }
 
@@ -248,7 +249,8 @@ static void a_policy_by_verdict(void)
 	struct inv_row row = row_in(INV_RUNNING);
 
 	f->timeout_ms = 3000;
-	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 1, .timeout_factor = 2, .timeout_max_ms = 900000 };
+	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 1, .timeout_factor = 2,
+							 .timeout_max_ms = 900000 };
 	f->retry[OUTCOME_TIMEOUT].delays_ms = xcalloc(1, sizeof(int64_t));
 	f->retry[OUTCOME_TIMEOUT].delays_ms[0] = 5;
 	f->retry[OUTCOME_TIMEOUT].n_delays = 1;

@@ -23,14 +23,16 @@ static void check_line(enum log_level level, const struct log_ctx *ctx, const ch
 
 static void a_line_has_time_level_and_ids(void)
 {
-	static const struct log_ctx request = { .function = "resize", .request_id = REQUEST, .attempt = 1 }, name = { .function = "f" };
+	static const struct log_ctx request = { .function = "resize", .request_id = REQUEST, .attempt = 1 },
+		name = { .function = "f" };
 
 	check_line(LOG_ERROR, NULL, "no room", "2026-11-23T10:00:00.000Z error: no room\n");
 	check_line(LOG_WARN, NULL, "x", "2026-11-23T10:00:00.000Z warning: x\n");
 	check_line(LOG_NOTE, NULL, "x", "2026-11-23T10:00:00.000Z notice: x\n");
 	check_line(LOG_DBG, NULL, "x", "2026-11-23T10:00:00.000Z debug: x\n");
 	check_line((enum log_level)99, NULL, "x", "2026-11-23T10:00:00.000Z log: x\n");
-	check_line(LOG_INF, &full, "ended", "2026-11-23T10:00:00.000Z info: resize " REQUEST " attempt 2 env e7-2-0badcafe: ended\n");
+	check_line(LOG_INF, &full, "ended", "2026-11-23T10:00:00.000Z info: resize "
+		   REQUEST " attempt 2 env e7-2-0badcafe: ended\n");
 	check_line(LOG_INF, &request, "ended", "2026-11-23T10:00:00.000Z info: resize " REQUEST " attempt 1: ended\n");
 	check_line(LOG_INF, &name, "x", "2026-11-23T10:00:00.000Z info: f: x\n");
 	check_line(LOG_INF, &(struct log_ctx){}, "x", "2026-11-23T10:00:00.000Z info: x\n");
@@ -92,7 +94,8 @@ static void stderr_is_a_stream(int ino_off)
 	close(pair[1]);
 	stream = pair[0];
 	CHECK(fstat(STDERR_FILENO, &st) == 0);
-	snprintf(name, sizeof(name), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino + (unsigned int)ino_off);
+	snprintf(name, sizeof(name), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino + (unsigned int)ino_off);
 	setenv("JOURNAL_STREAM", name, 1);
 }
 
@@ -204,7 +207,8 @@ static void an_outcome_has_all_of_them(void)
 	to_the_journal();
 	port->ops->start(port, 4711, "resize", REQUEST, 2);
 	port->ops->output(port, 4711, "not the daemon's own words\n", 27);
-	port->ops->outcome(port, &(struct log_outcome){ "resize", REQUEST, 2, 4711, false, "ExecFailed", "execve: odd\nFATE_ENV=0" });
+	port->ops->outcome(port, &(struct log_outcome){ "resize", REQUEST, 2, 4711, false, "ExecFailed",
+							"execve: odd\nFATE_ENV=0" });
 	port->ops->end(port, 4711, "Duration: 1.00 ms\tStatus: error\tError Type: Odd\nFATE_ENV=0");
 	stderr_back();
 	funclog_free(l);

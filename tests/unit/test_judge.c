@@ -80,7 +80,8 @@ static void exit_status(void)
 	run(&ev);
 	CHECK_INT(o.kind, OUTCOME_CRASH);
 	CHECK_INT(o.exit_status, 3);
-	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.ExitError\",\"errorMessage\":\"" PREFIX "Runtime exited with error: exit status 3\"}");
+	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.ExitError\",\"errorMessage\":\""
+		  PREFIX "Runtime exited with error: exit status 3\"}");
 	blob_unref(ev.out);
 	ev = both(255 << 8);
 	run(&ev);
@@ -120,7 +121,8 @@ static void timeouts(void)
 	ev.bpf.env.deadline_hit_ns = 3000001100;
 	run(&ev);
 	CHECK_INT(o.kind, OUTCOME_TIMEOUT);
-	CHECK_STR(o.payload->data, "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\"" PREFIX "Task timed out after 3.00 seconds\"}");
+	CHECK_STR(o.payload->data, "{\"errorType\":\"Sandbox.Timedout\",\"errorMessage\":\""
+		  PREFIX "Task timed out after 3.00 seconds\"}");
 	/* A function that uses the grace to exit cleanly has still missed its deadline. */
 	ev.bpf.env.exit_code = ev.wait_status = 0;
 	with_out(&ev, "{}");
@@ -166,7 +168,8 @@ static void out_of_memory(void)
 	run(&ev);
 	CHECK_INT(o.kind, OUTCOME_OOM);
 	CHECK_INT(o.signo, SIGKILL);
-	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.OutOfMemory\",\"errorMessage\":\"" PREFIX "Runtime exited with error: signal: killed\"}");
+	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.OutOfMemory\",\"errorMessage\":\""
+		  PREFIX "Runtime exited with error: signal: killed\"}");
 	/* A shell that reports its killed child. */
 	ev = both(137 << 8);
 	ev.bpf.env.oom_kills = 1;
@@ -182,7 +185,8 @@ static void out_of_memory(void)
 /* Whose limit: the kernel half's word, else the memory controller's counters; and what follows from it. */
 static void whose_limit(void)
 {
-	static const struct { unsigned int bpf; bool memory; uint64_t own; bool above_known; const char *above; enum oom_scope want; } rows[] = {
+	static const struct { unsigned int bpf; bool memory; uint64_t own; bool above_known; const char *above;
+			      enum oom_scope want; } rows[] = {
 		{ FATE_OOM_OWN, false, 0, false, "", OOM_SCOPE_OWN },
 		{ FATE_OOM_ANCESTOR, true, 1, true, "", OOM_SCOPE_ANCESTOR },	/* it saw the very decision */
 		{ FATE_OOM_HOST, true, 0, true, "/x", OOM_SCOPE_HOST },
@@ -199,7 +203,8 @@ static void whose_limit(void)
 
 		ev.bpf.env.oom_kills = rows[i].bpf != FATE_OOM_NONE;
 		ev.bpf.env.oom_scope = rows[i].bpf;
-		ev.cgroup = (struct fact_cgroup){ .have_memory = rows[i].memory, .oom_kills = rows[i].memory, .own_ooms = rows[i].own,
+		ev.cgroup = (struct fact_cgroup){ .have_memory = rows[i].memory, .oom_kills = rows[i].memory,
+						  .own_ooms = rows[i].own,
 						  .above_known = rows[i].above_known };
 		snprintf(ev.cgroup.above, sizeof(ev.cgroup.above), "%s", rows[i].above);
 		run(&ev);
@@ -228,7 +233,8 @@ static void cancelled(void)
 	ev.cancelled = ev.killed_by_us = true;
 	run(&ev);
 	CHECK_INT(o.kind, OUTCOME_CANCELLED);
-	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.Cancelled\",\"errorMessage\":\"" PREFIX "The invocation was cancelled\"}");
+	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.Cancelled\",\"errorMessage\":\""
+		  PREFIX "The invocation was cancelled\"}");
 	CHECK(!o.hosts_fault);
 	ev = both(3 << 8);	/* it was faster */
 	ev.cancelled = true;

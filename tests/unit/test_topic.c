@@ -61,7 +61,8 @@ static const char everything[] =
 "  {\"Endpoint\": \"queue:inbox\", \"RawMessageDelivery\": true, \"Protocol\": \"sqs\"},\n"
 "  {\"Protocol\": \"sqs\", \"Endpoint\": \"arn:aws:sqs:us-east-1:" ACCT ":notify\"},\n"
 "  {\"Command\": [\"/usr/bin/mailit\", \"-v\"], \"Timeout\": 7, \"Protocol\": \"command\", \"Id\": \"mail\", \"User\": \"mail\",\n"
-"   \"EventInvokeConfig\": {\"MaximumRetryAttempts\": 0, \"DestinationConfig\": {\"OnFailure\": {\"Destination\": \"queue:lost\"}}}}]}\n";
+"   \"EventInvokeConfig\": {\"MaximumRetryAttempts\": 0, \"DestinationConfig\": {\"OnFailure\": {\"Destination\": "
+"\"queue:lost\"}}}}]}\n";
 
 static void every_member(void)
 {
@@ -169,7 +170,8 @@ static void subscriptions_refused(void)
 		{ "\"Protocol\":\"sqs\",\"Endpoint\":\"arn:aws:sqs:us-east-1:123456789012:q\"", "Endpoint", "remote targets" },
 		{ "\"Protocol\":\"lambda\",\"Endpoint\":\"a b\"", "Endpoint", "no queue name" },
 		{ "\"Protocol\":\"lambda\",\"Endpoint\":\"f\",\"RawMessageDelivery\":true", "RawMessageDelivery", "is for queues" },
-		{ "\"Protocol\":\"sqs\",\"Endpoint\":\"f\",\"RawMessageDelivery\":\"true\"", "RawMessageDelivery", "must be true or false" },
+		{ "\"Protocol\":\"sqs\",\"Endpoint\":\"f\",\"RawMessageDelivery\":\"true\"", "RawMessageDelivery",
+		  "must be true or false" },
 		{ "\"Protocol\":\"sqs\",\"Endpoint\":\"f\",\"Id\":\"x\"", "Id", "is for commands" },
 		{ "\"Protocol\":\"sqs\",\"Endpoint\":\"f\",\"Command\":\"/x\"", "Command", "is for commands" },
 		{ "\"Protocol\":\"sqs\",\"Endpoint\":\"f\",\"FilterPolicy\":{}", "FilterPolicy", "not supported yet" },
@@ -183,11 +185,14 @@ static void subscriptions_refused(void)
 		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Id\":\"m\",\"Command\":\"/x\"", "Id", "is given twice" },
 		{ "\"Protocol\":\"command\",\"Protocol\":\"sqs\",\"Id\":\"m\",\"Command\":\"/x\"", "Protocol", "is given twice" },
 		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"x\"", "Command", "absolute path" },
-		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\",\"FunctionName\":\"m\"", "FunctionName", "is made from TopicName and Id" },
+		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\",\"FunctionName\":\"m\"", "FunctionName",
+		  "is made from TopicName and Id" },
 		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\",\"Endpoint\":\"m\"", "Endpoint", "no known member" },
 		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\",\"Timeout\":901", "Timeout", "is 901" },
-		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\",\"RetryPolicy\":{\"Crash\":{}}", "RetryPolicy.Crash.Attempts", "is missing" },
-		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\",\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"t-m\"}}",
+		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\",\"RetryPolicy\":{\"Crash\":{}}",
+		  "RetryPolicy.Crash.Attempts", "is missing" },
+		{ "\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\","
+		  "\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"t-m\"}}",
 		  "DestinationConfig.OnFailure.Destination", "as a destination for itself" },
 	};
 
@@ -218,8 +223,8 @@ static void command_names(void)
 
 static void twice(void)
 {
-	rig_one_problem(with("\"Subscriptions\":[{\"Protocol\":\"sqs\",\"Endpoint\":\"q\"},{\"Protocol\":\"lambda\",\"Endpoint\":\"q\"},"
-			     "{\"Protocol\":\"sqs\",\"Endpoint\":\"queue:q\",\"RawMessageDelivery\":true}]"),
+	rig_one_problem(with("\"Subscriptions\":[{\"Protocol\":\"sqs\",\"Endpoint\":\"q\"},{\"Protocol\":\"lambda\","
+			     "\"Endpoint\":\"q\"},{\"Protocol\":\"sqs\",\"Endpoint\":\"queue:q\",\"RawMessageDelivery\":true}]"),
 			"$.Subscriptions[2]", "is the subscription of $.Subscriptions[0] again");
 	rig_one_problem(with("\"Subscriptions\":[{\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/x\"},"
 			     "{\"Protocol\":\"command\",\"Id\":\"m\",\"Command\":\"/y\"}]"),

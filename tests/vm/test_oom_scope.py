@@ -157,8 +157,8 @@ class Scopes:
             eaten = meminfo('MemTotal') - 8 if size == 'host' else 200
             for who in ('eat', 'child-eats'):
                 for group in (True, False):
-                    self.d.define(f'{size}-{who}-{group}', [fated.DIE, who, str(eaten)], MemorySize=mb, OomGroup=group, Timeout=LONG,
-                                  on_success='queue:out', on_failure='queue:out')
+                    self.d.define(f'{size}-{who}-{group}', [fated.DIE, who, str(eaten)], MemorySize=mb, OomGroup=group,
+                                  Timeout=LONG, on_success='queue:out', on_failure='queue:out')
 
     def attempt(self, size, who, group):
         request_id = self.d.accept(f'{size}-{who}-{group}', {})
@@ -210,7 +210,8 @@ class Scopes:
         def each(name, fn, *args):
             for who in ('eat',) if short else ('eat', 'child-eats'):
                 for group in (True,) if short else (True, False):
-                    t.run(f'oom_scope_{self.observer}_{name}_{who.replace("-", "_")}_{"group" if group else "one"}', fn, *args, who, group)
+                    t.run(f'oom_scope_{self.observer}_{name}_{who.replace("-", "_")}_{"group" if group else "one"}', fn,
+                          *args, who, group)
 
         with self.d as d:
             d.start()

@@ -26,7 +26,8 @@ def groups():
 
 def links():
     """Every program and link there is in the kernel, whoever made it."""
-    return [subprocess.run(['bpftool', what, 'show'], capture_output=True, text=True, check=True).stdout for what in ('prog', 'link')]
+    return [subprocess.run(['bpftool', what, 'show'], capture_output=True, text=True, check=True).stdout
+            for what in ('prog', 'link')]
 
 
 def refused(d):

@@ -129,8 +129,8 @@ bool api_arg_int(struct api_call *c, const char *name, int64_t min, int64_t max,
 		*ret = v;
 		return true;
 	}
-	snprintf(constraint, sizeof(constraint), "Member must have value %s than or equal to %" PRId64, v < min ? "greater" : "less",
-		 v < min ? min : max);
+	snprintf(constraint, sizeof(constraint), "Member must have value %s than or equal to %" PRId64,
+		 v < min ? "greater" : "less", v < min ? min : max);
 	api_fail_value(c, name, text, constraint);
 	return false;
 }
@@ -270,8 +270,8 @@ static void on_refused(void *arg, struct http_req *q, const struct http_peer *wh
 {
 	struct api_call *c = call_new(arg, q);
 
-	api_fail(c, API_ACCESS_DENIED, "User: uid %d (pid %d) may not use this socket: only root, the daemon's user and the members "
-		 "of its group may", (int)who->uid, (int)who->pid);
+	api_fail(c, API_ACCESS_DENIED, "User: uid %d (pid %d) may not use this socket: only root, the daemon's user and the "
+		 "members of its group may", (int)who->uid, (int)who->pid);
 }
 
 static size_t on_begin(void *arg, struct http_req *q)
@@ -394,7 +394,8 @@ int api_new(const struct api_context *ctx, struct http_server *server, struct ap
 		return err_set(e, -ENOMEM, "API");
 	}
 	http_server_set_handler(server, &(struct http_handler){
-		.arg = a, .refused = on_refused, .begin = on_begin, .complete = on_complete, .too_large = on_too_large, .done = on_done,
+		.arg = a, .refused = on_refused, .begin = on_begin, .complete = on_complete, .too_large = on_too_large,
+		.done = on_done,
 	});
 	*ret = a;
 	return 0;

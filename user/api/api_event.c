@@ -45,7 +45,8 @@ static bool arg_page(struct api_call *c, struct store_query *q)
 {
 	int64_t limit, before;
 
-	if (!api_arg_int(c, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit) || !api_arg_int(c, "before", 1, INT64_MAX, 0, &before))
+	if (!api_arg_int(c, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit) ||
+	    !api_arg_int(c, "before", 1, INT64_MAX, 0, &before))
 		return false;
 	q->limit = (int)limit;
 	q->before_seq = before;
@@ -185,7 +186,8 @@ static void on_cancel_stored(struct api_call *c, const struct store_query *q, co
 	if (!res->n_events)
 		api_fail(c, API_NOT_FOUND, "Event not found: %s", q->request_id);
 	else if (res->events[0].state == INV_DONE)
-		api_fail(c, API_CONFLICT, "Event %s has ended already: %s", q->request_id, inv_condition_name(res->events[0].condition));
+		api_fail(c, API_CONFLICT, "Event %s has ended already: %s", q->request_id,
+			 inv_condition_name(res->events[0].condition));
 	else
 		api_fail(c, API_CONFLICT, "Event %s is ending already", q->request_id);
 }
@@ -250,7 +252,8 @@ static void on_retry_stored(struct api_call *c, const struct store_query *q, con
 	if (row->state != INV_DONE) {
 		/* WAITING with its time come is queued: nothing is written until it is started. */
 		is = row->state == INV_RUNNING ? "running" : row->state == INV_ROUTING ? "ending" : "queued";
-		api_fail(c, API_CONFLICT, "Event %s is %s: only one that waits for a retry or has ended can be retried", q->request_id, is);
+		api_fail(c, API_CONFLICT, "Event %s is %s: only one that waits for a retry or has ended can be retried",
+			 q->request_id, is);
 		return;
 	}
 	memcpy(fn.name, row->function, sizeof(fn.name));

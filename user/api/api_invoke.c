@@ -17,10 +17,10 @@
 #define NAME_MAX_LEN 256
 
 /* As in AWS's API model (NamespacedFunctionName, Qualifier); shown to clients, so in its spelling. */
-#define NAME_PATTERN "(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?(\\d{12}:)?(function:)?" \
-	"([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
-#define NAME_REGEX "^(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-[0-9]:)?([0-9]{12}:)?(function:)?" \
-	"([a-zA-Z0-9_.-]+)(:([$]LATEST([.]PUBLISHED)?|[a-zA-Z0-9_-]+))?$"
+#define NAME_PATTERN "(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\\d{1}:)?" \
+	"(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST(\\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+#define NAME_REGEX "^(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-[0-9]:)?" \
+	"([0-9]{12}:)?(function:)?([a-zA-Z0-9_.-]+)(:([$]LATEST([.]PUBLISHED)?|[a-zA-Z0-9_-]+))?$"
 #define NAME_GROUP 11
 #define QUALIFIER_GROUP 13
 #define QUALIFIER_PATTERN "\\$(LATEST(\\.PUBLISHED)?)|[a-zA-Z0-9-_$]+"
@@ -122,7 +122,8 @@ static bool check_target(struct api_call *c, struct wanted *w)
 	char arn[API_PARAM_MAX + LIM_QUALIFIER_MAX + 128], *own = w->no_such ? w->qualifier : w->fn.qualifier;
 
 	if (w->foreign) {
-		api_fail(c, API_ACCESS_DENIED, "User: arn:aws:iam::000000000000:root is not authorized to perform: lambda:InvokeFunction on "
+		api_fail(c, API_ACCESS_DENIED,
+			 "User: arn:aws:iam::000000000000:root is not authorized to perform: lambda:InvokeFunction on "
 			 "resource: %s because no resource-based policy allows the lambda:InvokeFunction action", c->param[0]);
 		return false;
 	}
@@ -182,7 +183,8 @@ void api_invoke_too_large(struct api_call *c, uint64_t size)
 		api_fail(c, API_TOO_LARGE, "%llu byte payload is too large for the Event invocation type (limit %u bytes)",
 			 (unsigned long long)size, LIM_ASYNC_PAYLOAD);
 	else
-		api_fail(c, API_TOO_LARGE, "Request must be smaller than %u bytes for the InvokeFunction operation", LIM_SYNC_PAYLOAD);
+		api_fail(c, API_TOO_LARGE, "Request must be smaller than %u bytes for the InvokeFunction operation",
+			 LIM_SYNC_PAYLOAD);
 }
 
 /* ---- the answer -------------------------------------------------------------------------------------------- */

@@ -98,7 +98,8 @@ static void on_deleted(struct api_call *c, const struct store_query *q, const st
 	CLEAN(buf_done) struct buf b = {};
 
 	if (!res->affected) {
-		api_fail(c, API_NOT_FOUND, "Receipt not found: %s (the message is deleted, or was received again since)", q->receipt);
+		api_fail(c, API_NOT_FOUND, "Receipt not found: %s (the message is deleted, or was received again since)",
+			 q->receipt);
 		return;
 	}
 	buf_addf(&b, "{\"deleted\":%lld}", (long long)res->affected);

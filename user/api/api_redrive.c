@@ -176,7 +176,8 @@ static void give(struct item *it)
 		it->redriven = true;
 	} else {
 		r->owed++;
-		it->handle = intake_redrive(ctx->engine, &it->fn, it->payload, r->queue, it->receipt, on_accepted, it, it->request_id);
+		it->handle = intake_redrive(ctx->engine, &it->fn, it->payload, r->queue, it->receipt, on_accepted, it,
+					    it->request_id);
 	}
 }
 

@@ -12,10 +12,12 @@ struct field { const char *name; size_t at; };
 #define FIELD(json, member) { json, offsetof(struct engine_stats, member) }
 
 static const struct field fields[] = {
-	FIELD("accepted", accepted), FIELD("refused", refused), FIELD("syncInvocations", sync_invocations), FIELD("throttled", throttled),
+	FIELD("accepted", accepted), FIELD("refused", refused), FIELD("syncInvocations", sync_invocations),
+	FIELD("throttled", throttled),
 	FIELD("queued", queued), FIELD("running", running), FIELD("waiting", waiting), FIELD("routing", routing),
 	FIELD("runningSync", running_sync), FIELD("succeeded", succeeded), FIELD("failed", failed),
-	FIELD("attemptsStarted", attempts_started), FIELD("leftRunning", left_running), FIELD("environments", environments), FIELD("witnessesDisagree", witnesses_disagree),
+	FIELD("attemptsStarted", attempts_started), FIELD("leftRunning", left_running), FIELD("environments", environments),
+	FIELD("witnessesDisagree", witnesses_disagree),
 	FIELD("commits", commits), FIELD("commitFailures", commit_failures), FIELD("opsCommitted", ops_committed),
 	FIELD("deliveriesAcked", deliveries_acked), FIELD("deliveriesRetried", deliveries_retried),
 	FIELD("deliveriesFailed", deliveries_failed), FIELD("recoveredRunning", recovered_running), FIELD("stale", stale),

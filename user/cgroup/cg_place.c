@@ -121,7 +121,8 @@ static int take_mount(const char *line, size_t len, struct cg_place *p, bool *fo
 	rest = below(p->self_cgroup, root);
 	if (!rest)
 		return 0;	/* shows another part of the tree */
-	n = (size_t)snprintf(p->self, sizeof(p->self), "%s%s", strcmp(mount, "/") == 0 ? "" : mount, strcmp(rest, "/") == 0 ? "" : rest);
+	n = (size_t)snprintf(p->self, sizeof(p->self), "%s%s", strcmp(mount, "/") == 0 ? "" : mount,
+			     strcmp(rest, "/") == 0 ? "" : rest);
 	if (n >= sizeof(p->self))
 		return -ENAMETOOLONG;
 	memcpy(p->mount, mount, sizeof(mount));

@@ -20,24 +20,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "cgroup/cg_place.h"
 #include "sys/sys_calls.h"
 
 #define CGROUP2_MAGIC 0x63677270
 #define SUPERVISOR "supervisor"
-#define LOCK_TRIES 25
-#define LOCK_PAUSE_MS 10
 
 static int read_proc(const char *path, struct buf *ret, struct err *e)
 {
@@ -288,25 +285,19 @@ static int set_up(struct cg_tree *t, const struct cg_place *p, struct err *e)
 	return 0;
 }
 
-/* One daemon a subtree: the next one would take the first one's environments for left-overs and kill them. The lock
- * goes with the descriptor, so a daemon that was killed holds nothing. */
+/* One daemon a subtree: the next one would take the first one's environments for left-overs and kill them. */
 static int lock_tree(struct cg_tree *t, struct err *e)
 {
-	int fd = sys.openat(AT_FDCWD, t->env, O_RDONLY | O_DIRECTORY, 0), r = 0;
+	int fd = sys.openat(AT_FDCWD, t->env, O_RDONLY | O_DIRECTORY, 0), r;
 
 	if (fd < 0)
 		return err_errno(e, fd, "%s", t->env);
-	/* A child cloned just before that daemon was killed has a copy until it closes all (launch/launch_plan.c): soon. */
-	for (int tries = 0; tries < LOCK_TRIES; tries++) {
-		r = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
-		if (r != -EWOULDBLOCK)
-			break;
-		(void)poll(NULL, 0, LOCK_PAUSE_MS);
-	}
+	r = lock_take(fd);
 	if (r < 0) {
 		(void)sys.close(fd);
-		return r == -EWOULDBLOCK ? err_set(e, -EBUSY, "another fated uses %s; give this one a CgroupRoot of its own", t->root)
-					 : err_errno(e, r, "lock %s", t->env);
+		return r == -EWOULDBLOCK
+		       ? err_set(e, -EBUSY, "another fated uses %s; give this one a CgroupRoot of its own", t->root)
+		       : err_errno(e, r, "lock %s", t->env);
 	}
 	t->lock_fd = fd;
 	return 0;

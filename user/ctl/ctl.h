@@ -95,6 +95,8 @@ bool ctl_colour(void);
 /* text as it is to be printed; itself without colour. Else one of eight buffers in turn, and a text of 500 bytes is cut. */
 const char *ctl_paint(enum ctl_paint how, const char *text);
 
+const cJSON *ctl_member(const cJSON *object, const char *name);	/* NULL when absent */
+double ctl_sum(const cJSON *object);			/* of its numbers */
 /* A member as text for people: "" when absent. Static buffers, eight in turn. */
 const char *ctl_text(const cJSON *object, const char *name);
 double ctl_number(const cJSON *object, const char *name, double fallback);

@@ -312,7 +312,8 @@ int ctl_completion(struct ctl *c, int argc, char **argv)
 	zsh = strcmp(shell, "zsh") == 0;
 	if (!zsh && strcmp(shell, "bash") != 0)
 		return ctl_usage(c, "no completion for '%s'", shell);
-	buf_addf(&b, "%s# Completion of fatectl for %s; made by: fatectl completion %s\n", zsh ? "#compdef fatectl\n" : "", shell, shell);
+	buf_addf(&b, "%s# Completion of fatectl for %s; made by: fatectl completion %s\n", zsh ? "#compdef fatectl\n" : "",
+		 shell, shell);
 	table(&b);
 	buf_adds(&b, zsh ? zsh_text : bash_text);
 	ctl_puts_raw(b.data, b.len, false);

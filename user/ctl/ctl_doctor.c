@@ -31,13 +31,14 @@ static int ask(struct ctl *c, const char *target, struct http_result *ret, struc
 static void no_answer(struct doc_list *l, int r, const struct err *e)
 {
 	if (r == -EACCES || r == -EPERM)
-		doc_add(l, DOC_WARN, "daemon", "look again as root: sudo fatectl doctor; or join its group (see \"socket group\")", "%s", err_msg(e));
+		doc_add(l, DOC_WARN, "daemon", "look again as root: sudo fatectl doctor; or join its group (see \"socket "
+			"group\")", "%s", err_msg(e));
 	else if (r == -ETIMEDOUT)
-		doc_add(l, DOC_FAIL, "daemon", "look what holds it (its /proc/PID/stack, a stopped process, a dead disk); then systemctl restart fated", "%s",
-			err_msg(e));
+		doc_add(l, DOC_FAIL, "daemon", "look what holds it (its /proc/PID/stack, a stopped process, a dead disk); "
+			"then systemctl restart fated", "%s", err_msg(e));
 	else
-		doc_add(l, DOC_FAIL, "daemon", "start it as root: systemctl start fated, or fated where there is no unit; its log says why it ended: "
-			"journalctl -u fated", "%s", err_msg(e));
+		doc_add(l, DOC_FAIL, "daemon", "start it as root: systemctl start fated, or fated where there is no unit; "
+			"its log says why it ended: journalctl -u fated", "%s", err_msg(e));
 }
 
 /* The status, NULL when there is none; why is a finding then. */
@@ -57,13 +58,15 @@ static cJSON *ask_status(struct ctl *c, struct doc_list *l)
 		return NULL;
 	}
 	if (version.status == 403 || status.status == 403) {
-		doc_add(l, DOC_WARN, "daemon", "look again as root: sudo fatectl doctor; or join its group (see \"socket group\")", "it does not talk to you");
+		doc_add(l, DOC_WARN, "daemon", "look again as root: sudo fatectl doctor; or join its group (see \"socket "
+			"group\")", "it does not talk to you");
 		return NULL;
 	}
 	j = cJSON_ParseWithLength(buf_str(&status.body), status.body.len);
 	if (status.status != 200 || !cJSON_IsObject(j)) {
 		doc_add(l, DOC_FAIL, "daemon", "see who listens there (ss -xlp), and fated's log: journalctl -u fated",
-			"who listens on %s answers %d and makes no sense", c->socket, status.status ? status.status : version.status);
+			"who listens on %s answers %d and makes no sense", c->socket,
+			status.status ? status.status : version.status);
 		cJSON_Delete(j);
 		return NULL;
 	}

@@ -26,7 +26,8 @@ const char *doc_mark_word(enum doc_mark mark);		/* "ok", "warn", "fail" */
 
 /* ---- texts of /proc and /sys (ctl_doctor_text.c) */
 struct doc_mount { char point[PATH_MAX], type[32], options[256]; };	/* options: the super block's */
-/* Reads the line at text of /proc/self/mountinfo; returns the next line, NULL at the end. type is "" on a line that makes no sense. */
+/* Reads the line at text of /proc/self/mountinfo; returns the next line, NULL at the end. type is "" on a line that makes
+ * no sense. */
 const char *doc_mount_next(const char *text, struct doc_mount *ret);
 /* The mount that shows path (absolute, no links in it): of the deepest mount points the last. False: none. */
 bool doc_mount_of(const char *mountinfo, const char *path, struct doc_mount *ret);
@@ -39,7 +40,8 @@ bool doc_line(const char *text, const char *name, char *ret, size_t size);
 void doc_judge_kernel(struct doc_list *l, const char *release, const char *machine, enum doc_mark bad);
 void doc_judge_lockdown(struct doc_list *l, const char *lockdown, enum doc_mark bad);	/* NULL: the kernel has none */
 void doc_judge_unprivileged(struct doc_list *l, const char *unprivileged_bpf_disabled);
-void doc_judge_bpffs(struct doc_list *l, const char *mountinfo, const char *filesystems, const char *pin_dir, bool running, enum doc_mark bad);
+void doc_judge_bpffs(struct doc_list *l, const char *mountinfo, const char *filesystems, const char *pin_dir, bool running,
+		     enum doc_mark bad);
 /* v2_controllers: cgroup.controllers at the mount point of cgroup v2, "" when it could not be read. */
 void doc_judge_cgroups(struct doc_list *l, const char *mountinfo, const char *proc_cgroups, const char *v2_controllers);
 /* status: /proc/PID/status of the daemon, or of this process. */
@@ -51,9 +53,11 @@ void doc_judge_clocksource(struct doc_list *l, const char *current);
 void doc_judge_core_pattern(struct doc_list *l, const char *pattern);
 void doc_judge_open_files(struct doc_list *l, const char *limits, int64_t concurrency);
 void doc_judge_store_fs(struct doc_list *l, const char *dir, const struct doc_mount *m);
-void doc_judge_space(struct doc_list *l, const char *dir, uint64_t free_bytes, uint64_t total_bytes, uint64_t free_inodes, uint64_t total_inodes);
+void doc_judge_space(struct doc_list *l, const char *dir, uint64_t free_bytes, uint64_t total_bytes, uint64_t free_inodes,
+		     uint64_t total_inodes);
 /* Of a directory or file whose owner decides what runs as root; what: "the directory", a file's name. False: added a finding. */
-bool doc_judge_owner(struct doc_list *l, const char *check, const char *path, unsigned int mode, unsigned int uid, unsigned int gid);
+bool doc_judge_owner(struct doc_list *l, const char *check, const char *path, unsigned int mode, unsigned int uid,
+		     unsigned int gid);
 
 /* ---- the daemon's status (ctl_doctor_daemon.c) */
 struct doc_pins { int maps_missing; char missing[64]; int programs, links; };	/* missing: the first one's name */

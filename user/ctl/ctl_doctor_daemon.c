@@ -9,19 +9,14 @@
 #include "ctl/ctl.h"
 #include "ctl/ctl_doctor.h"
 
-static const cJSON *at(const cJSON *o, const char *name)
-{
-	return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
 static bool is_true(const cJSON *o, const char *name)
 {
-	return cJSON_IsTrue(at(o, name));
+	return cJSON_IsTrue(ctl_member(o, name));
 }
 
 bool doc_is_fallback(const cJSON *status)
 {
-	return strcmp(ctl_text(at(status, "observer"), "mode"), "fallback") == 0;
+	return strcmp(ctl_text(ctl_member(status, "observer"), "mode"), "fallback") == 0;
 }
 
 void doc_judge_version(struct doc_list *l, const char *daemon, const char *own)
@@ -29,7 +24,8 @@ void doc_judge_version(struct doc_list *l, const char *daemon, const char *own)
 	if (strcmp(daemon, own) == 0)
 		doc_add(l, DOC_OK, "version", NULL, "fatectl and fated are %s", own);
 	else
-		doc_add(l, DOC_WARN, "version", "install both of one version, then systemctl restart fated (what runs is cut short and tried again)",
+		doc_add(l, DOC_WARN, "version", "install both of one version, then systemctl restart fated (what runs is "
+			"cut short and tried again)",
 			"fatectl is %s, the fated that runs is %s", own, *daemon ? daemon : "of no known version");
 }
 
@@ -37,41 +33,36 @@ void doc_judge_life(struct doc_list *l, const cJSON *status)
 {
 	double up = ctl_number(status, "uptimeSeconds", 0);
 
-	if (is_true(at(status, "engine"), "draining"))
-		doc_add(l, DOC_WARN, "daemon", "start it again when it has ended: systemctl start fated", "pid %s is stopping and takes nothing new",
-			ctl_text(status, "pid"));
+	if (is_true(ctl_member(status, "engine"), "draining"))
+		doc_add(l, DOC_WARN, "daemon", "start it again when it has ended: systemctl start fated",
+			"pid %s is stopping and takes nothing new", ctl_text(status, "pid"));
 	else
-		doc_add(l, DOC_OK, "daemon", NULL, "runs, pid %s, up %s", ctl_text(status, "pid"), ctl_duration((int64_t)(up * 1000)));
-}
-
-static double sum(const cJSON *o)
-{
-	const cJSON *m;
-	double n = 0;
-
-	cJSON_ArrayForEach(m, o)
-		n += cJSON_IsNumber(m) ? m->valuedouble : 0;
-	return n;
+		doc_add(l, DOC_OK, "daemon", NULL, "runs, pid %s, up %s", ctl_text(status, "pid"),
+			ctl_duration((int64_t)(up * 1000)));
 }
 
 static void judge_loss(struct doc_list *l, const cJSON *o)
 {
-	double dropped = sum(at(o, "dropped")), unarmed = ctl_number(o, "deadlinesNotArmed", 0), bad = ctl_number(o, "recordsMalformed", 0);
+	double dropped = ctl_sum(ctl_member(o, "dropped")), unarmed = ctl_number(o, "deadlinesNotArmed", 0),
+		bad = ctl_number(o, "recordsMalformed", 0);
 
-	if (!at(o, "dropped"))
+	if (!ctl_member(o, "dropped"))
 		return;
 	if (bad > 0)
 		doc_add(l, DOC_WARN, "kernel records", "restart fated: its programs are loaded anew", "%.15g made no sense", bad);
 	else if (dropped > 0)
 		doc_add(l, DOC_WARN, "kernel records", "a larger RingBytes (a power of two) in fated's settings, then a restart",
-			"%.15g dropped, the ring of %s bytes was full: those ends were seen later, none was lost", dropped, ctl_text(o, "ringBytes"));
+			"%.15g dropped, the ring of %s bytes was full: those ends were seen later, none was lost", dropped,
+			ctl_text(o, "ringBytes"));
 	else
-		doc_add(l, DOC_OK, "kernel records", NULL, "%.15g seen, none dropped", sum(at(o, "seen")));
+		doc_add(l, DOC_OK, "kernel records", NULL, "%.15g seen, none dropped", ctl_sum(ctl_member(o, "seen")));
 	if (ctl_number(o, "missed", 0) > 0)
-		doc_add(l, DOC_WARN, "kernel programs", "none: kernels whose tracepoints can be preempted (7.x) do that under load; such records say incomplete",
+		doc_add(l, DOC_WARN, "kernel programs",
+			"none: kernels whose tracepoints can be preempted (7.x) do that under load; such records say incomplete",
 			"%s runs were left out by the kernel", ctl_text(o, "missed"));
 	if (unarmed > 0)
-		doc_add(l, DOC_WARN, "kernel deadlines", "restart fated, and look for memory shortage: the daemon's own timers keep them meanwhile",
+		doc_add(l, DOC_WARN, "kernel deadlines",
+			"restart fated, and look for memory shortage: the daemon's own timers keep them meanwhile",
 			"%.15g could not be armed", unarmed);
 }
 
@@ -79,63 +70,67 @@ static void judge_oom(struct doc_list *l, const cJSON *features)
 {
 	const char *hook = ctl_text(features, "oomHook"), *why = ctl_text(features, "oomScopeMissing");
 
-	if (!cJSON_IsBool(at(features, "oomScope")))
+	if (!cJSON_IsBool(ctl_member(features, "oomScope")))
 		return;
 	if (is_true(features, "oomScope"))
 		doc_add(l, DOC_OK, "OOM hook", NULL, "%s: an OOM kill is seen, and whose limit it enforced", hook);
 	else
-		doc_add(l, DOC_WARN, "OOM hook", "a kernel that allows fentry (CONFIG_FUNCTION_TRACER=y, eBPF's JIT on, no lockdown), where that word matters",
+		doc_add(l, DOC_WARN, "OOM hook", "a kernel that allows fentry (CONFIG_FUNCTION_TRACER=y, eBPF's JIT on, no "
+			"lockdown), where that word matters",
 			"%s: an OOM kill is seen%s, but not whose limit it enforced%s%s", *hook ? hook : "none",
 			strcmp(hook, "none") == 0 || !*hook ? " in memory.events alone" : "", *why ? ": " : "", why);
 }
 
 void doc_judge_observer(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *o = at(status, "observer");
+	const cJSON *o = ctl_member(status, "observer");
 	const char *why = ctl_text(o, "reason");
 
 	if (!o)
 		return;
 	if (doc_is_fallback(status)) {
 		doc_add(l, DOC_WARN, "observer", "mend what is said of the kernel above, then restart fated",
-			"fallback, without eBPF%s%s: ends are told from waitid and cgroup files, without senders", *why ? ": " : "", why);
+			"fallback, without eBPF%s%s: ends are told from waitid and cgroup files, without senders",
+			*why ? ": " : "", why);
 		return;
 	}
-	doc_add(l, DOC_OK, "observer", NULL, "eBPF, %s of %s environments watched", ctl_text(o, "entries"), ctl_text(o, "entriesMax"));
+	doc_add(l, DOC_OK, "observer", NULL, "eBPF, %s of %s environments watched", ctl_text(o, "entries"),
+		ctl_text(o, "entriesMax"));
 	judge_loss(l, o);
-	judge_oom(l, at(o, "features"));
+	judge_oom(l, ctl_member(o, "features"));
 }
 
 void doc_judge_pins(struct doc_list *l, const char *dir, const struct doc_pins *p, const cJSON *status)
 {
-	const cJSON *o = at(status, "observer");
+	const cJSON *o = ctl_member(status, "observer");
 
 	if (!status && p->programs == 0 && p->links == 0)
 		doc_add(l, DOC_OK, "pins", NULL, "none in %s, as after a clean stop", dir);
 	else if (!status)
-		doc_add(l, DOC_OK, "pins", NULL, "%d programs and %d links in %s: of a fated that runs, or was killed; then the next start takes them over", p->programs,
-			p->links, dir);
+		doc_add(l, DOC_OK, "pins", NULL, "%d programs and %d links in %s: of a fated that runs, or was killed; then "
+			"the next start takes them over", p->programs, p->links, dir);
 	else if (p->maps_missing)
 		doc_add(l, DOC_FAIL, "pins", "restart fated; let nobody else remove them", "%d of its maps are not in %s (%s)",
 			p->maps_missing, dir, p->missing);
 	else if (p->programs == 0 || p->links == 0)
 		doc_add(l, DOC_FAIL, "pins", "restart fated; let nobody else remove them",
-			"%d programs and %d links in %s: a killed daemon would leave nobody who watches", p->programs, p->links, dir);
+			"%d programs and %d links in %s: a killed daemon would leave nobody who watches", p->programs,
+			p->links, dir);
 	else
-		doc_add(l, DOC_OK, "pins", NULL, "maps, %d programs, %d links in %s; layout %s, generation %s", p->programs, p->links, dir,
-			ctl_text(o, "layoutVersion"), ctl_text(o, "generation"));
+		doc_add(l, DOC_OK, "pins", NULL, "maps, %d programs, %d links in %s; layout %s, generation %s", p->programs,
+			p->links, dir, ctl_text(o, "layoutVersion"), ctl_text(o, "generation"));
 }
 
 void doc_judge_limits(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *launcher = at(status, "launcher"), *c;
+	const cJSON *launcher = ctl_member(status, "launcher"), *c;
 	CLEAN(buf_done) struct buf kept = {};
 	CLEAN(buf_done) struct buf missing = {};
 	const char *why = "", *remedy;
 
-	if (!at(launcher, "controllers"))
+	if (!ctl_member(launcher, "controllers"))
 		return;
-	cJSON_ArrayForEach(c, at(launcher, "controllers")) {
+	cJSON_ArrayForEach(c, ctl_member(launcher, "controllers")) {
 		struct buf *b = is_true(c, "enabled") ? &kept : &missing;
 
 		buf_addf(b, "%s%s", b->len ? ", " : "", c->string);
@@ -146,27 +141,29 @@ void doc_judge_limits(struct doc_list *l, const cJSON *status)
 		? "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all on the kernel's command line"
 		: "Delegate=yes in fated's unit, or a CgroupRoot whose parent hands the controllers down (cgroup.subtree_control)";
 	if (missing.len)
-		doc_add(l, DOC_WARN, "limits", remedy, "%s not kept in %s: %s; a function with RequireLimits is refused", buf_str(&missing),
-			ctl_text(launcher, "path"), why);
+		doc_add(l, DOC_WARN, "limits", remedy, "%s not kept in %s: %s; a function with RequireLimits is refused",
+			buf_str(&missing), ctl_text(launcher, "path"), why);
 	else
 		doc_add(l, DOC_OK, "limits", NULL, "%s kept in %s", buf_str(&kept), ctl_text(launcher, "path"));
 }
 
 void doc_judge_engine(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *e = at(status, "engine");
+	const cJSON *e = ctl_member(status, "engine");
 	double disagree = ctl_number(e, "witnessesDisagree", 0), failures = ctl_number(e, "commitFailures", 0);
 
 	if (!e)
 		return;
 	if (disagree > 0)
-		doc_add(l, DOC_WARN, "witnesses", "fatectl record list --json | jq -c '.. | objects | select(.witnessesDisagree)' shows them; restart fated "
-			"to load its programs anew", "eBPF and waitid disagreed over %.15g ends; waitid's word was taken", disagree);
+		doc_add(l, DOC_WARN, "witnesses",
+			"fatectl record list --json | jq -c '.. | objects | select(.witnessesDisagree)' shows them; restart fated "
+			"to load its programs anew", "eBPF and waitid disagreed over %.15g ends; waitid's word was taken",
+			disagree);
 	else
 		doc_add(l, DOC_OK, "witnesses", NULL, "eBPF and waitid never disagreed");
 	if (is_true(e, "inDoubt"))
-		doc_add(l, DOC_FAIL, "store", "make room or mend the disk (dmesg, df): fated tries again by itself, and takes events again when it works",
-			"in doubt, no events are taken: %s", ctl_text(e, "doubtWhy"));
+		doc_add(l, DOC_FAIL, "store", "make room or mend the disk (dmesg, df): fated tries again by itself, and "
+			"takes events again when it works", "in doubt, no events are taken: %s", ctl_text(e, "doubtWhy"));
 	else if (failures > 0)
 		doc_add(l, DOC_WARN, "store", "look for the reason in fated's log (journalctl -u fated) and the disk's (dmesg)",
 			"works; %.15g commits had failed since the start", failures);
@@ -176,13 +173,14 @@ void doc_judge_engine(struct doc_list *l, const cJSON *status)
 
 void doc_judge_definitions(struct doc_list *l, const cJSON *status)
 {
-	const cJSON *d = at(status, "definitions");
+	const cJSON *d = ctl_member(status, "definitions");
 
 	if (!d)
 		return;
 	if (ctl_number(d, "problems", 0) > 0)
-		doc_add(l, DOC_WARN, "definitions", "fatectl reload shows them", "%s functions in force, %s problems in %s", ctl_text(d, "functions"),
-			ctl_text(d, "problems"), ctl_text(d, "directory"));
+		doc_add(l, DOC_WARN, "definitions", "fatectl reload shows them", "%s functions in force, %s problems in %s",
+			ctl_text(d, "functions"), ctl_text(d, "problems"), ctl_text(d, "directory"));
 	else
-		doc_add(l, DOC_OK, "definitions", NULL, "%s functions in force from %s", ctl_text(d, "functions"), ctl_text(d, "directory"));
+		doc_add(l, DOC_OK, "definitions", NULL, "%s functions in force from %s", ctl_text(d, "functions"),
+			ctl_text(d, "directory"));
 }

@@ -46,15 +46,10 @@ static int read_text(const char *path, struct buf *ret)
 	return 0;
 }
 
-static const cJSON *at(const cJSON *o, const char *name)
-{
-	return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
 /* A path out of the status, else the default. */
 static const char *path_of(const cJSON *status, const char *section, const char *name, const char *fallback)
 {
-	const char *p = ctl_text(at(status, section), name);
+	const char *p = ctl_text(ctl_member(status, section), name);
 
 	return *p == '/' ? p : fallback;
 }
@@ -102,8 +97,8 @@ void doc_look_at_kernel(struct doc_list *l, const cJSON *status)
 	if (access("/sys/kernel/btf/vmlinux", R_OK) == 0)
 		doc_add(l, DOC_OK, "kernel BTF", NULL, "/sys/kernel/btf/vmlinux");
 	else if (errno == ENOENT)
-		doc_add(l, bad, "kernel BTF", "take a kernel with CONFIG_DEBUG_INFO_BTF=y, as Debian 12's is", "this kernel carries no type information, so "
-			"fated's programs cannot be loaded");
+		doc_add(l, bad, "kernel BTF", "take a kernel with CONFIG_DEBUG_INFO_BTF=y, as Debian 12's is",
+			"this kernel carries no type information, so fated's programs cannot be loaded");
 	else
 		doc_unseen(l, "kernel BTF", "/sys/kernel/btf/vmlinux", -errno);
 	r = read_text("/sys/kernel/security/lockdown", &lockdown);
@@ -207,7 +202,8 @@ static int count_files(const char *dir, const char *sub)
 
 void doc_look_at_pins(struct doc_list *l, const cJSON *status)
 {
-	static const char *const maps[] = { "fate_watch", "fate_env", "fate_ring", "fate_count", "fate_meta" };	/* fate_event.h's contract */
+	/* fate_event.h's contract */
+	static const char *const maps[] = { "fate_watch", "fate_env", "fate_ring", "fate_count", "fate_meta" };
 	const char *dir = pin_dir(status);
 	struct doc_pins p = {};
 
@@ -248,7 +244,8 @@ static void look_at_file_system(struct doc_list *l, const char *dir, const char 
 	if (statvfs(existing, &s) < 0)
 		doc_unseen(l, "store space", existing, -errno);
 	else
-		doc_judge_space(l, dir, (uint64_t)s.f_bavail * s.f_frsize, (uint64_t)s.f_blocks * s.f_frsize, s.f_favail, s.f_files);
+		doc_judge_space(l, dir, (uint64_t)s.f_bavail * s.f_frsize, (uint64_t)s.f_blocks * s.f_frsize, s.f_favail,
+				s.f_files);
 }
 
 static void look_at_store(struct doc_list *l, const cJSON *status)
@@ -305,7 +302,8 @@ static void look_at_definitions(struct doc_list *l, const cJSON *status)
 	doc_judge_definitions(l, status);
 	if (stat(dir, &st) < 0) {
 		if (errno == ENOENT)
-			doc_add(l, DOC_WARN, "definitions' owner", "install -d /etc/fated/functions.d, or set FunctionsDirectory", "%s is not there: no functions",
+			doc_add(l, DOC_WARN, "definitions' owner",
+				"install -d /etc/fated/functions.d, or set FunctionsDirectory", "%s is not there: no functions",
 				dir);
 		else
 			doc_unseen(l, "definitions' owner", dir, -errno);

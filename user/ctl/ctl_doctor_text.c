@@ -20,7 +20,8 @@
 #include "ctl/ctl_doctor.h"
 #include "fate_abi.h"
 
-#define KERNEL_REMEDY "install a kernel of Linux 5.15 or later with BTF (arm64: 5.18); Debian 12's own will do: apt install linux-image-amd64"
+#define KERNEL_REMEDY "install a kernel of Linux 5.15 or later with BTF (arm64: 5.18); Debian 12's own will do: " \
+		      "apt install linux-image-amd64"
 #define UNIFIED_REMEDY "boot with systemd.unified_cgroup_hierarchy=1 cgroup_no_v1=all on the kernel's command line"
 #define SPACE_LOW (1ull << 30)
 #define SPACE_NONE (64ull << 20)
@@ -73,7 +74,8 @@ void doc_unseen(struct doc_list *l, const char *check, const char *what, int cod
 {
 	bool may_not = code == -EACCES || code == -EPERM;
 
-	doc_add(l, DOC_WARN, check, may_not ? "look again as root: sudo fatectl doctor" : "find out why it is not there; fated looks at it too",
+	doc_add(l, DOC_WARN, check,
+		may_not ? "look again as root: sudo fatectl doctor" : "find out why it is not there; fated looks at it too",
 		"%s cannot be looked at: %s", what, strerror(-code));
 }
 
@@ -104,7 +106,8 @@ static void unescape(const char *s, size_t len, char *ret, size_t size)
 	size_t o = 0;
 
 	for (size_t i = 0; i < len && o + 1 < size; i++) {
-		if (s[i] == '\\' && len - i > 3 && s[i + 1] <= '3' && is_octal(s[i + 1]) && is_octal(s[i + 2]) && is_octal(s[i + 3])) {
+		if (s[i] == '\\' && len - i > 3 && s[i + 1] <= '3' && is_octal(s[i + 1]) && is_octal(s[i + 2]) &&
+		    is_octal(s[i + 3])) {
 			ret[o++] = (char)((s[i + 1] - '0') << 6 | (s[i + 2] - '0') << 3 | (s[i + 3] - '0'));
 			i += 3;
 		} else {
@@ -208,7 +211,8 @@ void doc_judge_kernel(struct doc_list *l, const char *release, const char *machi
 	if (sscanf(release, "%d.%d", &major, &minor) != 2)
 		doc_add(l, DOC_WARN, "kernel", KERNEL_REMEDY, "release %s is no version we know how to read", release);
 	else if (major < 5 || (major == 5 && minor < minor_wanted))
-		doc_add(l, bad, "kernel", KERNEL_REMEDY, "Linux %s on %s is too old: 5.%d is needed", release, machine, minor_wanted);
+		doc_add(l, bad, "kernel", KERNEL_REMEDY, "Linux %s on %s is too old: 5.%d is needed", release, machine,
+			minor_wanted);
 	else
 		doc_add(l, DOC_OK, "kernel", NULL, "Linux %s on %s", release, machine);
 }
@@ -218,22 +222,27 @@ void doc_judge_lockdown(struct doc_list *l, const char *lockdown, enum doc_mark 
 	if (!lockdown || !strchr(lockdown, '['))
 		doc_add(l, DOC_OK, "lockdown", NULL, "none (the kernel has no lockdown, or securityfs is not mounted)");
 	else if (strstr(lockdown, "[confidentiality]"))
-		doc_add(l, bad, "lockdown", "boot with lockdown=integrity, or without lockdown=confidentiality, on the kernel's command line",
+		doc_add(l, bad, "lockdown", "boot with lockdown=integrity, or without lockdown=confidentiality, on the "
+			"kernel's command line",
 			"confidentiality: eBPF programs may not read the kernel's memory, so fated's are refused");
 	else
-		doc_add(l, DOC_OK, "lockdown", NULL, "%s", strstr(lockdown, "[integrity]") ? "integrity: that leaves eBPF alone" : "none");
+		doc_add(l, DOC_OK, "lockdown", NULL, "%s",
+			strstr(lockdown, "[integrity]") ? "integrity: that leaves eBPF alone" : "none");
 }
 
 void doc_judge_unprivileged(struct doc_list *l, const char *value)
 {
 	if (*value == '0')
-		doc_add(l, DOC_WARN, "unprivileged eBPF", "sysctl -w kernel.unprivileged_bpf_disabled=2, and the same in /etc/sysctl.d/",
+		doc_add(l, DOC_WARN, "unprivileged eBPF",
+			"sysctl -w kernel.unprivileged_bpf_disabled=2, and the same in /etc/sysctl.d/",
 			"everybody may load eBPF programs; fated does not need that");
 	else
-		doc_add(l, DOC_OK, "unprivileged eBPF", NULL, "off (kernel.unprivileged_bpf_disabled=%.1s); fated is root and may", value);
+		doc_add(l, DOC_OK, "unprivileged eBPF", NULL,
+			"off (kernel.unprivileged_bpf_disabled=%.1s); fated is root and may", value);
 }
 
-void doc_judge_bpffs(struct doc_list *l, const char *mountinfo, const char *filesystems, const char *pin_dir, bool running, enum doc_mark bad)
+void doc_judge_bpffs(struct doc_list *l, const char *mountinfo, const char *filesystems, const char *pin_dir, bool running,
+		     enum doc_mark bad)
 {
 	CLEAN(freep) struct doc_mount *m = XNEW(struct doc_mount);
 	bool found = doc_mount_of(mountinfo, pin_dir, m) && strcmp(m->type, "bpf") == 0;
@@ -245,10 +254,11 @@ void doc_judge_bpffs(struct doc_list *l, const char *mountinfo, const char *file
 	else if (!doc_has_word(filesystems, "bpf", "\t\n "))
 		doc_add(l, bad, "bpffs", KERNEL_REMEDY, "this kernel has no bpffs (CONFIG_BPF_SYSCALL)");
 	else if (running)
-		doc_add(l, bad, "bpffs", "restart fated; if it is mounted for fated alone, look from its mount namespace (nsenter -m -t PID)",
-			"%s is on no bpffs, as seen from here", pin_dir);
+		doc_add(l, bad, "bpffs", "restart fated; if it is mounted for fated alone, look from its mount namespace "
+			"(nsenter -m -t PID)", "%s is on no bpffs, as seen from here", pin_dir);
 	else
-		doc_add(l, DOC_WARN, "bpffs", remedy, "not mounted at %s; fated mounts it when it starts and may (CAP_SYS_ADMIN)", mount_it);
+		doc_add(l, DOC_WARN, "bpffs", remedy,
+			"not mounted at %s; fated mounts it when it starts and may (CAP_SYS_ADMIN)", mount_it);
 }
 
 /* ---- control groups ---------------------------------------------------------------------------------------- */
@@ -259,7 +269,8 @@ static bool switched_off(const char *proc_cgroups, const char *name)
 	char rest[64];
 	int hierarchy, groups, enabled;
 
-	return doc_line(proc_cgroups, name, rest, sizeof(rest)) && sscanf(rest, "%d %d %d", &hierarchy, &groups, &enabled) == 3 && !enabled;
+	return doc_line(proc_cgroups, name, rest, sizeof(rest)) &&
+	       sscanf(rest, "%d %d %d", &hierarchy, &groups, &enabled) == 3 && !enabled;
 }
 
 /* Where cgroup v1 has the controller mounted; false: nowhere. */
@@ -275,7 +286,8 @@ static void judge_controller(struct doc_list *l, const char *check, const char *
 			     const char *proc_cgroups, const char *v2_controllers)
 {
 	CLEAN(freep) struct doc_mount *m = XNEW(struct doc_mount);
-	CLEAN(freep) char *enable = xasprintf("boot with cgroup_enable=%s, and without cgroup_disable=%s, on the kernel's command line", name, name);
+	CLEAN(freep) char *enable = xasprintf("boot with cgroup_enable=%s, and without cgroup_disable=%s, on the kernel's "
+					      "command line", name, name);
 	CLEAN(freep) char *lost = xasprintf("%s is not kept, and a function with RequireLimits is refused", limit);
 
 	if (doc_has_word(v2_controllers, name, " \n"))
@@ -312,7 +324,8 @@ void doc_judge_cgroups(struct doc_list *l, const char *mountinfo, const char *pr
 	}
 	doc_add(l, DOC_OK, "cgroup v2", NULL, "mounted at %s, %s", v2, v1 ? "hybrid: beside v1 hierarchies" : "unified");
 	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++)
-		judge_controller(l, controllers[i].check, controllers[i].name, controllers[i].limit, mountinfo, proc_cgroups, v2_controllers);
+		judge_controller(l, controllers[i].check, controllers[i].name, controllers[i].limit, mountinfo,
+				 proc_cgroups, v2_controllers);
 }
 
 /* ---- privileges -------------------------------------------------------------------------------------------- */
@@ -337,12 +350,14 @@ void doc_judge_privileges(struct doc_list *l, const char *status, bool is_daemon
 	enum doc_mark mark = DOC_OK;
 	uint64_t set;
 
-	if (!doc_line(status, "Uid", uids, sizeof(uids)) || sscanf(uids, "%u %u", &uid, &euid) != 2 || !doc_line(status, "CapEff", eff, sizeof(eff))) {
+	if (!doc_line(status, "Uid", uids, sizeof(uids)) || sscanf(uids, "%u %u", &uid, &euid) != 2 ||
+	    !doc_line(status, "CapEff", eff, sizeof(eff))) {
 		doc_add(l, DOC_WARN, "privileges", "look at /proc/PID/status", "%s's cannot be read", who);
 		return;
 	}
 	if (euid != 0) {	/* the daemon refuses to start so; of somebody who asks it is no fault */
-		doc_add(l, is_daemon ? DOC_FAIL : DOC_OK, "privileges", "start fated as root", "%s is not root (uid %u)%s", who, euid,
+		doc_add(l, is_daemon ? DOC_FAIL : DOC_OK, "privileges", "start fated as root", "%s is not root (uid %u)%s",
+			who, euid,
 			is_daemon ? "" : ": fatectl needs no more than the socket, fated must be started as root");
 		return;
 	}
@@ -355,8 +370,8 @@ void doc_judge_privileges(struct doc_list *l, const char *status, bool is_daemon
 			mark = caps[i].needed ? DOC_FAIL : DOC_WARN;
 	}
 	if (missing.len)
-		doc_add(l, mark, "privileges", "start fated with them: no CapabilityBoundingSet= in its unit, no container, or one with --cap-add",
-			"%s is root without %s", who, buf_str(&missing));
+		doc_add(l, mark, "privileges", "start fated with them: no CapabilityBoundingSet= in its unit, no container, "
+			"or one with --cap-add", "%s is root without %s", who, buf_str(&missing));
 	else
 		doc_add(l, DOC_OK, "privileges", NULL, "%s is root and has the capabilities", who);
 }
@@ -367,7 +382,8 @@ void doc_judge_socket_group(struct doc_list *l, bool root, bool exists, bool mem
 		doc_add(l, DOC_OK, "socket group", NULL, exists ? "members of " FATE_GROUP " may use fatectl, besides root"
 								: "no group " FATE_GROUP ": root alone may use fatectl");
 	else if (!exists)
-		doc_add(l, DOC_WARN, "socket group", "groupadd --system " FATE_GROUP " && usermod -aG " FATE_GROUP " \"$USER\" as root; "
+		doc_add(l, DOC_WARN, "socket group", "groupadd --system " FATE_GROUP " && usermod -aG "
+			FATE_GROUP " \"$USER\" as root; "
 			"restart fated, log in again", "there is no group " FATE_GROUP ": root alone may use fatectl");
 	else if (!member)
 		doc_add(l, DOC_WARN, "socket group", "usermod -aG " FATE_GROUP " \"$USER\" as root, then log in again",
@@ -396,7 +412,8 @@ void doc_judge_clocksource(struct doc_list *l, const char *current)
 	if (*name && doc_has_word(good, name, " "))
 		doc_add(l, DOC_OK, "clock source", NULL, "%s", name);
 	else
-		doc_add(l, DOC_WARN, "clock source", "see why the kernel dropped the fast one: dmesg | grep -i -e clocksource -e tsc; "
+		doc_add(l, DOC_WARN, "clock source",
+			"see why the kernel dropped the fast one: dmesg | grep -i -e clocksource -e tsc; "
 			"in a guest, give it the host's", "%s: every look at the clock is slow", *name ? name : "unknown");
 }
 
@@ -405,7 +422,8 @@ void doc_judge_core_pattern(struct doc_list *l, const char *pattern)
 	int n = (int)strcspn(pattern, "\n");
 
 	if (*pattern == '|')
-		doc_add(l, DOC_OK, "core dumps", NULL, "%.*s: a function that dumps core ends when that program has read it", n, pattern);
+		doc_add(l, DOC_OK, "core dumps", NULL,
+			"%.*s: a function that dumps core ends when that program has read it", n, pattern);
 	else if (n == 0)
 		doc_add(l, DOC_OK, "core dumps", NULL, "none are written");
 	else
@@ -415,8 +433,8 @@ void doc_judge_core_pattern(struct doc_list *l, const char *pattern)
 void doc_judge_open_files(struct doc_list *l, const char *limits, int64_t concurrency)
 {
 	int64_t need = concurrency * FDS_EACH + FDS_OTHER, soft;
-	CLEAN(freep) char *remedy = xasprintf("LimitNOFILE=%" PRId64 " in fated's unit, or ulimit -n %" PRId64 " before it; or a smaller MaxConcurrency",
-					      need, need);
+	CLEAN(freep) char *remedy = xasprintf("LimitNOFILE=%" PRId64 " in fated's unit, or ulimit -n %" PRId64 " before it; "
+					      "or a smaller MaxConcurrency", need, need);
 	char value[128];
 
 	if (!doc_line(limits, "Max open files", value, sizeof(value))) {
@@ -425,7 +443,8 @@ void doc_judge_open_files(struct doc_list *l, const char *limits, int64_t concur
 		doc_add(l, DOC_OK, "open files", NULL, "no limit");
 	} else {
 		soft = strtoll(value, NULL, 10);
-		doc_add(l, soft < need ? DOC_WARN : DOC_OK, "open files", remedy, "fated may have %" PRId64 " open; MaxConcurrency %" PRId64
+		doc_add(l, soft < need ? DOC_WARN : DOC_OK, "open files", remedy,
+			"fated may have %" PRId64 " open; MaxConcurrency %" PRId64
 			" needs up to %" PRId64, soft, concurrency, need);
 	}
 }
@@ -436,18 +455,20 @@ void doc_judge_store_fs(struct doc_list *l, const char *dir, const struct doc_mo
 	const char *move = "put StateDirectory on a local disk (ext4, xfs, btrfs)";
 
 	if (strcmp(m->type, "tmpfs") == 0 || strcmp(m->type, "ramfs") == 0)
-		doc_add(l, DOC_WARN, "store file system", move, "%s is on %s (%s): accepted events are gone at the next boot", dir, m->type, m->point);
+		doc_add(l, DOC_WARN, "store file system", move,
+			"%s is on %s (%s): accepted events are gone at the next boot", dir, m->type, m->point);
 	else if (strcmp(m->type, "overlay") == 0)
 		doc_add(l, DOC_WARN, "store file system", "give the container a volume for StateDirectory",
 			"%s is on overlay (%s): accepted events go with the container", dir, m->point);
 	else if (doc_has_word(elsewhere, m->type, " ") || strncmp(m->type, "fuse", 4) == 0)
-		doc_add(l, DOC_WARN, "store file system", move, "%s is on %s (%s): neither its locks nor its fsync can be relied upon", dir,
-			m->type, m->point);
+		doc_add(l, DOC_WARN, "store file system", move,
+			"%s is on %s (%s): neither its locks nor its fsync can be relied upon", dir, m->type, m->point);
 	else
 		doc_add(l, DOC_OK, "store file system", NULL, "%s (%s)", m->type, m->point);
 }
 
-void doc_judge_space(struct doc_list *l, const char *dir, uint64_t free_bytes, uint64_t total_bytes, uint64_t free_inodes, uint64_t total_inodes)
+void doc_judge_space(struct doc_list *l, const char *dir, uint64_t free_bytes, uint64_t total_bytes, uint64_t free_inodes,
+		     uint64_t total_inodes)
 {
 	enum doc_mark mark = free_bytes < SPACE_NONE ? DOC_FAIL : free_bytes < SPACE_LOW ? DOC_WARN : DOC_OK;
 

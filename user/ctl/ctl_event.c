@@ -7,7 +7,8 @@
 
 int ctl_event_list(struct ctl *c, int argc, char **argv)
 {
-	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "STATE", "CONDITION", ">ATTEMPTS", "ACCEPTED", "DUE", NULL };
+	static const char *const headings[] = { "REQUEST ID", "FUNCTION", "STATE", "CONDITION", ">ATTEMPTS", "ACCEPTED",
+						"DUE", NULL };
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
 	struct ctl_table *t;
 	const cJSON *e;
@@ -16,7 +17,7 @@ int ctl_event_list(struct ctl *c, int argc, char **argv)
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(j, "events")) {
+	cJSON_ArrayForEach(e, ctl_member(j, "events")) {
 		ctl_cell(t, ctl_text(e, "requestId"));
 		ctl_cell(t, ctl_text(e, "function"));
 		ctl_cell(t, ctl_text(e, "state"));
@@ -40,7 +41,7 @@ static void deliveries(const cJSON *list)
 		ctl_cell(t, ctl_text(d, "role"));
 		ctl_cell(t, ctl_text(d, "target"));
 		ctl_cell(t, ctl_text(d, "tries"));
-		ctl_cell(t, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "failed")) ? "never" : ctl_age(d, "dueAt"));
+		ctl_cell(t, cJSON_IsTrue(ctl_member(d, "failed")) ? "never" : ctl_age(d, "dueAt"));
 		ctl_cell(t, ctl_text(d, "lastError"));
 		ctl_cell(t, ctl_text(d, "key"));
 	}
@@ -53,7 +54,7 @@ static void attempts(const cJSON *list)
 	const cJSON *a;
 
 	cJSON_ArrayForEach(a, list) {
-		const cJSON *fate = cJSON_GetObjectItemCaseSensitive(a, "fate");
+		const cJSON *fate = ctl_member(a, "fate");
 
 		printf("\nattempt %s: %s\n", ctl_text(a, "start"), *ctl_text(a, "outcome") ? ctl_text(a, "outcome") : "running");
 		for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
@@ -112,9 +113,9 @@ int ctl_event_show(struct ctl *c, int argc, char **argv)
 		return r;
 	event_head(j);
 	spliced(&res, "payload");
-	attempts(cJSON_GetObjectItemCaseSensitive(j, "attempts"));
+	attempts(ctl_member(j, "attempts"));
 	spliced(&res, "record");
-	list = cJSON_GetObjectItemCaseSensitive(j, "deliveries");
+	list = ctl_member(j, "deliveries");
 	if (cJSON_GetArraySize(list)) {
 		puts("\ndeliveries open:");
 		deliveries(list);
@@ -203,6 +204,6 @@ int ctl_delivery_list(struct ctl *c, int argc, char **argv)
 	ctl_query(&path, "limit", limit);
 	r = ctl_get(c, buf_str(&path), &j);
 	if (j)
-		deliveries(cJSON_GetObjectItemCaseSensitive(j, "deliveries"));
+		deliveries(ctl_member(j, "deliveries"));
 	return r;
 }

@@ -17,9 +17,9 @@ static int list(struct ctl *c, int argc, char **argv, const char *path, const ch
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(one, cJSON_GetObjectItemCaseSensitive(j, member)) {
+	cJSON_ArrayForEach(one, ctl_member(j, member)) {
 		ctl_cell(t, ctl_text(one, name));
-		ctl_cellf(t, "%d", cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(one, parts)));
+		ctl_cellf(t, "%d", cJSON_GetArraySize(ctl_member(one, parts)));
 		ctl_cell(t, ctl_text(one, "Description"));
 	}
 	ctl_table_print(t, stdout);

@@ -5,15 +5,15 @@
 
 static const char *destination(const cJSON *config, const char *role)
 {
-	const cJSON *d = cJSON_GetObjectItemCaseSensitive(config, "DestinationConfig");
+	const cJSON *d = ctl_member(config, "DestinationConfig");
 
-	return ctl_text(cJSON_GetObjectItemCaseSensitive(d, role), "Destination");
+	return ctl_text(ctl_member(d, role), "Destination");
 }
 
 int ctl_function_list(struct ctl *c, int argc, char **argv)
 {
-	static const char *const headings[] = { "NAME", "MODE", ">TIMEOUT", ">MEMORY", ">RETRIES", ">CONCURRENCY", "ON SUCCESS", "ON FAILURE",
-						NULL };
+	static const char *const headings[] = { "NAME", "MODE", ">TIMEOUT", ">MEMORY", ">RETRIES", ">CONCURRENCY",
+						"ON SUCCESS", "ON FAILURE", NULL };
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
 	const cJSON *f;
 	struct ctl_table *t;
@@ -25,8 +25,8 @@ int ctl_function_list(struct ctl *c, int argc, char **argv)
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(f, cJSON_GetObjectItemCaseSensitive(j, "functions")) {
-		const cJSON *config = cJSON_GetObjectItemCaseSensitive(f, "EventInvokeConfig");
+	cJSON_ArrayForEach(f, ctl_member(j, "functions")) {
+		const cJSON *config = ctl_member(f, "EventInvokeConfig");
 
 		ctl_cell(t, ctl_text(f, "FunctionName"));
 		ctl_cell(t, ctl_text(f, "Mode"));

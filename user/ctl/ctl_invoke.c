@@ -95,7 +95,8 @@ static int answered(struct ctl *c, const struct http_result *res)
 	if (c->json)
 		print_envelope(res);
 	else
-		ctl_puts_raw(buf_str(&res->body), res->body.len, isatty(STDOUT_FILENO));	/* bytes as they are for a program */
+		/* bytes as they are for a program */
+		ctl_puts_raw(buf_str(&res->body), res->body.len, isatty(STDOUT_FILENO));
 	if (!failed)
 		return CTL_OK;
 	fflush(stdout);
@@ -120,7 +121,7 @@ int ctl_wait_record(struct ctl *c, const char *id, const char *want_condition)
 	if (r != CTL_OK)
 		return r;
 	ctl_puts_raw(buf_str(&res.body), res.body.len, true);
-	condition = ctl_text(cJSON_GetObjectItemCaseSensitive(j, "requestContext"), "condition");
+	condition = ctl_text(ctl_member(j, "requestContext"), "condition");
 	if (strcmp(condition, want_condition) == 0)
 		return CTL_OK;
 	fflush(stdout);
@@ -151,7 +152,8 @@ static int accepted(struct ctl *c, const struct invoke *v, const struct http_res
 int ctl_invoke(struct ctl *c, int argc, char **argv)
 {
 	struct invoke v = {};
-	const struct ctl_option opts[] = { { "--async", NULL, &v.async }, { "--wait", NULL, &v.wait }, { "--payload", &v.payload, NULL },
+	const struct ctl_option opts[] = { { "--async", NULL, &v.async }, { "--wait", NULL, &v.wait },
+					   { "--payload", &v.payload, NULL },
 					   { "--data", &v.data, NULL } };
 	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(buf_done) struct buf path = {};

@@ -103,9 +103,14 @@ static char *ring(void)
 	return buffers[at++ % ARRAY_SIZE(buffers)];
 }
 
+const cJSON *ctl_member(const cJSON *object, const char *name)
+{
+	return cJSON_GetObjectItemCaseSensitive(object, name);
+}
+
 const char *ctl_text(const cJSON *object, const char *name)
 {
-	const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, name);
+	const cJSON *v = ctl_member(object, name);
 	char *out;
 
 	if (cJSON_IsString(v))
@@ -120,9 +125,19 @@ const char *ctl_text(const cJSON *object, const char *name)
 	return out;
 }
 
+double ctl_sum(const cJSON *object)
+{
+	const cJSON *m;
+	double n = 0;
+
+	cJSON_ArrayForEach(m, object)
+		n += cJSON_IsNumber(m) ? m->valuedouble : 0;
+	return n;
+}
+
 double ctl_number(const cJSON *object, const char *name, double fallback)
 {
-	const cJSON *v = cJSON_GetObjectItemCaseSensitive(object, name);
+	const cJSON *v = ctl_member(object, name);
 
 	return cJSON_IsNumber(v) ? v->valuedouble : fallback;
 }
@@ -317,7 +332,8 @@ struct ctl_each ctl_each_of(const struct http_result *res, const char *member)
 	struct ctl_each e = {};
 	size_t n;
 
-	if (json_valid(buf_str(&res->body), res->body.len, NULL) && json_member(buf_str(&res->body), res->body.len, member, &e.at, &n))
+	if (json_valid(buf_str(&res->body), res->body.len, NULL) &&
+	    json_member(buf_str(&res->body), res->body.len, member, &e.at, &n))
 		e.end = e.at + n;
 	return e;
 }

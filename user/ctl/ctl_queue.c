@@ -21,7 +21,7 @@ int ctl_queue_list(struct ctl *c, int argc, char **argv)
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(q, cJSON_GetObjectItemCaseSensitive(j, "queues")) {
+	cJSON_ArrayForEach(q, ctl_member(j, "queues")) {
 		ctl_cell(t, ctl_text(q, "name"));
 		ctl_cell(t, ctl_text(q, "visible"));
 		ctl_cell(t, ctl_text(q, "inFlight"));
@@ -110,14 +110,16 @@ static void say_hidden(const cJSON *messages)
 			age = ctl_age(m, "visibleAt");
 		}
 	if (first)
-		fprintf(stderr, "fatectl: hidden until %s (%s), then back in the queue; --delete takes messages for good\n", first, age);
+		fprintf(stderr, "fatectl: hidden until %s (%s), then back in the queue; --delete takes messages for good\n",
+			first, age);
 }
 
 int ctl_queue_receive(struct ctl *c, int argc, char **argv)
 {
 	const char *max = NULL, *visibility = NULL, *name;
 	bool del = false;
-	const struct ctl_option opts[] = { { "--max", &max, NULL }, { "--visibility", &visibility, NULL }, { "--delete", NULL, &del } };
+	const struct ctl_option opts[] = { { "--max", &max, NULL }, { "--visibility", &visibility, NULL },
+					   { "--delete", NULL, &del } };
 	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(buf_done) struct buf path = {};
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
@@ -135,7 +137,7 @@ int ctl_queue_receive(struct ctl *c, int argc, char **argv)
 	r = ctl_parse(&res, &j);
 	if (r != CTL_OK)
 		return r;
-	messages = cJSON_GetObjectItemCaseSensitive(j, "messages");
+	messages = ctl_member(j, "messages");
 	if (!print_messages(c, &res, messages)) {
 		fprintf(stderr, "fatectl: no visible message in %s\n", name);
 		return CTL_OK;
@@ -162,7 +164,7 @@ int ctl_queue_peek(struct ctl *c, int argc, char **argv)
 	r = ctl_call(c, &(struct ctl_request){ .method = "GET", .target = buf_str(&path) }, &res);
 	if (r == CTL_OK)
 		r = ctl_parse(&res, &j);
-	if (r == CTL_OK && !print_messages(c, &res, cJSON_GetObjectItemCaseSensitive(j, "messages")))
+	if (r == CTL_OK && !print_messages(c, &res, ctl_member(j, "messages")))
 		fprintf(stderr, "fatectl: no message in %s\n", name);
 	return r;
 }

@@ -15,13 +15,13 @@
 /* What the last attempt came to: its verdict when the record tells, else what AWS's part of it says. */
 static const char *verdict(const cJSON *record)
 {
-	const cJSON *fate = cJSON_GetObjectItemCaseSensitive(record, "fate");
-	const cJSON *list = cJSON_GetObjectItemCaseSensitive(fate, "attempts");
+	const cJSON *fate = ctl_member(record, "fate");
+	const cJSON *list = ctl_member(fate, "attempts");
 	int n = cJSON_GetArraySize(list);
 
 	if (n)
 		return ctl_text(cJSON_GetArrayItem(list, n - 1), "verdict");
-	return ctl_text(cJSON_GetObjectItemCaseSensitive(record, "responseContext"), "functionError");
+	return ctl_text(ctl_member(record, "responseContext"), "functionError");
 }
 
 int ctl_record_list(struct ctl *c, int argc, char **argv)
@@ -35,14 +35,14 @@ int ctl_record_list(struct ctl *c, int argc, char **argv)
 	if (!j)
 		return r;
 	t = ctl_table_new(headings);
-	cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(j, "records")) {
-		const cJSON *record = cJSON_GetObjectItemCaseSensitive(e, "record");
+	cJSON_ArrayForEach(e, ctl_member(j, "records")) {
+		const cJSON *record = ctl_member(e, "record");
 
 		ctl_cell(t, ctl_text(e, "requestId"));
 		ctl_cell(t, ctl_text(e, "function"));
 		ctl_cell(t, ctl_text(e, "condition"));
 		ctl_cell(t, verdict(record));
-		ctl_cell(t, ctl_text(cJSON_GetObjectItemCaseSensitive(record, "requestContext"), "approximateInvokeCount"));
+		ctl_cell(t, ctl_text(ctl_member(record, "requestContext"), "approximateInvokeCount"));
 		ctl_cell(t, ctl_age(e, "at"));
 	}
 	ctl_table_print(t, stdout);
@@ -86,12 +86,12 @@ struct tail {
 /* One record for people, or as it is. text: the element's own, for the record must come out as it went in. */
 static void add_line(struct tail *t, const char *text, size_t len, const cJSON *e)
 {
-	const char *v = verdict(cJSON_GetObjectItemCaseSensitive(e, "record"));
+	const char *v = verdict(ctl_member(e, "record"));
 	size_t n;
 
 	if (!t->c->json)
-		buf_addf(&t->lines, "%s  %-16s  %s  %-17s  %s", ctl_text(e, "at"), ctl_text(e, "function"), ctl_text(e, "requestId"),
-			 ctl_text(e, "condition"), *v ? v : "-");
+		buf_addf(&t->lines, "%s  %-16s  %s  %-17s  %s", ctl_text(e, "at"), ctl_text(e, "function"),
+			 ctl_text(e, "requestId"), ctl_text(e, "condition"), *v ? v : "-");
 	else if (json_member(text, len, "record", &v, &n))
 		buf_add(&t->lines, v, n);
 	buf_addc(&t->lines, '\n');

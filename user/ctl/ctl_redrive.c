@@ -11,7 +11,8 @@ static void redriven(const cJSON *list, bool dry)
 		if (dry)
 			printf("message %s would go to %s\n", ctl_text(e, "messageId"), ctl_text(e, "function"));
 		else
-			printf("message %s is event %s of %s\n", ctl_text(e, "messageId"), ctl_text(e, "requestId"), ctl_text(e, "function"));
+			printf("message %s is event %s of %s\n", ctl_text(e, "messageId"), ctl_text(e, "requestId"),
+			       ctl_text(e, "function"));
 }
 
 /* Why each is still there, and for how long it is hidden. */
@@ -48,8 +49,8 @@ int ctl_queue_redrive(struct ctl *c, int argc, char **argv)
 		r = ctl_parse(&res, &j);
 	if (r != CTL_OK)
 		return r;
-	gone = cJSON_GetObjectItemCaseSensitive(j, "redriven");
-	stay = cJSON_GetObjectItemCaseSensitive(j, "left");
+	gone = ctl_member(j, "redriven");
+	stay = ctl_member(j, "left");
 	if (c->json)
 		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
 	else

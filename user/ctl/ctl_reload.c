@@ -4,7 +4,7 @@
 
 static void names(const cJSON *j, const char *name)
 {
-	const cJSON *list = cJSON_GetObjectItemCaseSensitive(j, name), *one;
+	const cJSON *list = ctl_member(j, name), *one;
 
 	if (!cJSON_GetArraySize(list))
 		return;
@@ -29,7 +29,7 @@ int ctl_reload(struct ctl *c, int argc, char **argv)
 	r = ctl_parse(&res, &j);
 	if (r != CTL_OK)
 		return r;
-	problems = cJSON_GetObjectItemCaseSensitive(j, "problems");
+	problems = ctl_member(j, "problems");
 	if (c->json) {
 		ctl_puts_raw(res.body.data, res.body.len, true);
 		return cJSON_GetArraySize(problems) ? CTL_REFUSED : CTL_OK;

@@ -6,29 +6,15 @@
 /* A row a line, the names in one column. */
 #define LABEL "%-12s"
 
-static const cJSON *at(const cJSON *o, const char *name)
-{
-	return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
-static double sum(const cJSON *o)
-{
-	const cJSON *m;
-	double n = 0;
-
-	cJSON_ArrayForEach(m, o)
-		n += cJSON_IsNumber(m) ? m->valuedouble : 0;
-	return n;
-}
-
 void ctl_headline(const cJSON *j)
 {
-	const cJSON *engine = at(j, "engine");
+	const cJSON *engine = ctl_member(j, "engine");
 	const char *version = ctl_text(j, "version"), *why = ctl_text(engine, "doubtWhy");
 	double up = ctl_number(j, "uptimeSeconds", -1);
-	bool doubt = cJSON_IsTrue(at(engine, "inDoubt")), draining = cJSON_IsTrue(at(engine, "draining"));
+	bool doubt = cJSON_IsTrue(ctl_member(engine, "inDoubt")), draining = cJSON_IsTrue(ctl_member(engine, "draining"));
 
-	printf("fated%s%s: %s", *version ? " " : "", version, doubt ? ctl_paint(CTL_RED, "IN DOUBT") : draining ? "stopping" : "running");
+	printf("fated%s%s: %s", *version ? " " : "", version,
+	       doubt ? ctl_paint(CTL_RED, "IN DOUBT") : draining ? "stopping" : "running");
 	if (*ctl_text(j, "pid"))
 		printf(", pid %s", ctl_text(j, "pid"));
 	if (up >= 0)
@@ -50,9 +36,9 @@ static void law_of_events(const cJSON *e)
 	double accepted = ctl_number(e, "accepted", 0), queued = ctl_number(e, "queued", 0), running = ctl_number(e, "running", 0);
 	double settled = ctl_number(e, "settled", 0), dead = ctl_number(e, "deadLettered", 0);
 
-	printf(LABEL "%.15g accepted = %.15g queued + %.15g running + %.15g settled + %.15g dead-lettered", "law", accepted, queued, running,
-	       settled, dead);
-	if (cJSON_IsFalse(at(e, "holds")))
+	printf(LABEL "%.15g accepted = %.15g queued + %.15g running + %.15g settled + %.15g dead-lettered", "law", accepted,
+	       queued, running, settled, dead);
+	if (cJSON_IsFalse(ctl_member(e, "holds")))
 		drift(accepted - queued - running - settled - dead,
 		      "accepted and out of sight: a defect of fated; its store has them, and a restart takes them up from there",
 		      "more than were accepted: a defect of fated; one event may run or be settled twice");
@@ -66,13 +52,15 @@ static void law_of_processes(const cJSON *p, bool fallback)
 	double missed = ctl_number(p, "missed", 0);
 
 	if (!p) {
-		printf(LABEL "processes are not counted%s\n", "", fallback ? ": eBPF is switched off (fallback)" : " at this moment");
+		printf(LABEL "processes are not counted%s\n", "",
+		       fallback ? ": eBPF is switched off (fallback)" : " at this moment");
 		return;
 	}
 	printf(LABEL "%.15g starts seen by eBPF = %.15g exits + %.15g alive", "", starts, exits, alive);
-	if (cJSON_IsFalse(at(p, "holds")))
+	if (cJSON_IsFalse(ctl_member(p, "holds")))
 		drift(ctl_number(p, "drift", starts - exits - alive),
-		      "started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect of fated",
+		      "started and out of sight: moved out of their cgroup (a function that runs as root can), or a defect "
+		      "of fated",
 		      "more than were seen to start: moved into a watched cgroup from outside, or a defect of fated");
 	else if (starts == exits + alive)
 		putchar('\n');
@@ -84,12 +72,12 @@ static void law_of_processes(const cJSON *p, bool fallback)
 
 void ctl_law(const cJSON *j)
 {
-	const cJSON *law = at(j, "law");
+	const cJSON *law = ctl_member(j, "law");
 
 	if (!law)
 		return;		/* an older daemon */
-	law_of_events(at(law, "events"));
-	law_of_processes(at(law, "processes"), strcmp(ctl_text(at(j, "observer"), "mode"), "fallback") == 0);
+	law_of_events(ctl_member(law, "events"));
+	law_of_processes(ctl_member(law, "processes"), strcmp(ctl_text(ctl_member(j, "observer"), "mode"), "fallback") == 0);
 }
 
 int ctl_status_get(struct ctl *c, cJSON **ret_json)
@@ -105,20 +93,21 @@ int ctl_status_get(struct ctl *c, cJSON **ret_json)
 		return r;
 	if (c->json)
 		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
-	return cJSON_IsFalse(at(at(*ret_json, "law"), "holds")) ? CTL_DRIFT : CTL_OK;
+	return cJSON_IsFalse(ctl_member(ctl_member(*ret_json, "law"), "holds")) ? CTL_DRIFT : CTL_OK;
 }
 
 /* ---- everything else --------------------------------------------------------------------------------------- */
 
 static void counters(const cJSON *j, const cJSON *engine)
 {
-	const cJSON *outcomes = at(engine, "byOutcome"), *o;
-	const cJSON *counts = at(j, "counts");
+	const cJSON *outcomes = ctl_member(engine, "byOutcome"), *o;
+	const cJSON *counts = ctl_member(j, "counts");
 	bool any = false;
 
-	printf("events      %s queued, %s running, %s waiting, %s routing\n", ctl_text(engine, "queued"), ctl_text(engine, "running"),
-	       ctl_text(engine, "waiting"), ctl_text(engine, "routing"));
-	printf("since start %s accepted, %s refused, %s succeeded, %s failed; %s synchronous, %s running\n", ctl_text(engine, "accepted"),
+	printf("events      %s queued, %s running, %s waiting, %s routing\n", ctl_text(engine, "queued"),
+	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"));
+	printf("since start %s accepted, %s refused, %s succeeded, %s failed; %s synchronous, %s running\n",
+	       ctl_text(engine, "accepted"),
 	       ctl_text(engine, "refused"), ctl_text(engine, "succeeded"), ctl_text(engine, "failed"),
 	       ctl_text(engine, "syncInvocations"), ctl_text(engine, "runningSync"));
 	fputs("outcomes   ", stdout);
@@ -143,11 +132,11 @@ static void dropped(const cJSON *d)
 	const cJSON *m;
 	const char *sep = ": ";
 
-	if (sum(d) == 0) {
+	if (ctl_sum(d) == 0) {
 		fputs(", none dropped", stdout);
 		return;
 	}
-	buf_addf(&b, "DROPPED %.15g", sum(d));
+	buf_addf(&b, "DROPPED %.15g", ctl_sum(d));
 	cJSON_ArrayForEach(m, d) {
 		if (m->valuedouble == 0)
 			continue;
@@ -170,7 +159,7 @@ static void missed(const cJSON *m)
 
 static void observer(const cJSON *o, const cJSON *engine)
 {
-	const cJSON *features = at(o, "features");
+	const cJSON *features = ctl_member(o, "features");
 	double disagree = ctl_number(engine, "witnessesDisagree", 0), left = ctl_number(engine, "leftRunning", 0);
 	char text[100];
 
@@ -179,13 +168,15 @@ static void observer(const cJSON *o, const cJSON *engine)
 	if (strcmp(ctl_text(o, "mode"), "fallback") == 0) {
 		printf(LABEL "fallback, without eBPF: ends are told by wait status and cgroup files alone\n", "observer");
 	} else {
-		printf(LABEL "eBPF, pinned in %s; %s of %s environments watched; %.15g events seen", "observer", ctl_text(o, "pinDirectory"),
-		       ctl_text(o, "entries"), ctl_text(o, "entriesMax"), sum(at(o, "seen")));
-		dropped(at(o, "dropped"));
-		missed(at(o, "missed"));
+		printf(LABEL "eBPF, pinned in %s; %s of %s environments watched; %.15g events seen", "observer",
+		       ctl_text(o, "pinDirectory"),
+		       ctl_text(o, "entries"), ctl_text(o, "entriesMax"), ctl_sum(ctl_member(o, "seen")));
+		dropped(ctl_member(o, "dropped"));
+		missed(ctl_member(o, "missed"));
 		putchar('\n');
-		if (features && !cJSON_IsTrue(at(features, "oomScope")))
-			printf(LABEL "whose memory limit an OOM kill enforced cannot be told: %s\n", "", ctl_text(features, "oomScopeMissing"));
+		if (features && !cJSON_IsTrue(ctl_member(features, "oomScope")))
+			printf(LABEL "whose memory limit an OOM kill enforced cannot be told: %s\n", "",
+			       ctl_text(features, "oomScopeMissing"));
 	}
 	if (disagree > 0) {
 		snprintf(text, sizeof(text), "%.15g ends on which the two witnesses disagree", disagree);
@@ -197,7 +188,7 @@ static void observer(const cJSON *o, const cJSON *engine)
 
 static void limits(const cJSON *l)
 {
-	const cJSON *c, *controllers = at(l, "controllers");
+	const cJSON *c, *controllers = ctl_member(l, "controllers");
 	const char *why = "";
 	int kept = 0, missing = 0;
 
@@ -205,7 +196,7 @@ static void limits(const cJSON *l)
 		return;
 	printf(LABEL "%s (%s)\n" LABEL, "cgroup", ctl_text(l, "path"), ctl_text(l, "hierarchy"), "limits");
 	cJSON_ArrayForEach(c, controllers) {
-		if (!cJSON_IsTrue(at(c, "enabled"))) {
+		if (!cJSON_IsTrue(ctl_member(c, "enabled"))) {
 			missing++;
 			why = ctl_text(c, "reason");
 			continue;
@@ -217,7 +208,7 @@ static void limits(const cJSON *l)
 		const char *sep = "; missing: ";
 
 		cJSON_ArrayForEach(c, controllers)
-			if (!cJSON_IsTrue(at(c, "enabled"))) {
+			if (!cJSON_IsTrue(ctl_member(c, "enabled"))) {
 				printf("%s%s", sep, c->string);
 				sep = ", ";
 			}
@@ -231,16 +222,17 @@ static void files(const cJSON *store, const cJSON *definitions)
 	if (store)
 		printf(LABEL "%s in %s\n", "store", ctl_text(store, "engine"), ctl_text(store, "directory"));
 	if (definitions)
-		printf(LABEL "%s in %s%s%s%s\n", "functions", ctl_text(definitions, "functions"), ctl_text(definitions, "directory"),
-		       ctl_number(definitions, "problems", 0) > 0 ? "; PROBLEMS: " : "",
+		printf(LABEL "%s in %s%s%s%s\n", "functions", ctl_text(definitions, "functions"),
+		       ctl_text(definitions, "directory"), ctl_number(definitions, "problems", 0) > 0 ? "; PROBLEMS: " : "",
 		       ctl_number(definitions, "problems", 0) > 0 ? ctl_text(definitions, "problems") : "",
 		       ctl_number(definitions, "problems", 0) > 0 ? " (fatectl reload shows them)" : "");
 }
 
 static void environments(const cJSON *j)
 {
-	static const char *const headings[] = { "CGROUP", "FUNCTION", "REQUEST ID", "STATE", ">ATTEMPT", "KIND", ">RUNNING", ">LEFT", NULL };
-	const cJSON *list = cJSON_GetObjectItemCaseSensitive(j, "environments"), *e;
+	static const char *const headings[] = { "CGROUP", "FUNCTION", "REQUEST ID", "STATE", ">ATTEMPT", "KIND", ">RUNNING",
+						">LEFT", NULL };
+	const cJSON *list = ctl_member(j, "environments"), *e;
 	struct ctl_table *t;
 
 	if (!cJSON_GetArraySize(list))
@@ -255,7 +247,7 @@ static void environments(const cJSON *j)
 		ctl_cell(t, ctl_text(e, "requestId"));
 		ctl_cell(t, ctl_text(e, "state"));
 		ctl_cell(t, ctl_text(e, "attempt"));
-		ctl_cell(t, cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(e, "sync")) ? "sync" : "async");
+		ctl_cell(t, cJSON_IsTrue(ctl_member(e, "sync")) ? "sync" : "async");
 		ctl_cell(t, ctl_duration(ctl_number(e, "runningMs", 0)));
 		ctl_cell(t, left > 0 ? ctl_duration(left) : "over");
 	}
@@ -273,13 +265,13 @@ int ctl_status(struct ctl *c, int argc, char **argv)
 	r = ctl_status_get(c, &j);
 	if (!j || c->json)
 		return r;
-	engine = at(j, "engine");
+	engine = ctl_member(j, "engine");
 	ctl_headline(j);
 	counters(j, engine);
 	ctl_law(j);
-	observer(at(j, "observer"), engine);
-	limits(at(j, "launcher"));
-	files(at(j, "store"), at(j, "definitions"));
+	observer(ctl_member(j, "observer"), engine);
+	limits(ctl_member(j, "launcher"));
+	files(ctl_member(j, "store"), ctl_member(j, "definitions"));
 	environments(j);
 	return r;
 }

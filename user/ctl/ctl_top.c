@@ -22,16 +22,11 @@ struct top {
 
 struct line { const cJSON *env; double cpu_percent; };	/* negative: not known */
 
-static const cJSON *at(const cJSON *o, const char *name)
-{
-	return cJSON_GetObjectItemCaseSensitive(o, name);
-}
-
 static const cJSON *find(const cJSON *status, const char *cgroup_id)
 {
 	const cJSON *e;
 
-	cJSON_ArrayForEach(e, at(status, "environments"))
+	cJSON_ArrayForEach(e, ctl_member(status, "environments"))
 		if (strcmp(ctl_text(e, "cgroupId"), cgroup_id) == 0)
 			return e;
 	return NULL;
@@ -115,14 +110,14 @@ static void add_row(struct ctl_table *t, const struct line *l)
 	ctl_cell(t, rss < 0 ? NULL : ctl_bytes(rss));
 	count_cell(t, e, "processes");
 	count_cell(t, e, "threads");
-	ctl_cell(t, cJSON_IsTrue(at(e, "sync")) ? "sync" : "async");
+	ctl_cell(t, cJSON_IsTrue(ctl_member(e, "sync")) ? "sync" : "async");
 }
 
 static void table(struct top *t)
 {
-	static const char *const headings[] = { "FUNCTION", "REQUEST ID", ">ATTEMPT", "STATE", ">AGE", ">CPU%", ">CPU", ">RSS", ">PROCS",
-						">THREADS", "KIND", NULL };
-	const cJSON *list = at(t->now, "environments"), *e;
+	static const char *const headings[] = { "FUNCTION", "REQUEST ID", ">ATTEMPT", "STATE", ">AGE", ">CPU%", ">CPU",
+						">RSS", ">PROCS", ">THREADS", "KIND", NULL };
+	const cJSON *list = ctl_member(t->now, "environments"), *e;
 	size_t n = 0, size = (size_t)cJSON_GetArraySize(list);
 	struct line *lines = xcalloc(size + 1, sizeof(*lines));
 	struct ctl_table *out = ctl_table_new(headings);
@@ -143,8 +138,8 @@ static const char *rate(const struct top *t, const char *const *path, char text[
 	double s = (double)(t->now_ns - t->before_ns) / 1e9;
 
 	for (; *path; path++) {
-		a = at(a, *path);
-		b = at(b, *path);
+		a = ctl_member(a, *path);
+		b = ctl_member(b, *path);
 	}
 	/* Counters begin anew with a new daemon. */
 	if (!cJSON_IsNumber(a) || !cJSON_IsNumber(b) || s <= 0 || b->valuedouble < a->valuedouble)
@@ -155,15 +150,17 @@ static const char *rate(const struct top *t, const char *const *path, char text[
 
 static void print(struct top *t)
 {
-	const cJSON *engine = at(t->now, "engine");
+	const cJSON *engine = ctl_member(t->now, "engine");
 	const char *by = t->sort == 'm' ? "memory" : t->sort == 'a' ? "age" : "CPU";
 	char attempts[32], processes[32];
 
 	ctl_headline(t->now);
 	ctl_law(t->now);
 	printf("%-12s%s queued, %s running, %s waiting, %s routing; %s synchronous\n", "events", ctl_text(engine, "queued"),
-	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"), ctl_text(engine, "runningSync"));
-	printf("%-12sattempts %s, processes %s\n", "starts", rate(t, (const char *[]){ "engine", "attemptsStarted", NULL }, attempts),
+	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"),
+	       ctl_text(engine, "runningSync"));
+	printf("%-12sattempts %s, processes %s\n", "starts",
+	       rate(t, (const char *[]){ "engine", "attemptsStarted", NULL }, attempts),
 	       rate(t, (const char *[]){ "law", "processes", "starts", NULL }, processes));
 	if (t->keys)
 		printf("%-12s%s (c CPU, m memory, a age, q quits)\n", "sorted by", by);

@@ -23,7 +23,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  "The event is {} unless --payload or --data says otherwise; stdin is read for \"--payload -\" only.\n\n"
 	  "  fatectl invoke resize --data '{\"image\": \"cat.png\"}'\n"
 	  "  fatectl invoke resize --async --wait --payload event.json\n", ctl_invoke },
-	{ "event list", "[--function NAME] [--state STATE] [--limit N] [--before SEQ] [--watch[=SECONDS]]", "asynchronous events, newest first",
+	{ "event list", "[--function NAME] [--state STATE] [--limit N] [--before SEQ] [--watch[=SECONDS]]",
+	  "asynchronous events, newest first",
 	  "STATE: queued, running, waiting, routing, done.\n\n  fatectl event list --state waiting\n", ctl_event_list },
 	{ "event show", "ID", "one event: payload, attempts and their fate, record, deliveries",
 	  "  fatectl event show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_show },
@@ -56,7 +57,8 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "queue peek", "NAME [--max N]", "look at the oldest messages of a local queue and leave them there",
 	  "Shows N (10) of them, leased ones, too; none is leased by looking.\n\n  fatectl queue peek dead\n", ctl_queue_peek },
 	{ "queue purge", "NAME [--yes]", "delete every message of a local queue for good",
-	  "Leased ones, too. Asks at a terminal; anywhere else --yes is needed.\n\n  fatectl queue purge done --yes\n", ctl_queue_purge },
+	  "Leased ones, too. Asks at a terminal; anywhere else --yes is needed.\n\n  fatectl queue purge done --yes\n",
+	  ctl_queue_purge },
 	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--dry-run]", "make events of a local queue's messages again",
 	  "A record goes back to the function it is about with the request's payload, a dead letter to the function whose event\n"
 	  "it was; with --to everything goes to FUNCTION. The event is accepted and the message gone in one transaction. At most\n"
@@ -64,9 +66,12 @@ const struct ctl_verb ctl_verbs[] = {
 	  "would happen.\n\n"
 	  "  fatectl queue redrive dead --dry-run\n"
 	  "  fatectl queue redrive dead --to repair --max 10\n", ctl_queue_redrive },
-	{ "topic list", "[--watch[=SECONDS]]", "local topics and how many subscriptions they have", "  fatectl topic list\n", ctl_topic_list },
-	{ "topic show", "TOPIC", "one topic: its subscriptions and where they lead", "  fatectl topic show alerts\n", ctl_topic_show },
-	{ "bus list", "[--watch[=SECONDS]]", "local event buses and how many rules they have", "  fatectl bus list\n", ctl_bus_list },
+	{ "topic list", "[--watch[=SECONDS]]", "local topics and how many subscriptions they have",
+	  "  fatectl topic list\n", ctl_topic_list },
+	{ "topic show", "TOPIC", "one topic: its subscriptions and where they lead", "  fatectl topic show alerts\n",
+	  ctl_topic_show },
+	{ "bus list", "[--watch[=SECONDS]]", "local event buses and how many rules they have", "  fatectl bus list\n",
+	  ctl_bus_list },
 	{ "bus show", "BUS", "one event bus: its rules, their patterns and targets", "  fatectl bus show default\n", ctl_bus_show },
 	{ "delivery list", "[--limit N] [--watch[=SECONDS]]", "deliveries not yet acknowledged, by due time",
 	  "  fatectl delivery list\n", ctl_delivery_list },
@@ -81,7 +86,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  "  fatectl top\n  fatectl top --once --interval 1\n", ctl_top },
 	{ "reload", "", "read the definitions again",
 	  "Prints what was added, changed and removed, and everything that is wrong, with file, path and reason; the exit\n"
-	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n", ctl_reload },
+	  "status is 4 when there is anything wrong. A bad file never takes a good function down.\n\n  fatectl reload\n",
+	  ctl_reload },
 	{ "version", "", "versions of fatectl and of the daemon", "  fatectl version\n", ctl_version },
 	{ "doctor", "", "checks this host and the daemon, and says what to do",
 	  "A line a finding: ok, warn (works, but not as well as it could, or could not be looked at), FAIL (does not work);\n"

@@ -98,7 +98,8 @@ const struct config_row config_rows[] = {
 	/* An open event is a row kept in memory, too, about half a kilobyte: a full queue is 50 MB. Callers are better
 	 * told 429 early than kept happy until the host is out of memory; who has the memory raises it. */
 	{ .key = "MaxQueuedEvents", .type = CONFIG_INT, PLACE(queue_max), .def = "100000", .min = 1, .max = 10000000,
-	  .help = "Asynchronous events accepted and not ended; beyond it new ones are refused (429). About 0.5 KB of memory each." },
+	  .help = "Asynchronous events accepted and not ended; beyond it new ones are refused (429). About 0.5 KB of memory "
+		  "each." },
 	{ .key = "MaxEnvironments", .type = CONFIG_INT, PLACE(environments_max), .def = "4096", .min = 16, .max = 1048576,
 	  .help = "Entries of the kernel's map of environments; at least MaxConcurrency." },
 	/* Rounded up to whole pages where they are larger. */
@@ -110,8 +111,8 @@ const struct config_row config_rows[] = {
 	{ .key = "RecordFate", .type = CONFIG_BOOL, PLACE(record_fate), .def = "true",
 	  .help = "Destination records carry the member \"fate\" (what the kernel saw) unless the function says no." },
 	{ .key = "Observer", .type = CONFIG_OBSERVER, PLACE(fallback), .def = "bpf",
-	  .help = "bpf, or fallback: without eBPF, on the second witness alone (wait status, cgroup files). Who sent a signal, what every "
-		  "process used and what ended while no daemon ran cannot be told then." },
+	  .help = "bpf, or fallback: without eBPF, on the second witness alone (wait status, cgroup files). Who sent a "
+		  "signal, what every process used and what ended while no daemon ran cannot be told then." },
 	{ .key = "LogLevel", .type = CONFIG_LEVEL, PLACE(log_level), .def = "info", .reloadable = true,
 	  .help = "error, warn, notice, info or debug." },
 	{ .key = "SocketGroup", .type = CONFIG_STRING, PLACE(socket_group), .def = FATE_GROUP, .max = 32, .check = check_group,

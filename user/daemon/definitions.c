@@ -607,21 +607,6 @@ static void cross_check(struct load *l)
 
 /* ---- the result ---- */
 
-static int func_cmp(const void *a, const void *b)
-{
-	return strcmp((*(struct func *const *)a)->name, (*(struct func *const *)b)->name);
-}
-
-static int topic_cmp(const void *a, const void *b)
-{
-	return strcmp((*(struct topic *const *)a)->name, (*(struct topic *const *)b)->name);
-}
-
-static int bus_cmp(const void *a, const void *b)
-{
-	return strcmp((*(struct bus *const *)a)->name, (*(struct bus *const *)b)->name);
-}
-
 static void fill(const struct load *l)
 {
 	struct definitions_result *r = l->ret;
@@ -638,12 +623,6 @@ static void fill(const struct load *l)
 			if (t->func)
 				r->functions[r->n_functions++] = func_ref(t->func);
 	}
-	if (r->n_functions)
-		qsort(r->functions, r->n_functions, sizeof(*r->functions), func_cmp);
-	if (r->n_topics)
-		qsort(r->topics, r->n_topics, sizeof(*r->topics), topic_cmp);
-	if (r->n_buses)
-		qsort(r->buses, r->n_buses, sizeof(*r->buses), bus_cmp);
 }
 
 int definitions_load(struct definitions *d, const char *dir, const struct definitions_check *check, struct definitions_result *ret)

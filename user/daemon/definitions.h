@@ -37,7 +37,7 @@ struct definitions_change { enum definitions_change_kind kind; char name[DEFINIT
 const char *definitions_change_name(enum definitions_change_kind k);	/* "added", … */
 
 struct definitions_result {
-	/* References; each list in name order, names unique: fit for registry_swap(). */
+	/* References; names unique in each list, their order is nobody's: registry_swap() makes one. */
 	struct func **functions;		/* those of topics' commands are among them */
 	size_t n_functions;
 	struct topic **topics;
@@ -46,7 +46,8 @@ struct definitions_result {
 	size_t n_buses;
 	struct definitions_problem *problems;	/* of files, in their order; then of names that lead nowhere, likewise */
 	size_t n_problems;
-	struct definitions_change *changes;	/* functions first, then topics, buses; in name order. What is the same is not listed */
+	/* Functions first, then topics, buses; in name order. What is the same is not listed. */
+	struct definitions_change *changes;
 	size_t n_changes, unchanged;
 };
 

@@ -19,7 +19,8 @@
 static int preflight(void)
 {
 	if (geteuid() != 0) {
-		fprintf(stderr, "fated: must run as root: it makes cgroups, loads BPF programs and starts functions under other users\n");
+		fprintf(stderr, "fated: must run as root: it makes cgroups, loads BPF programs and starts functions under "
+			"other users\n");
 		return -EPERM;
 	}
 	return 0;

@@ -47,6 +47,6 @@ struct topic_message {
 	const struct buf *quoted;	/* the same as a JSON string, made once for all subscriptions; NULL = it is made here */
 	const char *attributes;		/* JSON object {"NAME": {"Type", "Value"}}; NULL = none */
 };
-/* Appends what the subscription gets (it is the same for all queues): functions and commands {"Records":[{"EventSource":"aws:sns",…}]}, queues the
- * Notification envelope, or the message itself when raw. */
+/* Appends what the subscription gets (it is the same for all queues): functions and commands
+ * {"Records":[{"EventSource":"aws:sns",…}]}, queues the Notification envelope, or the message itself when raw. */
 void topic_message_build(struct buf *b, const struct topic_message *m);

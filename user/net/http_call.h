@@ -31,7 +31,8 @@ struct http_result {
 };
 /*
  * 0 when an answer came, whatever its status. -ECONNREFUSED, -ENOENT, -EACCES… when there was nobody to ask, -EPIPE
- * when the answer broke off, -ETIMEDOUT; e says so in a sentence for people. ret is filled from empty; http_result_done in any case.
+ * when the answer broke off, -ETIMEDOUT; e says so in a sentence for people. ret is filled from empty; http_result_done in
+ * any case.
  */
 int http_call(struct http_caller *c, const struct http_call *call, struct http_result *ret, struct err *e);
 void http_result_done(struct http_result *r);

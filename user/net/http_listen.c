@@ -83,7 +83,8 @@ int http_peer_check(int fd, const struct http_peers *who, struct http_peer *ret,
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
 		return -errno;
 	*ret = (struct http_peer){ .uid = cred.uid, .gid = cred.gid, .pid = cred.pid };
-	*ret_allowed = cred.uid == 0 || cred.uid == who->uid || (who->have_gid && (cred.gid == who->gid || in_groups(fd, who->gid)));
+	*ret_allowed = cred.uid == 0 || cred.uid == who->uid ||
+		(who->have_gid && (cred.gid == who->gid || in_groups(fd, who->gid)));
 	return 0;
 }
 

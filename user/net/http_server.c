@@ -357,7 +357,8 @@ static void unsuspend(struct http_req *q, enum req_state to)
 	q->s->stats.suspended_now--;
 	q->state = to;
 	MHD_resume_connection(q->conn);
-	/* Without threads of its own MHD wakes nobody: it looks at the resumed ones in the next MHD_run(), one for all of a turn. */
+	/* Without threads of its own MHD wakes nobody: it looks at the resumed ones in the next MHD_run(), one for all of a
+	 * turn. */
 	(void)sd_event_source_set_enabled(q->s->again, SD_EVENT_ONESHOT);
 }
 
@@ -411,7 +412,8 @@ void http_reply(struct http_req *q, const struct http_answer *a)
 
 	assert(q && a && !q->answer && q->state < REQ_QUEUED);
 	if (a->blob)
-		r = MHD_create_response_from_buffer_with_free_callback_cls(a->blob->len, a->blob->data, unref_body, blob_ref(a->blob));
+		r = MHD_create_response_from_buffer_with_free_callback_cls(a->blob->len, a->blob->data, unref_body,
+									   blob_ref(a->blob));
 	else if (a->text)
 		r = MHD_create_response_from_buffer(a->len, a->text, MHD_RESPMEM_MUST_FREE);
 	else

@@ -40,8 +40,8 @@ const char *obs_kind_name(uint32_t kind)
 void obs_entry_clean(struct fate_env *env)
 {
 	__u64 *const times[] = {
-		&env->timeout_ns, &env->fork_ns, &env->exec_ns, &env->deadline_ns, &env->deadline_hit_ns, &env->exit_ns, &env->empty_ns,
-		&env->oom_ns, &env->acct.cpu_ns, &env->acct.wait_ns, &env->acct.life_ns, &env->live.cpu_ns,
+		&env->timeout_ns, &env->fork_ns, &env->exec_ns, &env->deadline_ns, &env->deadline_hit_ns, &env->exit_ns,
+		&env->empty_ns, &env->oom_ns, &env->acct.cpu_ns, &env->acct.wait_ns, &env->acct.life_ns, &env->live.cpu_ns,
 	};
 
 	memset(env->timer, 0, sizeof(env->timer));

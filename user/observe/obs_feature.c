@@ -92,7 +92,8 @@ int obs_feature_read(const struct btf *btf, struct obs_features *ret, struct err
 	if (btf__find_by_name_kind(btf, "bpf_ringbuf", BTF_KIND_STRUCT) < 0)
 		return err_set(e, -EOPNOTSUPP, "kernel %s: no BPF ring buffer; " REMEDY, release(&u));
 	if (btf__find_by_name_kind(btf, "bpf_timer", BTF_KIND_STRUCT) < 0)
-		return err_set(e, -EOPNOTSUPP, "kernel %s: no bpf_timer (deadlines in the kernel, since 5.15); " REMEDY, release(&u));
+		return err_set(e, -EOPNOTSUPP, "kernel %s: no bpf_timer (deadlines in the kernel, since 5.15); " REMEDY,
+			       release(&u));
 
 	ret->group_dead = btf_vlen(tracepoint(btf, "sched_process_exit")) >= 3;
 	ret->oom = victim_hook(btf);

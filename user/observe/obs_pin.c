@@ -16,7 +16,6 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -25,6 +24,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "base/lock.h"
 #include "base/mem.h"
 #include "fate_event.h"
 
@@ -96,9 +96,10 @@ int obs_pin_open(const char *dir, int *ret_fd, struct err *e)
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_errno(e, -errno, "open BPF directory %s", dir);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? err_set(e, -EBUSY, "BPF directory %s: another fated uses it", dir)
-					    : err_errno(e, -errno, "lock BPF directory %s", dir);
+	r = lock_take(fd);
+	if (r < 0)
+		return r == -EWOULDBLOCK ? err_set(e, -EBUSY, "BPF directory %s: another fated uses it", dir)
+					 : err_errno(e, r, "lock BPF directory %s", dir);
 	*ret_fd = TAKE_FD(fd);
 	return 0;
 }

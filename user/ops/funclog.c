@@ -177,7 +177,8 @@ static void f_outcome(struct port_log *p, const struct log_outcome *o)
 {
 	char env[24];
 	const struct log_ctx ctx = {
-		.function = o->function, .request_id = o->request_id, .env = o->cgroup_id ? env : NULL, .attempt = (unsigned int)o->attempt,
+		.function = o->function, .request_id = o->request_id, .env = o->cgroup_id ? env : NULL,
+		.attempt = (unsigned int)o->attempt,
 	};
 
 	snprintf(env, sizeof(env), "%" PRIu64, o->cgroup_id);

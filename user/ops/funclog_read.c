@@ -66,7 +66,8 @@ static int nothing(const struct funclog *l, const char *function, struct err *e)
 }
 
 /* Appends up to `bytes` bytes from the offset on. Returns how many there were. */
-static ssize_t read_from(const struct funclog *l, const struct file *f, int64_t offset, size_t bytes, struct buf *out, struct err *e)
+static ssize_t read_from(const struct funclog *l, const struct file *f, int64_t offset, size_t bytes, struct buf *out,
+			 struct err *e)
 {
 	ssize_t n;
 

@@ -141,7 +141,8 @@ static size_t add_printable(char *out, size_t size, size_t len, const char *text
 int journal_format(char *out, size_t size, int64_t wall_ms, enum log_level level, const struct log_ctx *ctx, const char *msg)
 {
 	static const char *const words[] = {
-		[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_NOTE] = "notice: ", [LOG_INF] = "info: ", [LOG_DBG] = "debug: ",
+		[LOG_ERROR] = "error: ", [LOG_WARN] = "warning: ", [LOG_NOTE] = "notice: ", [LOG_INF] = "info: ",
+		[LOG_DBG] = "debug: ",
 	};
 	const char *word = level >= LOG_ERROR && level <= LOG_DBG ? words[level] : "log: ";
 	const struct log_ctx c = ctx ? *ctx : (struct log_ctx){};

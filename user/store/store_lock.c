@@ -10,8 +10,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
+#include "base/lock.h"
 #include "base/mem.h"
 
 static int in_use(const char *path, int fd, struct err *e)
@@ -30,13 +30,14 @@ int store_lock_take(const char *path, int *ret, struct err *e)
 	CLEAN(freep) char *name = xasprintf("%s-lock", path);
 	CLEAN(closep) int fd = -EBADF;
 	char pid[32];
-	int n;
+	int n, r;
 
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_errno(e, -errno, "%s", name);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? in_use(path, fd, e) : err_errno(e, -errno, "%s: lock", name);
+	r = lock_take(fd);
+	if (r < 0)
+		return r == -EWOULDBLOCK ? in_use(path, fd, e) : err_errno(e, r, "%s: lock", name);
 	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n)
 		return err_errno(e, errno ? -errno : -EIO, "%s: write", name);

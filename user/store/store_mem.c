@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything hangs on its event: payload, attempts, record, three outbox slots; queues hold their messages in order
- * of arrival, and a list those events that have a record in the order they got it. A batch is atomic by an undo log: each operation pushes what would take it back, and a failing one
- * makes the log run backwards. Copying the whole state before each batch would be shorter and quadratic.
+ * of arrival, and a list those events that have a record in the order they got it. A batch is atomic by an undo log:
+ * each operation pushes what would take it back, and a failing one makes the log run backwards. Copying the whole state
+ * before each batch would be shorter and quadratic.
  *
  * apply() takes effect when it is run, not when it is queued, so that a simulation decides where between the two the
  * daemon dies.

@@ -347,7 +347,7 @@ static int query_tail(struct store_db *d, const struct store_query *q, struct st
 
 	if (r < 0)
 		return r;
-	res->last_pos = sqlite3_column_int64(stmt(d, R_LAST_POS), 0);
+	res->last_pos = MAX(sqlite3_column_int64(stmt(d, R_LAST_POS), 0), 0);	/* in a damaged row it may be anything */
 	store_db_reset(d, R_LAST_POS);
 	if (q->after_pos < 0)
 		return 0;

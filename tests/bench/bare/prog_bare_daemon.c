@@ -27,7 +27,8 @@ static int open_database(const char *path)
 
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
 		return fail("the database cannot be opened");
-	if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384", NULL, NULL, NULL) != SQLITE_OK)
+	if (sqlite3_exec(db, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16384", NULL, NULL,
+			 NULL) != SQLITE_OK)
 		return fail(sqlite3_errmsg(db));
 	if (sqlite3_prepare_v2(db, "SELECT count(*) FROM event", -1, &s, NULL) != SQLITE_OK || sqlite3_step(s) != SQLITE_ROW)
 		return fail(sqlite3_errmsg(db));
