@@ -136,10 +136,10 @@ def undefined():
                 d.kill9()
                 d.start()
             listed = {x['target']: x['lastError'] for x in d.get('/fate/v1/deliveries')['deliveries']}
-            equal(listed, {'topic:nowhere': 'topic nowhere is not defined', 'bus:nowhere': 'bus nowhere is not defined'},
+            equal(listed, {'topic:nowhere': 'topic nowhere was not defined', 'bus:nowhere': 'bus nowhere was not defined'},
                   'deliveries')
             out = d.ctl('delivery', 'list', check=0).stdout
-            if 'topic nowhere is not defined' not in out:
+            if 'topic nowhere was not defined' not in out:
                 raise AssertionError(f'delivery list says\n{out}')
 
 

@@ -11,7 +11,7 @@ disturb neither each other nor a fated that serves this host. Leaving the block 
 is left: a process, a group, a pin, a mount. Nothing here sleeps for luck: every wait is for a condition, with a limit
 that only a broken daemon reaches ($TIMEOUT_FACTOR stretches it for emulated machines).
 """
-import contextlib, http.client, json, os, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
+import contextlib, http.client, json, os, re, select, shutil, signal, socket, subprocess, sys, tempfile, threading, time, traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(ROOT, os.environ.get('BUILD', 'build'))
@@ -298,7 +298,11 @@ class Fated:
         return UnixConnection(self.socket, PATIENCE)
 
     def request(self, method, path, body=None, headers=None):
-        """On one kept connection; a daemon that went away is an OSError or HTTPException, not a retry."""
+        """On one kept connection; a daemon that went away is an OSError or HTTPException, not a retry. One that was closed
+        because it was idle for too long is replaced."""
+        conn = getattr(self.kept, 'conn', None)
+        if conn and conn.sock and select.select([conn.sock], [], [], 0)[0]:
+            self.drop_connection()
         if not getattr(self.kept, 'conn', None):
             self.kept.conn = self.connect()
         try:

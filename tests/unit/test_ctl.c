@@ -114,7 +114,8 @@ static void invoke(void)
 	CHECK_EXIT(0, "invoke", "silent");
 	CHECK_STR(buf_str(&out), "");
 	CHECK_EXIT(4, "invoke", "throttled");
-	CHECK_STR(buf_str(&err), "fatectl: TooManyRequestsException: Rate Exceeded.\n");
+	CHECK_STR(buf_str(&err), "fatectl: TooManyRequestsException: Rate Exceeded. "
+				 "(ReservedFunctionConcurrentInvocationLimitExceeded)\n");
 	CHECK_STR(buf_str(&out), "");
 	CHECK_EXIT(4, "invoke", "nope");
 	CHECK_ERR("fatectl: ResourceNotFoundException: Function not found: "

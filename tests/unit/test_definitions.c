@@ -331,8 +331,10 @@ static void missing_directory(void)
 	CHECK_STR(res.problems[0].file, "/nonexistent/functions.d");
 	CHECK_STR(res.problems[0].path, "");
 	CHECK(strstr(res.problems[0].reason, "No such file"));
-	CHECK_INT(res.n_functions, 0);
-	CHECK_STR(line, "removed a");
+	CHECK_STR(in_force(), "a:1");
+	CHECK_STR(line, "kept a");
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "1 unchanged");
 }
 
 /* A directory that is there and cannot be read says nothing about functions. */

@@ -503,7 +503,7 @@ static void a_failure_is_said_with_its_request(void)
 	log_set_sink(NULL);
 	CHECK_INT(said, 1);
 	CHECK_STR(said_ids, "3 thumbs " REQUEST " 3");
-	CHECK(strstr(said_last, "delivery of event 2, OnSuccess: failed for good, kept: "));
+	CHECK(strstr(said_last, "delivery OnSuccess to queue:done: failed for good, kept: "));
 }
 
 static void the_table_has_what_can_be_sent_to(void)

@@ -287,6 +287,19 @@ static void a_removed_file_is_made_anew(void)
 	CHECK_STR(text("f.log"), "two\n");
 }
 
+static void a_removed_directory_is_made_anew(void)
+{
+	fresh(1 << 20);
+	start(7, "f", ID_A);
+	put(7, "one\n");
+	CHECK(nftw(dir, rm, 8, FTW_DEPTH | FTW_PHYS) == 0);
+	put(7, "two\n");
+	CHECK_STR(text("f.log"), "two\n");
+	CHECK_INT(funclog_lost(the_log), 0);
+	CHECK_INT(warnings, 1);
+	CHECK(strstr(last_warning, "was gone and is made again"));
+}
+
 static void a_summary_is_one_line_and_ends_in_one_tab(void)
 {
 	fresh(1 << 20);
@@ -874,6 +887,7 @@ int main(void)
 	RUN(a_long_line_becomes_several);
 	RUN(a_full_file_makes_room_once);
 	RUN(a_removed_file_is_made_anew);
+	RUN(a_removed_directory_is_made_anew);
 	RUN(a_summary_is_one_line_and_ends_in_one_tab);
 	RUN(output_of_nobody_goes_nowhere);
 	RUN(a_failing_write_is_counted_and_said_once);

@@ -33,7 +33,7 @@ static bool arg_name(struct api_call *c, const char *name, const char *(*name_of
 
 static const char *state_name(int i)
 {
-	return inv_state_name((enum inv_state)i);
+	return i == INV_JUDGED ? "" : inv_state_name((enum inv_state)i);	/* never in a row */
 }
 
 static const char *condition_name(int i)

@@ -8,15 +8,22 @@
 static void print_refusal(const struct http_result *res)
 {
 	const char *type = http_result_header(res, "x-amzn-errortype"), *v = NULL;
+	bool valid = json_valid(buf_str(&res->body), res->body.len, NULL);
 	CLEAN(buf_done) struct buf text = {};
 	size_t n;
 
-	if (json_valid(buf_str(&res->body), res->body.len, NULL) &&
+	if (valid &&
 	    (json_member(buf_str(&res->body), res->body.len, "message", &v, &n) ||
 	     json_member(buf_str(&res->body), res->body.len, "Message", &v, &n)) && json_is_string(v, n))
 		json_add_decoded(&text, v, n);
 	else
 		buf_addf(&text, "HTTP status %d", res->status);
+	/* Which of the limits it was is not in the sentence, which is AWS's. */
+	if (valid && json_member(buf_str(&res->body), res->body.len, "Reason", &v, &n) && json_is_string(v, n)) {
+		buf_adds(&text, " (");
+		json_add_decoded(&text, v, n);
+		buf_addc(&text, ')');
+	}
 	fprintf(stderr, "fatectl: %s%s%s\n", type ? type : "", type ? ": " : "", buf_str(&text));
 }
 

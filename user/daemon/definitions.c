@@ -9,6 +9,8 @@
  * `kinds` has what differs. A topic brings its commands' functions with it: file, topic and functions come, stay and go
  * together, and each of the names must be free.
  *
+ * Why file order decides between two good files and not who came first: a restart must not change what is in force.
+ *
  * Why good files go first: a function may move from a file to another while the old one is in pieces. Were the old
  * snapshot to hold its name, a bad file would keep a good definition out of force.
  *
@@ -452,7 +454,7 @@ static void load_directory(struct load *l)
 	l->good = l->n;
 	for (size_t i = 0; i < files.n && r == 0; i++)
 		keep(l, bad[i] ? old_entry(l, files.names[i]) : NULL);
-	for (size_t i = 0; i < l->old->n && r < 0 && r != -ENOENT; i++)
+	for (size_t i = 0; i < l->old->n && r < 0; i++)
 		keep(l, &l->old->list[i]);
 	closep(&l->dirfd);
 }

@@ -186,13 +186,13 @@ static void reload(struct manager *m, bool asked, cJSON *into)
 		add_problem(problems, &res.problems[i]);
 }
 
-/* Nobody has asked: a directory on its way to being replaced must not take everything down for the moment. */
+/* Said once and not as a problem of each file: a directory may be on its way to being replaced. */
 static void on_change(void *arg)
 {
 	struct manager *m = arg;
 
 	if (m->n_functions && access(m->cfg->functions_dir, F_OK) < 0 && errno == ENOENT)
-		log_warn("definitions: %s is gone; what it gave stays in force until it is back, or a reload is asked for",
+		log_warn("definitions: %s is gone; what it gave stays in force until it is back",
 			 m->cfg->functions_dir);
 	else
 		reload(m, false, NULL);

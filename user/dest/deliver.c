@@ -112,7 +112,7 @@ static void say_failure(const struct job *j)
 	snprintf(request_id, sizeof(request_id), "%.*s", (int)strcspn(j->job.key, ":"), j->job.key);
 	log_msg(never ? LOG_ERROR : LOG_WARN,
 		&(struct log_ctx){ .function = *j->function ? j->function : NULL, .request_id = request_id, .attempt = j->attempt },
-		"delivery of event %lld, %s: %s: %s", (long long)j->job.seq, outbox_role_name(j->job.role),
+		"delivery %s to %.200s: %s: %s", outbox_role_name(j->job.role), j->job.target.text,
 		never ? "failed for good, kept" : "to be tried again", j->result.why);
 }
 

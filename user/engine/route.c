@@ -102,7 +102,7 @@ static void put_undelivered(struct engine *e, const struct routing *rt, enum out
 
 static void not_defined(const struct target *t, char *ret, size_t size)
 {
-	snprintf(ret, size, "%s %.200s is not defined", target_kind_name(t->kind), t->name);
+	snprintf(ret, size, "%s %.200s was not defined", target_kind_name(t->kind), t->name);
 }
 
 static struct blob *built(struct buf *b)

@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -60,6 +61,25 @@ static bool is_full(const struct funclog *l, const struct funclog_stat *st, size
 	       (l->max_age_ms && l->clock->wall_ms(l->clock->self) - st->first_ms > l->max_age_ms);
 }
 
+/* Somebody took the directory away, and what is written to it would be lost for as long as we live. */
+static void make_again(struct funclog *l)
+{
+	int fd;
+
+	(void)mkdir(l->dir, 0750);
+	fd = open(l->dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return;
+	closep(&l->dirfd);
+	l->dirfd = fd;
+	log_warn("function logs: %s was gone and is made again", l->dir);
+}
+
+static int open_current(const struct funclog *l, const char *file)
+{
+	return openat(l->dirfd, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+}
+
 static void append(struct funclog *l, const char *function, const char *data, size_t len)
 {
 	char file[FUNCLOG_NAME_SIZE];
@@ -69,7 +89,11 @@ static void append(struct funclog *l, const char *function, const char *data, si
 	int r;
 
 	funclog_file_name(file, function, 0);
-	fd = openat(l->dirfd, file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0640);
+	fd = open_current(l, file);
+	if (fd < 0 && errno == ENOENT) {	/* with O_CREAT: the directory itself */
+		make_again(l);
+		fd = open_current(l, file);
+	}
 	r = fd < 0 ? -errno : funclog_file_stat(fd, "", &st);
 	if (r < 0) {
 		complain(l, file, -r);
