@@ -417,7 +417,7 @@ static void query_parameters(void)
 		{ "/fate/v1/events?state=dead", "ValidationException",
 								       "at 'state' failed to satisfy constraint: Member "
 								       "must satisfy enum value set: "
-								       "[queued, running, judged, waiting, routing, done]" },
+								       "[queued, running, waiting, routing, done]" },
 		{ "/fate/v1/events?state=", "ValidationException", "at 'state'" },
 		{ "/fate/v1/events?function=a%20b", "ValidationException", "at 'function'" },
 		{ "/fate/v1/records?condition=success", "ValidationException",
