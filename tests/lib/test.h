@@ -31,6 +31,19 @@ static int test_skipped_now;
 	if (!_g || !_w || strcmp(_g, _w) != 0) \
 		FAIL("%s is \"%s\", want \"%s\"", #got, _g ? _g : "(null)", _w ? _w : "(null)"); } while (0)
 
+/* n times c; the caller's until the next call. */
+static inline const char *repeat(char c, size_t n)
+{
+	static char *s;
+
+	s = realloc(s, n + 1);
+	if (!s)
+		abort();
+	memset(s, c, n);
+	s[n] = '\0';
+	return s;
+}
+
 #define RUN(fn) do { \
 	test_skipped_now = 0; \
 	if (setjmp(test_jmp) == 0) { fn(); printf("ok %s\n", #fn); } \

@@ -12,15 +12,6 @@
 #define ACCT "000000000000"
 #define LAMBDA "arn:aws:lambda:us-east-1:" ACCT ":function:"
 
-static const char *repeat(char c, size_t n)
-{
-	static char s[1024];
-
-	memset(s, c, n);
-	s[n] = '\0';
-	return s;
-}
-
 static void function_names(void)
 {
 	CHECK(arn_function_name_ok("f"));

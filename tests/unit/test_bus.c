@@ -45,15 +45,6 @@ static const char *with(const char *members)
 #define TARGETS(t) "{\"EventBusName\":\"b\",\"Rules\":[{\"Name\":\"r\",\"EventPattern\":{\"source\":[\"lambda\"]}," \
 	"\"Targets\":" t "}]}"
 
-static const char *repeat(char c, size_t n)
-{
-	static char s[1024];
-
-	memset(s, c, n);
-	s[n] = '\0';
-	return s;
-}
-
 static const char everything[] =
 "{\"EventBusName\": \"default\", \"Description\": \"records\", \"Tags\": {\"a\": \"b\"},\n"
 " \"Rules\": [\n"

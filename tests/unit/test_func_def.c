@@ -69,16 +69,6 @@ static const char *with(const char *members)
 	return text;
 }
 
-static const char *repeat(char c, size_t n)
-{
-	static char *s;
-
-	s = xrealloc(s, n + 1);
-	memset(s, c, n);
-	s[n] = '\0';
-	return s;
-}
-
 static void defaults(void)
 {
 	struct func *f = good(with(""));

@@ -44,15 +44,6 @@ static const char *sub(const char *members)
 	return text;
 }
 
-static const char *repeat(char c, size_t n)
-{
-	static char s[1024];
-
-	memset(s, c, n);
-	s[n] = '\0';
-	return s;
-}
-
 static const char everything[] =
 "{\"TopicName\": \"al_erts-2\", \"Description\": \"what went wrong\", \"Tags\": {\"team\": \"x\"},\n"
 " \"Subscriptions\": [\n"

@@ -184,6 +184,17 @@ bool api_param_function(struct api_call *c, int i, char ret[LIM_FUNCTION_NAME_MA
 	return false;
 }
 
+const char *api_param_target(struct api_call *c, enum target_kind kind, struct target *t)
+{
+	struct err e = {};
+	int r = target_parse(c->param[0], t, &e);
+
+	/* A bare name is read as a queue's or function's, whose rules are narrower: it may be another kind's all the same. */
+	if (r < 0 || t->kind == TARGET_NAME)
+		return c->param[0];
+	return t->kind == kind ? t->name : NULL;
+}
+
 static bool take_params(struct api_call *c, const struct route_param params[ROUTE_PARAMS_MAX])
 {
 	for (int i = 0; i < ROUTE_PARAMS_MAX && params[i].at; i++) {

@@ -75,16 +75,10 @@ void api_buses(struct api_call *c)
 void api_bus(struct api_call *c)
 {
 	CLEAN(buf_done) struct buf b = {};
-	const struct bus *bus = NULL;
 	struct target target = {};
-	struct err e = {};
-	int r = target_parse(c->param[0], &target, &e);
+	const char *name = api_param_target(c, TARGET_BUS, &target);
+	const struct bus *bus = name ? registry_bus(intake_registry(c->a->ctx.engine), name) : NULL;
 
-	/* A bare name is read as a queue's or function's, whose rules are narrower: it may be a bus's all the same. */
-	if (r < 0 || target.kind == TARGET_NAME)
-		bus = registry_bus(intake_registry(c->a->ctx.engine), c->param[0]);
-	else if (target.kind == TARGET_BUS)
-		bus = registry_bus(intake_registry(c->a->ctx.engine), target.name);
 	if (!bus) {
 		api_fail(c, API_NOT_FOUND, "Event bus not found: %s", c->param[0]);
 		return;

@@ -59,6 +59,9 @@ bool api_param_id(struct api_call *c, int i, char ret[ID_UUID_LEN + 1]);
 /* The path's parameter i as a function's name; the function itself when ret_func is given (borrowed). */
 bool api_param_function(struct api_call *c, int i, char ret[LIM_FUNCTION_NAME_MAX + 1], struct func **ret_func);
 
+/* The path's parameter 0 as the name of a target of that kind; NULL: it is another kind's. *t may hold it. */
+const char *api_param_target(struct api_call *c, enum target_kind kind, struct target *t);
+
 /* The path's parameter i as a queue's name. */
 bool api_param_queue(struct api_call *c, int i, char ret[LIM_ARN_MAX + 1]);
 

@@ -66,16 +66,10 @@ void api_topics(struct api_call *c)
 void api_topic(struct api_call *c)
 {
 	CLEAN(buf_done) struct buf b = {};
-	const struct topic *t = NULL;
 	struct target target = {};
-	struct err e = {};
-	int r = target_parse(c->param[0], &target, &e);
+	const char *name = api_param_target(c, TARGET_TOPIC, &target);
+	const struct topic *t = name ? registry_topic(intake_registry(c->a->ctx.engine), name) : NULL;
 
-	/* A bare name is read as a queue's or function's, whose rules are narrower: it may be a topic's all the same. */
-	if (r < 0 || target.kind == TARGET_NAME)
-		t = registry_topic(intake_registry(c->a->ctx.engine), c->param[0]);
-	else if (target.kind == TARGET_TOPIC)
-		t = registry_topic(intake_registry(c->a->ctx.engine), target.name);
 	if (!t) {
 		api_fail(c, API_NOT_FOUND, "Topic not found: %s", c->param[0]);
 		return;

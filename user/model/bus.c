@@ -142,16 +142,10 @@ static void read_target_id(struct def *d, const struct def_row *row, const cJSON
 
 static void read_target_arn(struct def *d, const struct def_row *row, const cJSON *v)
 {
-	const char *s = def_string(d, v);
 	struct target *t = ((struct target_read *)d->into)->target;
-	struct err e = {};
 
-	if (!s)
+	if (!def_target(d, v, t))
 		return;
-	if (target_parse(s, t, &e) < 0) {
-		def_problem(d, "%s", err_msg(&e));
-		return;
-	}
 	switch (t->kind) {
 	case TARGET_FUNCTION:
 	case TARGET_QUEUE:
@@ -319,22 +313,19 @@ static const struct def_row rows_bus[] = {
 	DEF_END
 };
 
+static void read_bus(struct def *d, const cJSON *object)
+{
+	def_members(d, rows_bus, object);
+}
+
 int bus_parse(const char *json, size_t len, struct bus **ret, struct func_problems *problems)
 {
 	CLEAN(bus_unrefp) struct bus *b = bus_new();
-	CLEAN(cJSON_Deletep) cJSON *root = NULL;
 	struct def d = { .problems = problems, .into = b };
-	struct err e = {};
+	int r = def_file(&d, json, len, read_bus);
 
-	assert(json || !len);
-	buf_adds(&d.path, "$");
-	if (def_tree_parse(json, len, &root, &e) < 0)
-		def_problem(&d, "%s", err_msg(&e));
-	else if (def_want(&d, root, cJSON_IsObject(root), "an object"))
-		def_members(&d, rows_bus, root);
-	buf_done(&d.path);
-	if (d.n_problems)
-		return -EINVAL;
+	if (r < 0)
+		return r;
 	assert(b->name[0]);
 	*ret = TAKE(b);
 	return 0;

@@ -10,6 +10,8 @@
  */
 #include "model/def_read.h"
 
+#include <assert.h>
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -64,6 +66,18 @@ const char *def_string(struct def *d, const cJSON *v)
 		return NULL;
 	}
 	return v->valuestring;
+}
+
+bool def_target(struct def *d, const cJSON *v, struct target *ret)
+{
+	const char *s = def_string(d, v);
+	struct err e = {};
+
+	if (s && target_parse(s, ret, &e) < 0) {
+		def_problem(d, "%s", err_msg(&e));
+		return false;
+	}
+	return s;
 }
 
 bool def_in_range(struct def *d, double n, double min, double max, const char *unit)
@@ -244,4 +258,19 @@ bool def_each(struct def *d, const cJSON *v, int min, int max, void (*read)(stru
 		def_path_cut(&d->path, mark);
 	}
 	return true;
+}
+
+int def_file(struct def *d, const char *json, size_t len, void (*read)(struct def *d, const cJSON *object))
+{
+	CLEAN(cJSON_Deletep) cJSON *root = NULL;
+	struct err e = {};
+
+	assert(json || !len);
+	buf_adds(&d->path, "$");
+	if (def_tree_parse(json, len, &root, &e) < 0)
+		def_problem(d, "%s", err_msg(&e));
+	else if (def_want(d, root, cJSON_IsObject(root), "an object"))
+		read(d, root);
+	buf_done(&d->path);
+	return d->n_problems ? -EINVAL : 0;
 }

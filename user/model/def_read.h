@@ -13,7 +13,7 @@
 #define DEF_PROBLEMS_MAX 100		/* a file of nonsense needs no more to be understood */
 #define DEF_DESCRIPTION_MAX 256		/* characters; Lambda's */
 
-/* One file being read. Zero-initialised but for problems and path; the caller owes buf_done(&path). */
+/* One file being read. Zero-initialised but for problems and into. */
 struct def {
 	struct func_problems *problems;
 	size_t n_problems;		/* met, shown or not */
@@ -47,9 +47,13 @@ void def_members(struct def *d, const struct def_row *rows, const cJSON *object)
 /* Every element of a list that must have min to max of them, each with its path. False: it is no such list. */
 bool def_each(struct def *d, const cJSON *v, int min, int max, void (*read)(struct def *d, size_t i, const cJSON *item));
 
+/* A whole file, which must be an object: read() gets it. d's path must be empty and is freed. -EINVAL: there were problems. */
+int def_file(struct def *d, const char *json, size_t len, void (*read)(struct def *d, const cJSON *object));
+
 /* Values; on false or NULL there was a problem. */
 bool def_want(struct def *d, const cJSON *v, bool ok, const char *type);	/* ok, or "must be TYPE, is …" */
 const char *def_string(struct def *d, const cJSON *v);
+bool def_target(struct def *d, const cJSON *v, struct target *ret);	/* as target_parse() */
 bool def_in_range(struct def *d, double n, double min, double max, const char *unit);
 bool def_integer(struct def *d, const cJSON *v, double min, double max, const char *unit, double *ret);
 /* 1 to max characters, all of them out of chars: letters, digits, and behind them one of -./_ and the rest. */

@@ -567,17 +567,12 @@ static void read_target(struct def *d, const struct def_row *row, const cJSON *v
 		[DEF_EVENT_FAILURE] = DEF_TOP_FAILURE, [DEF_TOP_FAILURE] = DEF_EVENT_FAILURE,
 		[DEF_DEAD_LETTER] = DEF_DEAD_LETTER,
 	};
-	const char *s = def_string(d, v), *why = NULL;
 	struct def_func *df = d->more;
 	struct target *t = &df->targets[row->place].t, *u = &df->targets[other[row->place]].t;
-	struct err e = {};
+	const char *why = NULL;
 
-	if (!s)
+	if (!def_target(d, v, t))
 		return;
-	if (target_parse(s, t, &e) < 0) {
-		def_problem(d, "%s", err_msg(&e));
-		return;
-	}
 	df->targets[row->place].given = true;
 	if (t->kind == TARGET_REMOTE)
 		why = "is not of this host; remote targets are not supported yet";
@@ -724,19 +719,14 @@ int def_function(struct def *d, const cJSON *object, struct func **ret)
 	return 0;
 }
 
+static void read_function(struct def *d, const cJSON *object)
+{
+	(void)def_function(d, object, d->into);
+}
+
 int func_parse(const char *json, size_t len, struct func **ret, struct func_problems *problems)
 {
-	CLEAN(cJSON_Deletep) cJSON *root = NULL;
-	struct def d = { .problems = problems };
-	struct err e = {};
-	int r = -EINVAL;
+	struct def d = { .problems = problems, .into = ret };
 
-	assert(json || !len);
-	buf_adds(&d.path, "$");
-	if (def_tree_parse(json, len, &root, &e) < 0)
-		def_problem(&d, "%s", err_msg(&e));
-	else
-		r = def_function(&d, root, ret);
-	buf_done(&d.path);
-	return r;
+	return def_file(&d, json, len, read_function);
 }

@@ -134,17 +134,13 @@ static void read_protocol(struct def *d, const struct def_row *row, const cJSON 
 
 static void read_endpoint(struct def *d, const struct def_row *row, const cJSON *v)
 {
-	const char *s = def_string(d, v);
 	struct topic_sub *sub = d->into;
 	bool queue = sub->kind == TOPIC_SUB_QUEUE;
-	struct err e = {};
 	struct target t;
 
-	if (!s)
+	if (!def_target(d, v, &t))
 		return;
-	if (target_parse(s, &t, &e) < 0)
-		def_problem(d, "%s", err_msg(&e));
-	else if (t.kind == TARGET_REMOTE)
+	if (t.kind == TARGET_REMOTE)
 		def_problem(d, "is not of this host; remote targets are not supported yet");
 	else if (t.kind != (queue ? TARGET_QUEUE : TARGET_FUNCTION) && t.kind != TARGET_NAME)
 		def_problem(d, "must be a %s, by protocol \"%s\"", queue ? "queue" : "function", protocol_name(sub->kind));
@@ -321,19 +317,11 @@ static void read_root(struct def *d, const cJSON *root)
 int topic_parse(const char *json, size_t len, struct topic **ret, struct func_problems *problems)
 {
 	CLEAN(topic_unrefp) struct topic *t = topic_new();
-	CLEAN(cJSON_Deletep) cJSON *root = NULL;
 	struct def d = { .problems = problems, .into = t };
-	struct err e = {};
+	int r = def_file(&d, json, len, read_root);
 
-	assert(json || !len);
-	buf_adds(&d.path, "$");
-	if (def_tree_parse(json, len, &root, &e) < 0)
-		def_problem(&d, "%s", err_msg(&e));
-	else if (def_want(&d, root, cJSON_IsObject(root), "an object"))
-		read_root(&d, root);
-	buf_done(&d.path);
-	if (d.n_problems)
-		return -EINVAL;
+	if (r < 0)
+		return r;
 	assert(t->name[0]);
 	*ret = TAKE(t);
 	return 0;
