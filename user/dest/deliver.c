@@ -172,15 +172,15 @@ static bool prepare(struct job *j, const struct store_op_outbox *row)
 	return r >= 0;
 }
 
-static void deliver_send(struct port_deliver *port, const struct store_op_outbox *row, const char *function, int attempt)
+static void deliver_send(struct port_deliver *port, const struct store_op_outbox *row)
 {
 	struct deliver *d = container_of(port, struct deliver, port);
 	struct job *j = XNEW(struct job);
 	bool ready = prepare(j, row);
 
 	list_init(&j->link);
-	snprintf(j->function, sizeof(j->function), "%s", function ? function : "");
-	j->attempt = (unsigned int)attempt;
+	snprintf(j->function, sizeof(j->function), "%s", row->function);
+	j->attempt = (unsigned int)row->attempt;
 	pthread_mutex_lock(&d->lock);
 	if (!ready) {
 		finish(d, j);

@@ -2,6 +2,14 @@
 #pragma once
 /*
  * The hub. One thread owns it. A turn: what was posted is stepped, committed once, then released (engine/turn.c).
+ *
+ * Three clocks. The monotonic one for deadlines. The wall clock for time stamps in records. And a steady one for due times
+ * and ages: it shows the wall clock's time when it was anchored and goes on by CLOCK_BOOTTIME, so a wall clock that is set
+ * back or forward neither delays a retry nor ages an event, and a suspend counts. It is anchored anew at a boot, and while
+ * nothing is open; the anchor is stored, so that a restarted daemon goes on with the same clock.
+ *
+ * Memory is bounded: of each function's queue, of the waiting events, and of each target's deliveries the engine holds
+ * the next ones; the rest stays in the store until its turn comes near (engine/backlog.c).
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,6 +37,9 @@ struct engine_config {
 	int queue_max;			/* open asynchronous events; beyond it 429 */
 	int inbox_max;			/* posted and not yet handled */
 	bool record_fate;		/* the record's member "fate", unless a function says no */
+	int window_max;			/* open events held in memory (more when functions have more than ENGINE_WINDOW_MIN each waiting) */
+	int64_t window_bytes;		/* their payloads */
+	int64_t lease_ms;		/* a claim's: longer than any attempt with its grace */
 };
 
 struct engine *engine_new(const struct engine_ports *ports, const struct engine_config *cfg);
@@ -38,8 +49,9 @@ struct engine *engine_free(struct engine *e);		/* NULL in; returns NULL. Environ
 int engine_start(struct engine *e, struct err *err);
 /* Handles what was posted and what is due. Cheap when there is nothing. */
 void engine_turn(struct engine *e);
-/* When the next turn is due without any news: INT64_MAX = never. One on the wall clock, one on the monotonic. */
-int64_t engine_next_wall_ms(const struct engine *e);
+/* When the next turn is due without any news: INT64_MAX = never. One on the steady clock, one on the monotonic. */
+int64_t engine_next_steady_ms(const struct engine *e);
+int64_t engine_steady_ms(const struct engine *e);	/* now */
 int64_t engine_next_mono_ns(const struct engine *e);
 /* True while a turn would find something to do at once. */
 bool engine_pending(const struct engine *e);
@@ -50,6 +62,9 @@ void engine_drain(struct engine *e);
 void engine_stop(struct engine *e);
 /* True when nothing runs and nothing is being committed. */
 bool engine_quiet(const struct engine *e);
+/* After engine_drain, instead of engine_stop: what runs is left running, for a later daemon to adopt; nothing more of it is
+ * settled. True when that is so and all that was decided is durable: engine_free may follow. Turns go on until then. */
+bool engine_leave(struct engine *e);
 /* The registry was swapped: look at waiting work again. */
 void engine_functions_changed(struct engine *e);
 
@@ -65,7 +80,15 @@ struct engine_stats {
 	int64_t commits, commit_failures, ops_committed;
 	int64_t deliveries_acked, deliveries_retried, deliveries_failed;
 	int64_t recovered_running;			/* found running at start */
+	int64_t adopted;				/* of those, taken over as they were */
+	bool rebooted;					/* the host was, since the daemon before this one */
 	int64_t stale;					/* settles refused by the fence */
+	int64_t refused_ops;				/* and for other reasons of single rows: given up, told in the log */
+	int64_t in_memory, in_memory_bytes;		/* open events held in memory, their payloads */
+	int64_t recursive, poison;			/* ended by those */
+	int64_t delivery_failures, dead_letter_errors;	/* Lambda's DestinationDeliveryFailures and DeadLetterErrors */
+	int64_t deliveries_owed, targets_open;		/* now; targets whose breaker is open */
+	int64_t clock_step_ms;				/* the wall clock less the steady one */
 	int64_t left_running;				/* environments whose processes go on after the answer (Leftovers "warn") */
 	bool in_doubt;					/* I8 */
 	char doubt_why[256];

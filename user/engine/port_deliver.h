@@ -5,7 +5,7 @@
 
 #include "engine/port_store.h"
 
-#define PORT_DELIVER_VERSION 2
+#define PORT_DELIVER_VERSION 3
 
 enum delivered { DELIVERED_ACK, DELIVERED_RETRY, DELIVERED_NEVER };
 
@@ -20,7 +20,7 @@ struct port_deliver_ops {
 	int version;
 	/* Copies what it needs (blobs by reference). Answers exactly once through the sink; the engine keeps the row and
 	 * asks again when told to retry. Bounded: the engine has at most ENGINE_DELIVERIES_MAX under way.
-	 * function and attempt (the number of the last start) are for the log: NULL and 0 = not known any more. */
-	void (*send)(struct port_deliver *d, const struct store_op_outbox *row, const char *function, int attempt);
+	 * row->function, request_id and attempt are filled: for the log. */
+	void (*send)(struct port_deliver *d, const struct store_op_outbox *row);
 };
 struct port_deliver { const struct port_deliver_ops *ops; };

@@ -10,6 +10,7 @@
  *   collect  after the end: what is in the pipes, what the leaf's files say
  *   release  the leaf is removed (it must be empty) and everything freed
  */
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/blob.h"
@@ -17,7 +18,7 @@
 #include "model/fact.h"
 #include "model/func.h"
 
-#define PORT_LAUNCH_VERSION 2
+#define PORT_LAUNCH_VERSION 3
 
 /* Where witnesses report; the engine implements it (engine/intake.h). Called on the loop's thread only. */
 struct fact_sink {
@@ -39,6 +40,15 @@ struct launch_spec {
 	int timeout_ms, memory_mb;	/* of this attempt: policy may have raised the definition's */
 	const char *previous;		/* verdict of the attempt before, NULL = none or unknown */
 	struct blob *payload;		/* the event, for stdin; may be NULL */
+	bool keep;			/* its pipes are to outlive this daemon, where that can be (adopt) */
+};
+
+/* What an earlier daemon started, to be taken over. */
+struct launch_adopt {
+	uint64_t cgroup_id;
+	struct func *func;		/* the environment keeps a reference of its own */
+	const char *request_id;
+	int attempt;
 };
 
 struct env_proc;	/* one environment, the launcher's own */
@@ -64,10 +74,18 @@ struct port_launch_ops {
 			struct blob **ret_report);
 	/* The path of a cgroup below the cgroup2 mount ("/system.slice/cron.service"). -ENOENT: it is gone, or never was. */
 	int (*group_path)(struct port_launch *l, uint64_t cgroup_id, char *ret, size_t size);
-	/* NULL is fine. The leaf must be empty (or never started). */
+	/* NULL is fine. The leaf must be empty (or never started). What was kept for a later daemon is given up. */
 	void (*release)(struct port_launch *l, struct env_proc *p);
-	/* At start: kills whatever an earlier run left in the subtree, waits until empty (bounded), removes the leaves.
-	 * Calls gone() once per leaf with its cgroup id. Before the loop runs; may block. */
+	/* This daemon ends, the environment goes on: memory and descriptors are freed, the leaf and what is kept stay. */
+	void (*abandon)(struct port_launch *l, struct env_proc *p);
+	/* At start, before reap(): the environment as if start() had been ours, running or ended meanwhile. Output that the
+	 * earlier daemon had read is there, too. The facts follow as ever, but FACT_WAIT comes without a status (error
+	 * ECHILD): whoever started it is gone. -ENOENT and a sentence for the record when it cannot be: no leaf, or its
+	 * descriptors were not kept ("no file descriptor store"). Then nothing was changed. */
+	int (*adopt)(struct port_launch *l, const struct launch_adopt *a, struct env_proc **ret, struct err *e);
+	/* At start: kills whatever an earlier run left in the subtree and was not adopted, waits until empty (bounded),
+	 * removes those leaves, gives up what was kept for them. Calls gone() once per leaf with its cgroup id. Before the
+	 * loop runs; may block. */
 	int (*reap)(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e);
 };
 struct port_launch { const struct port_launch_ops *ops; };

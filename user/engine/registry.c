@@ -2,6 +2,7 @@
 #include "engine/registry.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 #include "base/map.h"
@@ -9,7 +10,16 @@
 
 struct kind { struct strmap by_name; void **list; size_t n; };
 
-struct registry { struct kind functions, topics, buses; };
+/* What was published of one function name. */
+struct published {
+	char name[LIM_FUNCTION_NAME_MAX + 1];
+	struct func **versions;		/* ascending */
+	size_t n_versions;
+	struct alias **aliases;		/* in name order */
+	size_t n_aliases;
+};
+
+struct registry { struct kind functions, topics, buses; struct strmap published; };
 
 struct registry *registry_new(void)
 {
@@ -36,10 +46,25 @@ static void clear_all(struct registry *r)
 	clear(&r->buses, unref_bus);
 }
 
+static void published_free(struct published *p)
+{
+	for (size_t i = 0; i < p->n_versions; i++)
+		func_unref(p->versions[i]);
+	for (size_t i = 0; i < p->n_aliases; i++)
+		alias_unref(p->aliases[i]);
+	free(p->versions);
+	free(p->aliases);
+	free(p);
+}
+
 struct registry *registry_free(struct registry *r)
 {
 	if (r) {
 		clear_all(r);
+		for (size_t i = 0; i < r->published.cap; i++)
+			if (r->published.slots[i].value)
+				published_free(r->published.slots[i].value);
+		strmap_done(&r->published);
 		free(r);
 	}
 	return NULL;
@@ -114,7 +139,7 @@ void registry_swap(struct registry *r, const struct registry_set *set)
 {
 	struct registry old = *r;
 
-	*r = (struct registry){};
+	*r = (struct registry){ .published = old.published };
 	fill(&r->functions, set->functions, set->n_functions, func_cmp);
 	fill(&r->topics, set->topics, set->n_topics, topic_cmp);
 	fill(&r->buses, set->buses, set->n_buses, bus_cmp);
@@ -125,4 +150,133 @@ void registry_swap(struct registry *r, const struct registry_set *set)
 	for (size_t i = 0; i < r->buses.n; i++)
 		name(&r->buses, i, bus_ref(r->buses.list[i])->name);
 	clear_all(&old);	/* last: the new set may hold the very same ones */
+}
+
+/* ---- versions and aliases ----------------------------------------------------------------------------------- */
+
+static struct published *published_get(struct registry *r, const char *name)
+{
+	struct published *p = strmap_get(&r->published, name);
+
+	if (p)
+		return p;
+	p = XNEW(struct published);
+	memcpy(p->name, name, strlen(name) + 1);	/* a function's name: it fits */
+	strmap_put(&r->published, p->name, p);
+	return p;
+}
+
+struct func *registry_version(const struct registry *r, const char *name, int version)
+{
+	struct func *latest = registry_get(r, name);
+	const struct published *p = strmap_get(&r->published, name);
+	size_t lo = 0, hi = p ? p->n_versions : 0;
+
+	if (!version || !latest)
+		return latest;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (p->versions[mid]->version == version)
+			return p->versions[mid];
+		if (p->versions[mid]->version < version)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static size_t alias_place(const struct published *p, const char *alias, bool *ret_there)
+{
+	size_t i = 0;
+
+	while (p && i < p->n_aliases && strcmp(p->aliases[i]->name, alias) < 0)
+		i++;
+	*ret_there = p && i < p->n_aliases && strcmp(p->aliases[i]->name, alias) == 0;
+	return i;
+}
+
+struct alias *registry_alias(const struct registry *r, const char *name, const char *alias)
+{
+	const struct published *p = strmap_get(&r->published, name);
+	bool there;
+	size_t i = alias_place(p, alias, &there);
+
+	return there ? p->aliases[i] : NULL;
+}
+
+int registry_resolve(const struct registry *r, const char *name, const char *qualifier, uint64_t rnd, int *ret_version)
+{
+	const struct alias *a;
+	int version = 0;
+
+	if (qualifier[0] && version_parse(qualifier, &version) < 0) {
+		a = registry_alias(r, name, qualifier);
+		if (!a)
+			return -ENOENT;
+		version = alias_pick(a, rnd);
+	}
+	if (!registry_version(r, name, version))
+		return -ENOENT;
+	*ret_version = version;
+	return 0;
+}
+
+size_t registry_versions(const struct registry *r, const char *name, struct func *const **ret)
+{
+	const struct published *p = strmap_get(&r->published, name);
+
+	*ret = p ? p->versions : NULL;
+	return p ? p->n_versions : 0;
+}
+
+size_t registry_aliases(const struct registry *r, const char *name, struct alias ***ret)
+{
+	const struct published *p = strmap_get(&r->published, name);
+	size_t n = p ? p->n_aliases : 0;
+
+	*ret = xcalloc(n + 1, sizeof(**ret));
+	if (n)
+		memcpy(*ret, p->aliases, n * sizeof(**ret));
+	return n;
+}
+
+void registry_publish(struct registry *r, struct func *f)
+{
+	struct published *p = published_get(r, f->name);
+
+	assert(f->version > 0 && (!p->n_versions || p->versions[p->n_versions - 1]->version < f->version));
+	p->versions = xrealloc(p->versions, (p->n_versions + 1) * sizeof(*p->versions));
+	p->versions[p->n_versions++] = func_ref(f);
+}
+
+void registry_alias_set(struct registry *r, struct alias *a)
+{
+	struct published *p = published_get(r, a->function);
+	bool there;
+	size_t i = alias_place(p, a->name, &there);
+
+	alias_ref(a);		/* first: it may be the very one that is there */
+	if (there) {
+		alias_unref(p->aliases[i]);
+	} else {
+		p->aliases = xrealloc(p->aliases, (p->n_aliases + 1) * sizeof(*p->aliases));
+		memmove(p->aliases + i + 1, p->aliases + i, (p->n_aliases - i) * sizeof(*p->aliases));
+		p->n_aliases++;
+	}
+	p->aliases[i] = a;
+}
+
+void registry_alias_del(struct registry *r, const char *name, const char *alias)
+{
+	struct published *p = strmap_get(&r->published, name);
+	bool there;
+	size_t i = alias_place(p, alias, &there);
+
+	if (!there)
+		return;
+	alias_unref(p->aliases[i]);
+	p->n_aliases--;
+	memmove(p->aliases + i, p->aliases + i + 1, (p->n_aliases - i) * sizeof(*p->aliases));
 }

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
-/* Functions, topics and buses in force, by name: one immutable set, swapped as a whole. */
+/*
+ * Functions, topics and buses in force, by name: one immutable set, swapped as a whole. And what was published of the
+ * functions: versions and aliases, added one at a time; they are to be had only while their function is defined.
+ */
 #include <stddef.h>
 
+#include "model/alias.h"
 #include "model/bus.h"
 #include "model/func.h"
 #include "model/topic.h"
@@ -10,8 +14,21 @@
 struct registry;
 struct registry *registry_new(void);
 struct registry *registry_free(struct registry *r);
-/* Borrowed; NULL when there is none of that name. */
+/* Borrowed; NULL when there is none of that name. $LATEST. */
 struct func *registry_get(const struct registry *r, const char *name);
+/* Version 0 is $LATEST. NULL: no such function is defined, or no such version was published. */
+struct func *registry_version(const struct registry *r, const char *name, int version);
+/* A qualifier ("" is $LATEST) to a version: an alias is asked with rnd. -ENOENT: function, version or alias are not there. */
+int registry_resolve(const struct registry *r, const char *name, const char *qualifier, uint64_t rnd, int *ret_version);
+/* Published versions, ascending, whether the function is defined or not; valid until the next registry_publish. */
+size_t registry_versions(const struct registry *r, const char *name, struct func *const **ret);
+struct alias *registry_alias(const struct registry *r, const char *name, const char *alias);
+/* In name order; the caller frees the array, not what is in it. */
+size_t registry_aliases(const struct registry *r, const char *name, struct alias ***ret);
+/* Takes a reference of its own; f->version must be above all published ones of that name. */
+void registry_publish(struct registry *r, struct func *f);
+void registry_alias_set(struct registry *r, struct alias *a);	/* makes or replaces; a reference of its own */
+void registry_alias_del(struct registry *r, const char *name, const char *alias);	/* none of that name is fine */
 /* Functions in name order, borrowed; valid until the next registry_swap. */
 size_t registry_list(const struct registry *r, struct func *const **ret);
 struct topic *registry_topic(const struct registry *r, const char *name);

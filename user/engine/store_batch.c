@@ -53,6 +53,16 @@ static void op_done(struct store_op *op)
 		blob_unref(op->message.body);
 		blob_unref(op->message.attributes);
 		break;
+	case STORE_OP_VERSION_PUT:
+		free(op->version.description);
+		blob_unref(op->version.definition);
+		break;
+	case STORE_OP_ALIAS_PUT:
+	case STORE_OP_ALIAS_DEL:
+		blob_unref(op->alias.body);
+		break;
+	case STORE_OP_EVENT_DONE:
+	case STORE_OP_ANCHOR_PUT:
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -77,6 +87,10 @@ void store_batch_done(struct store_batch *b)
 void store_result_done(struct store_result *r)
 {
 	blob_unref(r->payload);
+	for (size_t i = 0; i < r->n_loaded; i++) {
+		blob_unref(r->loaded[i].payload);
+		free(r->loaded[i].fates);
+	}
 	for (size_t i = 0; i < r->n_attempts; i++)
 		blob_unref(r->attempts[i].fate);
 	for (size_t i = 0; i < r->n_records; i++)
@@ -90,6 +104,7 @@ void store_result_done(struct store_result *r)
 		blob_unref(r->messages[i].attributes);
 	}
 	free(r->events);
+	free(r->loaded);
 	free(r->attempts);
 	free(r->records);
 	free(r->outbox);

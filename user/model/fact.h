@@ -73,6 +73,8 @@ struct evidence {
 	bool deadline_by_timer;	/* our timer saw the deadline before the leader's end */
 	bool killed_by_us;	/* cgroup.kill was written before the leader's end was known */
 	bool interrupted;	/* found after a restart of the daemon: pipes and waitid are gone */
+	char interrupted_why[128];	/* and why they could not be kept: for the record */
+	bool adopted;		/* taken over from the daemon before us with its pipes; waitid is gone */
 	bool stopped_by_us;	/* the daemon stopped and killed it; what it had written is there */
 	bool launch_failed;	/* nothing was started: launch_error says why */
 	char launch_error[256];	/* also with exec_failed, when there was no errno of a step to name */

@@ -51,6 +51,8 @@ struct func *func_unref(struct func *f)
 	if (!f || !ref_drop(&f->refs))
 		return NULL;
 	free(f->description);
+	free(f->published_as);
+	blob_unref(f->source);
 	xfree_strings(f->command);
 	free(f->working_dir);
 	xfree_strings(f->env);

@@ -40,6 +40,10 @@ struct func_rlimit { int resource; struct rlimit value; };	/* RLIMIT_* */
 
 struct func {
 	int refs;
+	int version;				/* 0 = $LATEST; else a published one, which never changes */
+	int64_t published_at_ms;		/* wall clock; published ones only */
+	char *published_as;			/* its Description at the publishing; NULL = the definition's */
+	struct blob *source;			/* the definition's JSON, as it was read: what is published */
 	char name[LIM_FUNCTION_NAME_MAX + 1];	/* FunctionName */
 	char *description;			/* Description, never NULL */
 	enum func_mode mode;			/* Mode (*) */
@@ -57,6 +61,8 @@ struct func {
 	size_t n_rlimits;
 	int reserved_concurrency;		/* ReservedConcurrentExecutions; -1 = none set */
 	int retries_max;			/* EventInvokeConfig.MaximumRetryAttempts */
+	bool recursive_loop;			/* RecursiveLoop: "Allow"; default "Terminate" */
+	int poison_after;			/* RetryPolicy.PoisonAfter (*): so many equal deaths in a row end the retries; 0 = never */
 	int event_age_max_s;			/* EventInvokeConfig.MaximumEventAgeInSeconds */
 	int64_t *retry_delays_ms;		/* RetryDelaysInSeconds (*); the last one repeats; fractions allowed */
 	size_t n_retry_delays;			/* ≥ 1 */

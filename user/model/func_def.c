@@ -36,6 +36,7 @@
 #define DEF_CPU_MAX 102400		/* 1024 CPUs */
 #define DEF_CONCURRENCY_MAX 1000000
 #define DEF_FACTOR_MAX 100
+#define DEF_POISON_MIN 2		/* once is no pattern */
 #define DEF_ACCOUNT_NAME_MAX 32		/* useradd's */
 #define DEF_ID_MAX 4294967294.0		/* (uid_t)-1 means "leave alone" */
 #define DEF_EXACT_MAX 9007199254740992.0	/* 2^53: beyond it a JSON number is not exact */
@@ -102,7 +103,7 @@ static void read_name(struct def *d, const struct def_row *row, const cJSON *v)
 	if (arn_parse_function(s, &name, &e) < 0)
 		def_problem(d, "%s", err_msg(&e));
 	else if (name.qualifier[0] && strcmp(name.qualifier, "$LATEST") != 0)
-		def_problem(d, "has the qualifier \"%s\": versions and aliases are not supported yet", name.qualifier);
+		def_problem(d, "has the qualifier \"%s\": a definition is of $LATEST; versions are published from it", name.qualifier);
 	else
 		memcpy(func_of(d)->name, name.name, sizeof(func_of(d)->name));
 }
@@ -504,6 +505,14 @@ static void read_verdict(struct def *d, struct func_retry *r, const struct def_r
 		bound_needs(d, v, "MemoryMax", "MemoryFactor");
 }
 
+static void read_poison(struct def *d, const cJSON *v)
+{
+	double n;
+
+	if (def_integer(d, v, DEF_POISON_MIN, LIM_RETRIES_MAX, "", &n))
+		func_of(d)->poison_after = (int)n;
+}
+
 static void read_retry_policy(struct def *d, const struct def_row *row, const cJSON *v)
 {
 	CLEAN(strmap_done) struct strmap seen = {};
@@ -521,12 +530,26 @@ static void read_retry_policy(struct def *d, const struct def_row *row, const cJ
 			;
 		else if (why)
 			def_problem(d, "the name %s", why);
+		else if (strcmp(item->string, "PoisonAfter") == 0)
+			read_poison(d, item);
 		else if (k == OUTCOME_MAX)
 			verdict_unknown(d, item->string);
 		else
 			read_verdict(d, &func_of(d)->retry[k], retry_rows[k], item);
 		def_path_cut(&d->path, mark);
 	}
+}
+
+static void read_recursive_loop(struct def *d, const struct def_row *row, const cJSON *v)
+{
+	const char *s = def_string(d, v);
+
+	if (!s)
+		return;
+	if (strcmp(s, "Allow") != 0 && strcmp(s, "Terminate") != 0)
+		def_problem(d, "must be \"Terminate\" or \"Allow\"");
+	else
+		func_of(d)->recursive_loop = strcmp(s, "Allow") == 0;
 }
 
 static void read_leftovers(struct def *d, const struct def_row *row, const cJSON *v)
@@ -641,6 +664,7 @@ static const struct def_row rows_function[] = {
 	DEF_ROW("RecordFate", def_bool, FIELD(record_fate)),
 	DEF_ROW("RetryPolicy", read_retry_policy),
 	DEF_ROW("Leftovers", read_leftovers),
+	DEF_ROW("RecursiveLoop", read_recursive_loop),
 	DEF_ROW("OomGroup", def_bool, FIELD(oom_group)),
 	DEF_ROW("RequireLimits", def_bool, FIELD(require_limits)),
 
@@ -699,6 +723,7 @@ int def_function(struct def *d, const cJSON *object, struct func **ret)
 	CLEAN(func_unrefp) struct func *f = func_new();
 	CLEAN(freep) struct def_func *df = XNEW(struct def_func);
 	void *into = d->into, *more = d->more;
+	CLEAN(freep) char *text = NULL;
 	size_t before = d->n_problems;
 
 	d->into = f;
@@ -714,6 +739,12 @@ int def_function(struct def *d, const cJSON *object, struct func **ret)
 	f->on_success = merged(df, DEF_EVENT_SUCCESS, DEF_TOP_SUCCESS);
 	f->on_failure = merged(df, DEF_EVENT_FAILURE, DEF_TOP_FAILURE);
 	f->dead_letter = df->targets[DEF_DEAD_LETTER].t;
+	text = cJSON_PrintUnformatted(object);
+	f->source = text ? blob_new(text, strlen(text)) : NULL;
+	if (!f->source) {
+		def_problem(d, "is too large for the memory there is");
+		return -EINVAL;
+	}
 	assert(f->name[0] && f->command && f->command[0] && f->n_retry_delays >= 1);
 	*ret = TAKE(f);
 	return 0;

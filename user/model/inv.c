@@ -47,9 +47,17 @@ const char *inv_condition_name(enum inv_condition c)
 	case COND_AGE_EXCEEDED: return "EventAgeExceeded";
 	case COND_ZERO_CONCURRENCY: return "ZeroReservedConcurrency";
 	case COND_CANCELLED: return "Cancelled";
+	case COND_RECURSIVE: return "RecursiveInvocation";
+	case COND_POISON: return "Poison";
 	case COND_MAX: break;
 	}
 	return "";
+}
+
+/* Poison is a word of ours: to readers of Lambda's records the retries are over, and "fate" says why. */
+const char *inv_condition_wire(enum inv_condition c)
+{
+	return inv_condition_name(c == COND_POISON ? COND_RETRIES_EXHAUSTED : c);
 }
 
 /* A byte each in inv_row.verdicts. Stored: places are never given to another verdict. */
@@ -79,6 +87,13 @@ void inv_verdicts_add(struct inv_row *row, enum outcome_kind k)
 {
 	if (verdict_place(k) >= 0 && inv_verdicts(row, k) < 255)
 		row->verdicts += 1ULL << 8 * verdict_place(k);
+}
+
+int inv_death(const struct outcome *o)
+{
+	if (o->kind == OUTCOME_SUCCESS || o->kind == OUTCOME_CANCELLED || o->hosts_fault)
+		return 0;
+	return (int)o->kind << 16 | (o->signo & 0xff) << 8 | (o->exit_status & 0xff);
 }
 
 int64_t inv_expires_at_ms(const struct inv_row *row, const struct func *f)
@@ -117,6 +132,12 @@ static int judged(struct inv_row *row, const struct func *f, const struct inv_ev
 
 	if (ev->outcome->kind != OUTCOME_OOM || !ev->outcome->hosts_fault)	/* no reason to raise its limit */
 		inv_verdicts_add(row, ev->outcome->kind);
+	if (!ev->outcome->hosts_fault) {	/* a restart in between does not make two equal deaths different */
+		int death = inv_death(ev->outcome);
+
+		row->deaths = death && death == row->death ? row->deaths + 1 : death != 0;
+		row->death = death;
+	}
 	policy_decide(row, f, ev->outcome, now_ms, ev->rnd, &d);
 	set_state(row, INV_JUDGED);
 	if (!d.consumes) {
@@ -150,6 +171,8 @@ int inv_step(struct inv_row *row, const struct func *f, const struct inv_event *
 		return route(row, COND_AGE_EXCEEDED);
 	case INV_EV_ZERO_CONCURRENCY:
 		return row->state == INV_QUEUED ? route(row, COND_ZERO_CONCURRENCY) : -EINVAL;
+	case INV_EV_RECURSIVE:
+		return row->state == INV_QUEUED ? route(row, COND_RECURSIVE) : -EINVAL;
 	case INV_EV_CANCEL:
 		return row->state == INV_QUEUED || row->state == INV_WAITING ? route(row, COND_CANCELLED) : -EINVAL;
 	case INV_EV_NOW:

@@ -14,8 +14,13 @@ const char *inv_state_name(enum inv_state s);	/* "queued", … */
 bool inv_edge_ok(enum inv_state from, enum inv_state to);
 
 enum inv_condition { COND_NONE = 0, COND_SUCCESS, COND_RETRIES_EXHAUSTED, COND_AGE_EXCEEDED, COND_ZERO_CONCURRENCY, COND_CANCELLED,
+		     COND_RECURSIVE,	/* its chain is too long: never run */
+		     COND_POISON,	/* it died in the same way too often: retries ended early. "RetriesExhausted" in records */
 		     COND_MAX };	/* the numbers are stored */
-const char *inv_condition_name(enum inv_condition c);	/* "Success", "RetriesExhausted", … */
+/* Ours, for status and fatectl: "Success", "RetriesExhausted", "EventAgeExceeded", "ZeroReservedConcurrency", "Cancelled",
+ * "RecursiveInvocation", "Poison". Lambda's, for records: the same, but for Poison. */
+const char *inv_condition_name(enum inv_condition c);
+const char *inv_condition_wire(enum inv_condition c);
 
 /* The part that is a row: everything needed to go on after a crash. */
 struct inv_row {
@@ -23,13 +28,20 @@ struct inv_row {
 	char request_id[ID_UUID_LEN + 1];
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	char qualifier[LIM_QUALIFIER_MAX + 1];	/* as invoked, "" = none */
+	int version;				/* what the qualifier meant when the event was accepted, and it is kept; 0 = $LATEST */
+	int hops;				/* invocations in its chain through destinations, this one included; 1 = from outside */
+	char origin[ID_UUID_LEN + 1];		/* the ended event it repeats (redrive, replay); "" = none */
+	int timeout_ms, memory_mb;		/* asked for with a redrive, instead of the definition's; 0 = not */
 	enum inv_state state;
-	int64_t accepted_at_ms;
+	int64_t accepted_at_ms;			/* this and due_at_ms on the engine's own steady clock (engine.h) */
 	int64_t due_at_ms;			/* WAITING: when to go on; else 0 */
 	int attempts;				/* attempts that consumed a try, the running one included */
 	int starts;				/* all numbers ever given to an attempt (I2): attempts + host faults */
 	int backoffs;				/* host faults in a row: exponent of the back-off */
 	uint32_t epoch;				/* fencing token: grows with every claim */
+	int64_t lease_until_ms;			/* of the last claim: who holds it is dead after that, whatever he believes */
+	int death;				/* how the last attempt died: inv_death(); 0 = it did not, or there was none */
+	int deaths;				/* how often in a row in that very way */
 	enum inv_condition condition;		/* once ROUTING or DONE; CANCELLED while RUNNING: it is not to be repeated */
 	uint64_t verdicts;			/* how often each verdict has been given: inv_verdicts() */
 };
@@ -38,9 +50,12 @@ struct inv_row {
  * about are counted (TIMEOUT, OOM, SIGNAL, CRASH, ERROR, TOO_LARGE, EXEC_FAILED, INTERRUPTED); others are 0. */
 unsigned int inv_verdicts(const struct inv_row *row, enum outcome_kind k);
 void inv_verdicts_add(struct inv_row *row, enum outcome_kind k);
+/* Verdict, signal and status in one number, for comparison; 0 for success and what is not the function's doing. */
+int inv_death(const struct outcome *o);
 
 enum inv_event_kind { INV_EV_DISPATCH, INV_EV_OUTCOME, INV_EV_DUE, INV_EV_EXPIRE, INV_EV_ZERO_CONCURRENCY, INV_EV_ROUTED,
 		      INV_EV_CANCEL,	/* QUEUED and WAITING; a RUNNING one is cancelled by its outcome */
+		      INV_EV_RECURSIVE,	/* QUEUED: not to be run, its chain is too long */
 		      INV_EV_NOW };	/* WAITING: due at once */
 struct inv_event {
 	enum inv_event_kind kind;

@@ -65,6 +65,8 @@ int policy_timeout_ms(const struct inv_row *row, const struct func *f)
 {
 	const struct func_retry *r = &f->retry[OUTCOME_TIMEOUT];
 
+	if (row->timeout_ms)
+		return row->timeout_ms;
 	return r->given ? raised(f->timeout_ms, r->timeout_factor, inv_verdicts(row, OUTCOME_TIMEOUT), r->timeout_max_ms)
 			: f->timeout_ms;
 }
@@ -73,6 +75,8 @@ int policy_memory_mb(const struct inv_row *row, const struct func *f)
 {
 	const struct func_retry *r = &f->retry[OUTCOME_OOM];
 
+	if (row->memory_mb)
+		return row->memory_mb;
 	return r->given ? raised(f->memory_mb, r->memory_factor, inv_verdicts(row, OUTCOME_OOM), r->memory_max_mb) : f->memory_mb;
 }
 
@@ -111,6 +115,10 @@ void policy_decide(const struct inv_row *row, const struct func *f, const struct
 	/* Asked to end, whatever ended it then: the deadline or a crash of its own may have been faster. */
 	if (o->kind == OUTCOME_CANCELLED || row->condition == COND_CANCELLED) {
 		ret->condition = COND_CANCELLED;
+		return;
+	}
+	if (f && f->poison_after && row->deaths >= f->poison_after) {	/* inv_step() has counted this one */
+		ret->condition = COND_POISON;
 		return;
 	}
 	if (!again(row, f, o, now_ms, rnd, ret)) {

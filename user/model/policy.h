@@ -12,7 +12,8 @@ struct policy_decision {
 };
 void policy_decide(const struct inv_row *row, const struct func *f, const struct outcome *o, int64_t now_ms, uint64_t rnd,
 		   struct policy_decision *ret);
-/* Timeout and memory of the event's next (or running) attempt: the definition's, raised by the verdicts it has had. */
+/* Timeout and memory of the event's next (or running) attempt: what its redrive asked for,
+ * else the definition's, raised by the verdicts it has had. */
 int policy_timeout_ms(const struct inv_row *row, const struct func *f);
 int policy_memory_mb(const struct inv_row *row, const struct func *f);
 /* Exponential from LIM_BACKOFF_MIN_MS to LIM_BACKOFF_MAX_MS with full jitter; n = 0, 1, …; never below half a second. */

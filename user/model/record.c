@@ -17,10 +17,11 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "model/alias.h"
 
 static int status_code(const struct record_input *in)
 {
-	if (in->row->condition == COND_ZERO_CONCURRENCY)
+	if (in->row->condition == COND_ZERO_CONCURRENCY || in->row->condition == COND_RECURSIVE)
 		return 0;
 	if (!in->last)
 		return in->throttled ? 429 : 0;
@@ -53,9 +54,23 @@ static void add_value(struct buf *b, const char *data, size_t len)
 	}
 }
 
+static void add_fate(struct buf *b, const struct record_input *in)
+{
+	const struct inv_row *row = in->row;
+
+	buf_adds(b, ",\"fate\":{");
+	if (row->condition == COND_POISON)
+		buf_addf(b, "\"poison\":%d,", row->deaths);
+	if (row->origin[0])
+		buf_addf(b, "\"redriveOf\":\"%s\",", row->origin);
+	if (row->hops > 1)
+		buf_addf(b, "\"hops\":%d,", row->hops);
+	buf_addf(b, "\"attempts\":[%s]}", in->fates);
+}
+
 void record_build(struct buf *b, const struct record_input *in)
 {
-	char iso[ISO_MS_LEN + 1], arn[LIM_ARN_MAX + 1];
+	char iso[ISO_MS_LEN + 1], arn[LIM_ARN_MAX + 1], version[VERSION_LEN + 1];
 	const struct inv_row *row = in->row;
 	int code = status_code(in);
 
@@ -66,7 +81,7 @@ void record_build(struct buf *b, const struct record_input *in)
 	buf_addc(b, ',');
 	add_text(b, "functionArn", arn);
 	/* Lambda says 1 for a success, whatever came before it. */
-	buf_addf(b, ",\"condition\":\"%s\",\"approximateInvokeCount\":%d}", inv_condition_name(row->condition),
+	buf_addf(b, ",\"condition\":\"%s\",\"approximateInvokeCount\":%d}", inv_condition_wire(row->condition),
 		 row->condition == COND_SUCCESS ? 1 : row->attempts);
 	if (!in->bare) {
 		buf_adds(b, ",\"requestPayload\":");
@@ -78,7 +93,7 @@ void record_build(struct buf *b, const struct record_input *in)
 	if (code) {
 		buf_addf(b, ",\"responseContext\":{\"statusCode\":%d", code);
 		if (code == 200) {
-			buf_adds(b, ",\"executedVersion\":\"$LATEST\"");
+			buf_addf(b, ",\"executedVersion\":\"%s\"", version_format(row->version, version));
 			if (in->last->kind != OUTCOME_SUCCESS)
 				buf_adds(b, ",\"functionError\":\"Unhandled\"");
 		}
@@ -89,7 +104,7 @@ void record_build(struct buf *b, const struct record_input *in)
 		}
 	}
 	if (in->fates)
-		buf_addf(b, ",\"fate\":{\"attempts\":[%s]}", in->fates);
+		add_fate(b, in);
 	buf_addc(b, '}');
 }
 
@@ -103,6 +118,8 @@ void dead_letter_build(struct dead_letter *ret, const struct record_input *in)
 	memcpy(ret->request_id, in->row->request_id, sizeof(ret->request_id));
 	if (in->row->condition == COND_ZERO_CONCURRENCY)	/* sic, AWS's own words */
 		buf_adds(&text, "Function not invoked. Function isconfigured with zero reserved concurrent executions");
+	else if (in->row->condition == COND_RECURSIVE)	/* our words: AWS's are not known */
+		buf_addf(&text, "Function not invoked. It would have been invocation %d of its chain; %d are allowed", in->row->hops, LIM_CHAIN);
 	else if (ret->error_code == 429)
 		buf_adds(&text, "Rate Exceeded.");
 	else if (ret->error_code == 404) {
@@ -406,6 +423,10 @@ void fate_build(struct buf *b, const struct fate_input *in)
 		buf_addf(b, ",\"bytesReplaced\":%zu", o->bytes_replaced);
 	if (ev->interrupted)
 		buf_adds(b, ",\"interrupted\":true");
+	if (ev->interrupted && ev->interrupted_why[0]) {
+		buf_addc(b, ',');
+		add_text(b, "interruptedBecause", ev->interrupted_why);
+	}
 	if (o->witness != WITNESS_NONE)
 		buf_addf(b, ",\"witness\":\"%s\"", witness_name(o->witness));
 	if (o->witnesses_disagree)

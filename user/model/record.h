@@ -15,6 +15,8 @@ struct record_input {
 	bool bare;			/* without the two payloads: for a target that would not take them */
 	const char *fates;		/* JSON text of the attempts' array, NULL = leave "fate" out */
 };
+/* Beside "attempts", "fate" has: poison (so many equal deaths in a row ended the retries), redriveOf (request id of the
+ * ended event that this one repeats), hops (its place in a chain of destinations, from 2). */
 /* Appends the record, compact JSON on one line. */
 void record_build(struct buf *b, const struct record_input *in);
 
@@ -41,6 +43,7 @@ void dead_letter_build(struct dead_letter *ret, const struct record_input *in);
  *   incomplete true               some ends were not counted: what is added up over processes and threads is left out
  *   processes, threads (ended), leftovers, leftRunning true, graceSurvivors (no member = none)
  *   limitsMissing ["memory", "pids", "cpu"]     limits of the definition that this host could not keep
+ *   interruptedBecause            why nobody saw its end: "the daemon was restarted, and …", "the host was rebooted"
  *   stderrTail, bytesReplaced, interrupted true, witness "both"|"wait"|"bpf", witnessesDisagree true
  */
 struct fate_input {
