@@ -227,7 +227,8 @@ static void spellings(void)
 	CHECK_STR(conf.log_dir, "/z");
 	CHECK_STR(conf.functions_dir, "/f");
 	/* fatectl's variable and the unit's are no settings, and nobody else's is either */
-	loads(ARGS("--config", file), ENV("FATED_SOCKET=/run/x", "FATED_FDSTORE=1", "FATED=1", "FATE_X=1", "XFATED_A=1", "FATED_NOVALUE"));
+	loads(ARGS("--config", file),
+	      ENV("FATED_SOCKET=/run/x", "FATED_FDSTORE=1", "FATED=1", "FATE_X=1", "XFATED_A=1", "FATED_NOVALUE"));
 	refused(ARGS("--config", file), ENV("FATED_REGION=eu-west-1", "FATED_region=eu-west-2"), "FATED_region: is given twice\n");
 	/* a file has one spelling */
 	put("{\"state-directory\":\"/x\"}");

@@ -151,7 +151,8 @@ static void too_large(void)
 	for (int i = 0; i < 2; i++) {	/* told once */
 		CHECK_INT(asked, 2 + i);
 		answer(0, 5001, false);
-		CHECK_STR(said, "retention: the database has 5001 bytes in use, RetainBytes is 5000, and no ended event is left to go\n");
+		CHECK_STR(said, "retention: the database has 5001 bytes in use, RetainBytes is 5000, and no ended event is left "
+			  "to go\n");
 		check_next(RETAIN_FULL_MS);
 		CHECK(sd_event_source_set_time_relative(retain->timer, 0) >= 0);
 		run();

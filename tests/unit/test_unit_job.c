@@ -212,7 +212,9 @@ static void freed_is_not_told(void)
 
 static void cannot_be_asked(void)
 {
-	static const char *const ids[] = { NULL, "", "0123", ID "0", "0123456789abcdef0123456789abcdeg", " 123456789abcdef0123456789abcdef" };
+	static const char *const ids[] = {
+		NULL, "", "0123", ID "0", "0123456789abcdef0123456789abcdeg", " 123456789abcdef0123456789abcdef",
+	};
 
 	begin();
 	for (size_t i = 0; i < ARRAY_SIZE(ids); i++)

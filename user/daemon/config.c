@@ -101,7 +101,8 @@ const struct config_row config_rows[] = {
 	{ .key = "EventsInMemory", .type = CONFIG_INT, PLACE(window_max), .def = "8192", .min = 64, .max = 1000000,
 	  .help = "Open events held in memory, of the functions' queues the next ones; more when very many functions have events "
 		  "waiting." },
-	{ .key = "EventBytesInMemory", .type = CONFIG_INT64, PLACE(window_bytes), .def = "67108864", .min = 1 << 20, .max = 1ll << 40,
+	{ .key = "EventBytesInMemory", .type = CONFIG_INT64, PLACE(window_bytes), .def = "67108864", .min = 1 << 20,
+	  .max = 1ll << 40,
 	  .help = "Bytes that the payloads of those may have together." },
 	{ .key = "LeaseSeconds", .type = CONFIG_INT, PLACE(lease_s), .def = "2400", .min = 60, .max = 86400,
 	  .help = "How long the claim of a running event holds. A function whose longest attempt (Timeout or RetryPolicy's "

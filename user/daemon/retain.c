@@ -62,8 +62,8 @@ static void on_answer(void *arg, const struct store_query *q, const struct store
 	}
 	if (result < 0) {
 		if (!r->failed)
-			log_warn("retention: old events could not be deleted, it is tried again every %d s: %s", RETAIN_IDLE_MS / 1000,
-				 err_msg(e));
+			log_warn("retention: old events could not be deleted, it is tried again every %d s: %s",
+				 RETAIN_IDLE_MS / 1000, err_msg(e));
 		r->failed = true;
 		later(r, RETAIN_IDLE_MS);
 		return;
@@ -72,7 +72,8 @@ static void on_answer(void *arg, const struct store_query *q, const struct store
 		log_note("retention: old events are deleted again");
 	r->failed = false;
 	if (res->affected)
-		log_debug("retention: %lld ended events deleted, %lld bytes in use", (long long)res->affected, (long long)res->bytes_used);
+		log_debug("retention: %lld ended events deleted, %lld bytes in use", (long long)res->affected,
+			  (long long)res->bytes_used);
 	over = r->cfg.bytes_max && res->bytes_used > r->cfg.bytes_max;
 	if (!res->more)
 		say_full(r, over, res->bytes_used);
