@@ -146,7 +146,7 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 {
 	struct func *f = inv_func(e, inv);
 	struct inv_event ev = {
-		.kind = INV_EV_OUTCOME, .outcome = &inv->last, .rnd = e->ports.clock->random64(e->ports.clock->self),
+		.kind = INV_EV_OUTCOME, .outcome = &inv->last, .rnd = random64(e),
 	};
 	struct store_op *op = batch_op(e, STORE_OP_ATTEMPT_END);
 	int fx;
@@ -560,7 +560,8 @@ static void adopted_fact(struct engine *e, struct env *env, enum fact_kind kind,
  * The attempt goes on as if it were ours: same place in the limits, same deadline, and what happened while nobody looked is
  * in its entry. Only the wait status is out of reach, so the kernel half is the one witness of its end.
  */
-bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t cgroup_id, const struct fact_bpf *entry, struct err *err)
+bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t cgroup_id, const struct fact_bpf *entry,
+		   struct err *err)
 {
 	struct launch_adopt a = { .cgroup_id = cgroup_id, .func = f, .request_id = inv->row.request_id, .attempt = inv->row.starts };
 	const struct fate_env *b = &entry->env;

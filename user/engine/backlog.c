@@ -47,7 +47,7 @@ bool backlog_room(const struct engine *e, int n)
 		return true;		/* every queue moves on, however full the house is */
 	if (e->stats.in_memory_bytes >= e->cfg.window_bytes)
 		return false;
-	return n < ENGINE_WINDOW_MIN || (n < ENGINE_WINDOW_FN && e->stats.in_memory < e->cfg.window_max);
+	return n < e->cfg.window_min || (n < ENGINE_WINDOW_FN && e->stats.in_memory < e->cfg.window_max);
 }
 
 bool backlog_room_waiting(const struct engine *e)
@@ -81,11 +81,11 @@ static bool wants(const struct engine *e, struct backlog *b)
 	switch (b->kind) {
 	case BACKLOG_QUEUED:
 		n = fn_of(b)->n_ready;
-		return n < ENGINE_WINDOW_FN / 4 && backlog_room(e, n);
+		return n <= MIN(ENGINE_WINDOW_FN / 4, e->cfg.window_max / 4) && backlog_room(e, n);
 	case BACKLOG_WAITING:
-		return due_soon(e, b) || (e->waiting_in_memory < e->cfg.window_max / 4 && backlog_room_waiting(e));
+		return due_soon(e, b) || (e->waiting_in_memory <= e->cfg.window_max / 4 && backlog_room_waiting(e));
 	case BACKLOG_OUTBOX:
-		return target_of(b)->in_memory < ENGINE_TARGET_WINDOW / 4;
+		return target_of(b)->in_memory <= e->cfg.target_window / 4;
 	}
 	return false;
 }
@@ -272,10 +272,12 @@ static void on_events(struct engine *e, struct backlog *b, const struct store_re
 
 static void on_deliveries(struct engine *e, struct backlog *b, const struct store_result *res)
 {
+	const struct store_op_outbox *last = res->n_outbox ? &res->outbox[res->n_outbox - 1] : NULL;
+
 	for (size_t i = 0; i < res->n_outbox; i++)
 		outbox_take_in(e, &res->outbox[i]);
-	if (res->n_outbox)
-		move_cursor(e, b, INT64_MAX, STORE_OUTBOX_POS(res->outbox[res->n_outbox - 1].seq, res->outbox[res->n_outbox - 1].role));
+	if (last)
+		move_cursor(e, b, INT64_MAX, STORE_OUTBOX_POS(last->seq, last->role));
 }
 
 static void on_page(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *err)
@@ -313,7 +315,7 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 
 static void load_page(struct engine *e, struct backlog *b)
 {
-	struct store_query q = { .limit = ENGINE_PAGE, .bytes_max = ENGINE_PAGE_BYTES, .arg = e, .done = on_page };
+	struct store_query q = { .limit = e->cfg.page_max, .bytes_max = ENGINE_PAGE_BYTES, .arg = e, .done = on_page };
 
 	switch (b->kind) {
 	case BACKLOG_QUEUED:
@@ -321,7 +323,7 @@ static void load_page(struct engine *e, struct backlog *b)
 		q.after_seq = b->cursor;
 		snprintf(q.function, sizeof(q.function), "%s", fn_of(b)->name);
 		if (e->stats.in_memory >= e->cfg.window_max)
-			q.limit = ENGINE_WINDOW_MIN;
+			q.limit = MIN(q.limit, e->cfg.window_min);
 		break;
 	case BACKLOG_WAITING:
 		q.kind = STORE_Q_LOAD_WAITING;
@@ -331,7 +333,7 @@ static void load_page(struct engine *e, struct backlog *b)
 	case BACKLOG_OUTBOX:
 		q.kind = STORE_Q_LOAD_OUTBOX;
 		q.after_pos = b->cursor;
-		q.limit = ENGINE_TARGET_WINDOW / 2;
+		q.limit = MIN(q.limit, MAX(e->cfg.target_window / 2, 1));
 		snprintf(q.target, sizeof(q.target), "%s", target_of(b)->name);
 		break;
 	}

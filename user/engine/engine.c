@@ -18,9 +18,14 @@ int64_t now_mono(struct engine *e)
 	return e->ports.clock->mono_ns(e->ports.clock->self);
 }
 
+uint64_t random64(struct engine *e)
+{
+	return e->ports.clock->random64(e->ports.clock->self);
+}
+
 void new_uuid(struct engine *e, char out[ID_UUID_LEN + 1])
 {
-	uint64_t rnd[2] = { e->ports.clock->random64(e->ports.clock->self), e->ports.clock->random64(e->ports.clock->self) };
+	uint64_t rnd[2] = { random64(e), random64(e) };
 
 	id_uuid(rnd, out);
 }
@@ -90,9 +95,12 @@ struct engine *engine_new(const struct engine_ports *ports, const struct engine_
 	assert(!ports->observe || ports->observe->ops->version == PORT_OBSERVE_VERSION);
 	assert(ports->deliver->ops->version == PORT_DELIVER_VERSION);
 	assert(cfg->concurrency_max > 0 && cfg->queue_max > 0 && cfg->inbox_max > 0);
-	assert(cfg->window_max >= 4 && cfg->window_bytes > 0 && cfg->lease_ms > 0);
+	assert(cfg->window_max >= 1 && cfg->window_bytes > 0 && cfg->lease_ms > 0);
 	e->ports = *ports;
 	e->cfg = *cfg;
+	e->cfg.window_min = cfg->window_min ? cfg->window_min : ENGINE_WINDOW_MIN;
+	e->cfg.page_max = cfg->page_max ? cfg->page_max : ENGINE_PAGE;
+	e->cfg.target_window = cfg->target_window ? cfg->target_window : ENGINE_TARGET_WINDOW;
 	e->registry = registry_new();
 	e->filling = XNEW(struct turn_batch);
 	list_init(&e->fns_ready);

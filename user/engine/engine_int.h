@@ -254,6 +254,7 @@ struct func *inv_func(struct engine *e, const struct inv *inv);	/* the version i
 void inv_weigh(struct engine *e, struct inv *inv);		/* its bytes into the books */
 void steady_anchor(struct engine *e, const struct store_anchor *last);	/* at start; NULL = there is none */
 void steady_turn(struct engine *e);				/* anchors anew when it may and must */
+uint64_t random64(struct engine *e);
 void new_uuid(struct engine *e, char out[ID_UUID_LEN + 1]);
 void inv_reply(struct engine *e, struct inv *inv, const struct intake_reply *r);
 
@@ -293,7 +294,8 @@ void attempt_output(struct engine *e, uint64_t cgroup_id, const char *data, size
 void attempt_name_groups(struct engine *e, struct evidence *ev);
 void attempt_timers(struct engine *e);
 
-bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t cgroup_id, const struct fact_bpf *entry, struct err *err);
+bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t cgroup_id, const struct fact_bpf *entry,
+		   struct err *err);
 void attempt_fence(struct engine *e, struct env *env);	/* its event is not ours any more */
 
 /* backlog.c */
@@ -308,19 +310,22 @@ struct inv *backlog_inv(struct engine *e, const struct store_event *ev);	/* into
 void backlog_forget(struct engine *e, struct backlog *b);	/* its owner is about to be freed */
 void backlog_left(struct engine *e, const struct inv *inv);
 int64_t backlog_next_ms(const struct engine *e);
-void backlog_put_back(struct engine *e, struct backlog *b, int64_t key_ms, int64_t key);	/* a row of it is on disk only, from now on */
+/* A row of it is on disk only, from now on. */
+void backlog_put_back(struct engine *e, struct backlog *b, int64_t key_ms, int64_t key);
 
 /* route.c */
-void route_event(struct engine *e, struct inv *inv, bool throttled);	/* ROUTING: record, targets, outbox; DONE when nothing is owed */
-void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool throttled);	/* never (again) to be run: out of its queue, routed */
+/* ROUTING: record, targets, outbox; DONE when nothing is owed. */
+void route_event(struct engine *e, struct inv *inv, bool throttled);
+/* The same of one that is never (again) to be run: out of its queue first. */
+void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool throttled);
 /* A delivery that was kept for want of its target, once more: true when it went, else why not. */
 bool route_again(struct engine *e, const struct store_op_outbox *row, const struct target *t, char *why, size_t size);
 
 /* outbox.c */
-struct delivery *outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
-			    struct blob *attributes);
-void outbox_undelivered(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
-			struct blob *attributes, const char *why);
+struct delivery *outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
+			    struct blob *body, struct blob *attributes);
+void outbox_undelivered(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
+			struct blob *body, struct blob *attributes, const char *why);
 void outbox_durable(struct engine *e, struct delivery *d);	/* AFTER_SEND */
 void outbox_take_in(struct engine *e, const struct store_op_outbox *row);	/* loaded from its target's backlog */
 void outbox_delivered(struct engine *e, int64_t seq, enum outbox_role role, enum delivered how, const char *why);
@@ -339,4 +344,5 @@ int publish_load(struct engine *e, const struct store_op_version *v, struct err 
 void wish_free(struct wish *wish);
 
 /* fence.c */
-void fence_refused(struct engine *e, struct turn_batch *t, int result);	/* one operation was: it and all that hangs on it is given up */
+/* One operation of t was: it and all that hangs on it is given up. */
+void fence_refused(struct engine *e, struct turn_batch *t, int result);

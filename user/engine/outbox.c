@@ -87,7 +87,7 @@ static void breaker_failed(struct engine *e, struct dest_target *t)
 	t->open = true;
 	list_del(&t->turn);
 	sched_set(&e->probes, &t->probe,
-		  now_steady(e) + policy_backoff_ms(t->failures - ENGINE_BREAKER_AT, e->ports.clock->random64(e->ports.clock->self)));
+		  now_steady(e) + policy_backoff_ms(t->failures - ENGINE_BREAKER_AT, random64(e)));
 }
 
 static void breaker_answered(struct engine *e, struct dest_target *t)
@@ -150,7 +150,7 @@ void outbox_durable(struct engine *e, struct delivery *d)
 	int64_t pos = (int64_t)key_of(d);
 
 	d->pending = false;
-	if (t->in_memory <= ENGINE_TARGET_WINDOW && !t->backlog.on_disk) {
+	if (t->in_memory <= e->cfg.target_window && !t->backlog.on_disk) {
 		due(e, d);
 		return;
 	}
@@ -201,8 +201,8 @@ static void send_when_durable(struct engine *e, struct delivery *d)
 	batch_after(e, AFTER_SEND, NULL, d, 0);
 }
 
-struct delivery *outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
-			    struct blob *attributes)
+struct delivery *outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
+			    struct blob *body, struct blob *attributes)
 {
 	struct delivery *d = adopt(e, &outbox_op(e, inv, role, t, body, attributes)->outbox);
 
@@ -220,8 +220,8 @@ static void count_failure(struct engine *e, enum outbox_role role)
 		e->stats.delivery_failures++;
 }
 
-void outbox_undelivered(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
-			struct blob *attributes, const char *why)
+void outbox_undelivered(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
+			struct blob *body, struct blob *attributes, const char *why)
 {
 	struct store_op *op = outbox_op(e, inv, role, t, body, attributes);
 
@@ -275,7 +275,7 @@ static void again_later(struct engine *e, struct delivery *d)
 
 	e->stats.deliveries_retried++;
 	d->row.tries++;
-	d->row.due_at_ms = now + policy_backoff_ms(d->row.tries - 1, e->ports.clock->random64(e->ports.clock->self));
+	d->row.due_at_ms = now + policy_backoff_ms(d->row.tries - 1, random64(e));
 	if (now - d->row.created_at_ms > LIM_DELIVERY_AGE_MS) {
 		failed_for_good(e, d);
 		return;

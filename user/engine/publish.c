@@ -26,7 +26,8 @@ static struct func *func_again(const struct store_op_version *v, struct err *err
 	r = func_parse(v->definition->data, v->definition->len, &f, &problems);
 	if (r < 0 || strcmp(f->name, v->function) != 0)
 		err_set(err, -EBADMSG, "version %d of %s cannot be read any more: %.64s: %.128s", v->version, v->function,
-			problems.n ? problems.list[0].path : "$.FunctionName", problems.n ? problems.list[0].reason : "is another one's");
+			problems.n ? problems.list[0].path : "$.FunctionName",
+			problems.n ? problems.list[0].reason : "is another one's");
 	else
 		r = 1;
 	func_problems_done(&problems);
@@ -134,7 +135,8 @@ static void alias_set(struct engine *e, struct wish *wish)
 	    (a->other && !registry_version(e->registry, a->function, a->other)))
 		return answer_about(e, TAKE(wish->w), "", 404, "The function, or the version, is not there");
 	if (there != wish->must_exist)
-		return answer_about(e, TAKE(wish->w), "", there ? 409 : 404, there ? "The alias exists already" : "There is no such alias");
+		return answer_about(e, TAKE(wish->w), "", there ? 409 : 404,
+				    there ? "The alias exists already" : "There is no such alias");
 	op = batch_op(e, STORE_OP_ALIAS_PUT);
 	memcpy(op->alias.function, a->function, sizeof(op->alias.function));
 	memcpy(op->alias.name, a->name, sizeof(op->alias.name));

@@ -120,8 +120,8 @@ static int on_alias(void *arg, const struct store_op_alias *op)
 		return 0;
 	}
 	e->stats.refused_ops++;
-	snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "alias %.64s of %.64s cannot be read: %.100s", op->name, op->function,
-		 err_msg(&err));
+	snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "alias %.64s of %.64s cannot be read: %.100s", op->name,
+		 op->function, err_msg(&err));
 	return 0;
 }
 

@@ -31,7 +31,8 @@ static void put_message(struct engine *e, const char *queue, struct blob *body, 
 
 /* False, and why: the chain is over here, or the version is not there. A function that is not defined gets its event: its
  * attempt will say so. */
-static bool put_function(struct engine *e, const char *name, const char *qualifier, int hops, struct blob *body, char *why, size_t size)
+static bool put_function(struct engine *e, const char *name, const char *qualifier, int hops, struct blob *body, char *why,
+			 size_t size)
 {
 	struct inv *next;
 	int version = 0;
@@ -40,7 +41,7 @@ static bool put_function(struct engine *e, const char *name, const char *qualifi
 		snprintf(why, size, "the chain was stopped at invocation %d", hops - 1);
 		return false;
 	}
-	if (qualifier[0] && registry_resolve(e->registry, name, qualifier, e->ports.clock->random64(e->ports.clock->self), &version) < 0) {
+	if (qualifier[0] && registry_resolve(e->registry, name, qualifier, random64(e), &version) < 0) {
 		snprintf(why, size, "function %.64s:%.128s is not defined", name, qualifier);
 		return false;
 	}
@@ -72,7 +73,8 @@ static struct blob *built(struct buf *b)
 	return text;
 }
 
-/* To every subscription; false, and why, when a function among them did not get it. What is large is made once: the message is quoted once, and all queues get one text. */
+/* To every subscription; false, and why, when a function among them did not get it. What is large is made once: the
+ * message is quoted once, and all queues get one text. */
 static bool fan_out(struct engine *e, const struct topic *topic, int hops, struct blob *body, char *why, size_t size)
 {
 	bool ok = true;
@@ -126,7 +128,8 @@ static bool put_topic(struct engine *e, const struct routing *rt, const struct t
 		bare = built(&b);
 	}
 	if ((bare ? bare->len : rt->body->len) > TOPIC_MESSAGE_MAX) {	/* a hundred attempts with all that is known of each */
-		snprintf(why, size, "a record of %zu bytes is more than a topic takes (%u)", bare ? bare->len : rt->body->len, TOPIC_MESSAGE_MAX);
+		snprintf(why, size, "a record of %zu bytes is more than a topic takes (%u)", bare ? bare->len : rt->body->len,
+			 TOPIC_MESSAGE_MAX);
 		return false;
 	}
 	return fan_out(e, topic, rt->inv->row.hops + 1, bare ? bare : rt->body, why, size);

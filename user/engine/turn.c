@@ -253,15 +253,15 @@ static void on_invoke(struct engine *e, const struct msg *m)
 		return refuse(e, inv, 429, "TooManyRequestsException", "CallerRateLimitExceeded", "Rate Exceeded.");
 	if (e->draining)
 		return refuse(e, inv, 503, "ServiceException", NULL, "The service is stopping.");
-	if (registry_resolve(e->registry, inv->row.function, inv->row.qualifier, e->ports.clock->random64(e->ports.clock->self),
-			     &inv->row.version) < 0) {
+	if (registry_resolve(e->registry, inv->row.function, inv->row.qualifier, random64(e), &inv->row.version) < 0) {
 		arn_format_function(arn, sizeof(arn), e->cfg.region, inv->row.function,
 				    inv->row.qualifier[0] ? inv->row.qualifier : "$LATEST");
 		snprintf(message, sizeof(message), "Function not found: %s", arn);
 		return refuse(e, inv, 404, "ResourceNotFoundException", NULL, message);
 	}
 	if (m->invoke.redrive && inv->row.timeout_ms && !lease_holds(e, inv)) {
-		snprintf(message, sizeof(message), "The timeout asked for, with the function's KillGracePeriod, is longer than a lease (%lld s)",
+		snprintf(message, sizeof(message),
+			 "The timeout asked for, with the function's KillGracePeriod, is longer than a lease (%lld s)",
 			 (long long)(e->cfg.lease_ms / 1000));
 		return refuse(e, inv, 400, "InvalidParameterValueException", NULL, message);
 	}
@@ -496,7 +496,10 @@ void engine_turn(struct engine *e)
 
 bool engine_pending(const struct engine *e)
 {
-	return e->flown || e->n_inbox || e->news || (!list_empty(&e->loads) && !e->loading && !e->load_retry_at_ns) || (!e->flying && !e->commit_retry_at_ns && (e->filling->store.n || e->filling->n_after));
+	bool to_load = !list_empty(&e->loads) && !e->loading && !e->load_retry_at_ns;
+	bool to_commit = !e->flying && !e->commit_retry_at_ns && (e->filling->store.n || e->filling->n_after);
+
+	return e->flown || e->n_inbox || e->news || to_load || to_commit;
 }
 
 int64_t engine_next_steady_ms(const struct engine *e)
