@@ -39,7 +39,8 @@ struct engine_config {
 	bool record_fate;		/* the record's member "fate", unless a function says no */
 	int window_max;			/* open events held in memory, but for a few of every function that has some */
 	int64_t window_bytes;		/* their payloads and facts */
-	int window_min, page_max, target_window;	/* 0 = as in engine_int.h; less makes a simulation load and park more often */
+	/* 0 = as in engine_int.h; less makes a simulation load and park more often. */
+	int window_min, page_max, target_window;
 	int64_t lease_ms;		/* a claim's: longer than any attempt with its grace */
 };
 

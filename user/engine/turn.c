@@ -65,8 +65,8 @@ void batch_event_set(struct engine *e, const struct inv *inv, uint32_t epoch_was
 void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message)
 {
 	static const struct { int status; const char *type; } types[] = {
-		{ 400, "InvalidParameterValueException" }, { 404, "ResourceNotFoundException" }, { 409, "ResourceConflictException" },
-		{ 503, "ServiceException" },
+		{ 400, "InvalidParameterValueException" }, { 404, "ResourceNotFoundException" },
+		{ 409, "ResourceConflictException" }, { 503, "ServiceException" },
 	};
 	struct intake_reply r = { .status = status, .error_message = message, .request_id = request_id };
 
