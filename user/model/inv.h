@@ -28,8 +28,8 @@ struct inv_row {
 	char request_id[ID_UUID_LEN + 1];
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	char qualifier[LIM_QUALIFIER_MAX + 1];	/* as invoked, "" = none */
-	int version;				/* what the qualifier meant when the event was accepted, and it is kept; 0 = $LATEST */
-	int hops;				/* invocations in its chain through destinations, this one included; 1 = from outside */
+	int version;				/* what the qualifier meant at the acceptance, and it is kept; 0 = $LATEST */
+	int hops;				/* its place in a chain through destinations; 1 = from outside */
 	char origin[ID_UUID_LEN + 1];		/* the ended event it repeats (redrive, replay); "" = none */
 	int timeout_ms, memory_mb;		/* asked for with a redrive, instead of the definition's; 0 = not */
 	enum inv_state state;
