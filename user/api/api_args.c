@@ -319,7 +319,8 @@ static bool take_member(struct api_call *c, const cJSON *m)
 	}
 	text = value_text(m);
 	if (!text) {
-		api_fail(c, API_INVALID_PARAMETER, "'%s' must be a string, a number, true or false, is %s", known, def_tree_type(m));
+		api_fail(c, API_INVALID_PARAMETER, "'%s' must be a string, a number, true or false, is %s", known,
+			 def_tree_type(m));
 		return false;
 	}
 	c->owned[c->n_owned++] = text;

@@ -112,7 +112,8 @@ void api_events(struct api_call *c)
 {
 	struct store_query q = { .kind = STORE_Q_EVENTS, .state = -1 };
 
-	if (api_arg_function(c, "function", q.function) && api_arg_word(c, "state", state_name, INV_MAX, &q.state) && arg_page(c, &q))
+	if (api_arg_function(c, "function", q.function) && api_arg_word(c, "state", state_name, INV_MAX, &q.state) &&
+	    arg_page(c, &q))
 		api_query(c, &q, on_events);
 }
 
@@ -258,7 +259,8 @@ void api_records_tail(struct api_call *c)
 	int64_t limit;
 	int condition = 0;
 
-	if (!api_arg_function(c, "function", q.function) || !api_arg_word(c, "condition", api_word_condition, COND_MAX, &condition) ||
+	if (!api_arg_function(c, "function", q.function) ||
+	    !api_arg_word(c, "condition", api_word_condition, COND_MAX, &condition) ||
 	    !api_arg_int(c, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit) ||
 	    !api_arg_int(c, "after", 0, INT64_MAX, -1, &q.after_pos))
 		return;

@@ -255,7 +255,9 @@ void api_versions(struct api_call *c)
 	size_t n;
 
 	api_name_check(c, true, &w, &s);
-	f = api_arg_int(c, "MaxItems", 1, ITEMS_MAX, PER_PAGE, &max) ? function_of(c, &w, &s, "ListVersionsByFunction", NULL) : NULL;
+	if (!api_arg_int(c, "MaxItems", 1, ITEMS_MAX, PER_PAGE, &max))
+		return;
+	f = function_of(c, &w, &s, "ListVersionsByFunction", NULL);
 	if (!f || (marker && version_parse(marker, &after) < 0 && !bad_marker(c, marker)))
 		return;
 	max = MIN(max, PER_PAGE);
@@ -344,7 +346,9 @@ void api_aliases(struct api_call *c)
 	api_name_check(c, false, &w, &s);
 	if (version && !all_digits(version) && strcmp(version, "$LATEST") != 0)
 		api_broken(&s, "functionVersion", version, "Member must satisfy regular expression pattern: " VERSION_PATTERN);
-	f = api_arg_int(c, "MaxItems", 1, ITEMS_MAX, ITEMS_MAX, &max) ? function_of(c, &w, &s, "ListAliases", NULL) : NULL;
+	if (!api_arg_int(c, "MaxItems", 1, ITEMS_MAX, ITEMS_MAX, &max))
+		return;
+	f = function_of(c, &w, &s, "ListAliases", NULL);
 	if (!f || (marker && !alias_name_ok(marker) && !bad_marker(c, marker)))
 		return;
 	if (version && version_parse(version, &number) < 0)
@@ -437,11 +441,14 @@ static void check_weights(struct api_schema *s, const cJSON *weights)
 	}
 	weights_text(&b, weights);
 	if (!keys)
-		api_broken(s, "routingConfig.additionalVersionWeights", buf_str(&b), "Map keys must satisfy constraint: [Member must "
-			   "have length less than or equal to 1024, Member must have length greater than or equal to 1, Member must "
+		api_broken(s, "routingConfig.additionalVersionWeights", buf_str(&b),
+			   "Map keys must satisfy constraint: [Member must "
+			   "have length less than or equal to 1024, Member must have length greater than or equal to 1, "
+			   "Member must "
 			   "satisfy regular expression pattern: [0-9]+, Member must not be null]");
 	if (!values)
-		api_broken(s, "routingConfig.additionalVersionWeights", buf_str(&b), "Map value must satisfy constraint: [Member must "
+		api_broken(s, "routingConfig.additionalVersionWeights", buf_str(&b),
+			   "Map value must satisfy constraint: [Member must "
 			   "have value less than or equal to 1.0, Member must have value greater than or equal to 0.0, Member must "
 			   "not be null]");
 }
@@ -457,8 +464,8 @@ static bool weights_of(struct api_call *c, const cJSON *o, bool *ret_routing, co
 		return true;
 	w = cJSON_GetObjectItemCaseSensitive(routing, "AdditionalVersionWeights");
 	if (!cJSON_IsObject(routing) || (w && !cJSON_IsNull(w) && !cJSON_IsObject(w))) {
-		api_fail(c, API_SERIALIZATION, "RoutingConfig%s must be an object", cJSON_IsObject(routing) ? ".AdditionalVersionWeights"
-			 : "");
+		api_fail(c, API_SERIALIZATION, "RoutingConfig%s must be an object",
+			 cJSON_IsObject(routing) ? ".AdditionalVersionWeights" : "");
 		return false;
 	}
 	for (const cJSON *m = w ? w->child : NULL; m; m = m->next)
@@ -506,8 +513,8 @@ static bool versions_differ(struct api_call *c, const struct alias *a)
 	if (!a->version)
 		api_fail(c, API_VALIDATION, "$LATEST is not supported for an alias pointing to more than 1 version");
 	else if (a->other == a->version)
-		api_fail(c, API_INVALID_PARAMETER, "Invalid function version %d. Function version %d is already included in routing "
-			 "configuration.", a->version, a->version);
+		api_fail(c, API_INVALID_PARAMETER, "Invalid function version %d. Function version %d is already included in "
+			 "routing configuration.", a->version, a->version);
 	return a->version && a->other != a->version;
 }
 
@@ -556,7 +563,8 @@ static bool take_wish(struct api_call *c, const cJSON *o, struct wish *w, struct
 	    !member(c, o, "RevisionId", &w->revision) || !weights_of(c, o, &w->routing, &w->weights))
 		return false;
 	if (w->version && !all_digits(w->version) && strcmp(w->version, "$LATEST") != 0)
-		api_broken(s, "functionVersion", w->version, "Member must satisfy regular expression pattern: " ALIAS_VERSION_PATTERN);
+		api_broken(s, "functionVersion", w->version, "Member must satisfy regular expression pattern: "
+			ALIAS_VERSION_PATTERN);
 	else if (w->version && strlen(w->version) > LIM_QUALIFIER_MAX && version_parse(w->version, &ignored) < 0)
 		api_broken(s, "functionVersion", w->version, "Member must have length less than or equal to 128");
 	check_description(s, w->description);
