@@ -471,7 +471,7 @@ static void status_and_version(void)
 	check_in("\"accepted\":7,");
 	check_in("\"byCondition\":{\"Success\":0,\"RetriesExhausted\":1,");
 	check_in("\"Timeout\":3,");
-	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"onDisk\":1,\"rebooted\":false,"
+	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"onDisk\":0,\"rebooted\":false,"
 		 "\"inDoubt\":false,\"draining\":false}");
 	check_in("\"counts\":{\"events\":{\"queued\":0,\"running\":0,\"waiting\":0,\"routing\":0,\"done\":5},\"attempts\":6,");
 	check_in("\"environments\":[{\"cgroupId\":\"18446744073709551615\",\"function\":\"resize\",\"requestId\":\""

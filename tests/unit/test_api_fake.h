@@ -356,7 +356,7 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 	*ret = (struct engine_stats){ .accepted = 7, .queued = 1, .waiting = 2, .succeeded = 4, .failed = 1,
 				      .by_condition = { [COND_RETRIES_EXHAUSTED] = 1 }, .by_outcome = { [OUTCOME_TIMEOUT] = 3 },
 				      .witness = { [WITNESS_BOTH] = 9 },
-				      .in_memory = 2, .in_memory_bytes = 2048, .adopted = 1, .clock_step_ms = e->clock_step_ms,
+				      .in_memory = 3, .in_memory_bytes = 2048, .clock_step_ms = e->clock_step_ms,
 				      .draining = __atomic_load_n(&e->draining, __ATOMIC_SEQ_CST),
 				      .in_doubt = __atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST) };
 	if (ret->in_doubt)
@@ -371,6 +371,9 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 		ret->recursive = 7;
 		ret->poison = 8;
 		ret->stale = 9;
+		ret->adopted = 1;
+		ret->in_memory = 1;
+		ret->clock_step_ms = -7200000;
 	}
 }
 

@@ -26,15 +26,19 @@
 
 /* ---- filters ----------------------------------------------------------------------------------------------- */
 
+static bool in_time(const struct redrive_item *it)
+{
+	return (!it->r->since_ms || it->sent_at_ms >= it->r->since_ms) && (!it->r->until_ms || it->sent_at_ms < it->r->until_ms);
+}
+
 static bool wanted(const struct redrive_item *it)
 {
 	const struct redrive *r = it->r;
 
-	return (!r->function[0] || strcmp(r->function, it->fn.name) == 0) && (!r->verdict || r->verdict == it->verdict) &&
-	       (!r->since_ms || it->sent_at_ms >= r->since_ms) && (!r->until_ms || it->sent_at_ms < r->until_ms);
+	return (!r->function[0] || strcmp(r->function, it->fn.name) == 0) && (!r->verdict || r->verdict == it->verdict);
 }
 
-/* it->fn and it->verdict say whose it was; "to" is whose it will be. */
+/* it->fn and it->verdict say whose it was, or nothing: then it is none of a function that was asked for. */
 static void forward(struct redrive_item *it)
 {
 	if (!wanted(it)) {
@@ -58,7 +62,7 @@ static void on_owner(void *arg, const struct store_query *q, const struct store_
 		/* nobody is left to ask for it */
 	} else if (result < 0 && result != -ENOENT) {
 		redrive_leave(it, "The store cannot answer: %s", err_msg(e));
-	} else if ((result < 0 || !res->n_events) && !r->to.name[0]) {
+	} else if ((result < 0 || !res->n_events) && !r->to.name[0] && wanted(it)) {
 		redrive_leave(it, "Its event %s is not known here; say to which function", q->request_id);
 	} else {
 		if (result == 0 && res->n_events) {
@@ -149,6 +153,10 @@ static void begin(struct redrive_item *it)
 	CLEAN(buf_done) struct buf function = {};
 	struct err e = {};
 
+	if (!in_time(it)) {
+		redrive_settle(it, REDRIVE_SKIPPED);
+		return;
+	}
 	/* A dead letter's event may itself look like a record: one that a function was a destination for. */
 	if (is_letter(it)) {
 		struct store_query q = { .kind = STORE_Q_EVENT };
@@ -163,14 +171,14 @@ static void begin(struct redrive_item *it)
 		return;
 	}
 	if (is_record(it, &function)) {
-		if (arn_parse_function(buf_str(&function), &it->fn, &e) < 0 && !r->to.name[0]) {
+		if (arn_parse_function(buf_str(&function), &it->fn, &e) < 0 && !r->to.name[0] && wanted(it)) {
 			redrive_leave(it, "%s: %s", buf_str(&function), err_msg(&e));
 			return;
 		}
 		forward(it);
 		return;
 	}
-	if (!r->to.name[0]) {
+	if (!r->to.name[0] && wanted(it)) {
 		redrive_leave(it, "It is neither a record nor a dead letter; say to which function");
 		return;
 	}

@@ -100,7 +100,7 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "queue purge", "NAME [--yes]", "delete every message of a local queue for good",
 	  "Leased ones, too. Asks at a terminal; anywhere else --yes is needed.\n\n  fatectl queue purge done --yes\n",
 	  ctl_queue_purge },
-	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--function NAME] [--verdict VERDICT] [--since TIME] [--until TIME] "
+	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--function FUNCTION] [--verdict VERDICT] [--since TIME] [--until TIME] "
 	  "[--rate N] [--dry-run] [--timeout SECONDS] [--memory MB] [--qualifier Q]",
 	  "make events of a local queue's messages again",
 	  "A record goes back to the function it is about with the request's payload, a dead letter to the function whose event\n"
