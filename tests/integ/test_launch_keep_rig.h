@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/id.h"
 #include "integ/test_launch_rig.h"
 #include "launch/launch_keep.h"
 
@@ -208,6 +209,7 @@ static inline void before_up(struct before *b, struct func **f)
 		fprintf(stderr, "%s\n", test_why);
 		_exit(1);
 	}
+	(void)id_random64();	/* a child has our numbers to come; a real daemon has its own */
 	close(fds[1]);
 	b->rows = fds[0];
 	for (size_t i = 0; i < n; i++)

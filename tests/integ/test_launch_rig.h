@@ -49,7 +49,8 @@ struct run {
 static char rig_base[4096];	/* "<our own group>/fated-test-<pid>" */
 static char rig_top_base[4096];	/* the same at the top of the mount, where more controllers may be had */
 static unsigned int rig_serial;
-static struct { int timeout_ms, memory_mb; const char *previous; bool keep; } rig_terms;	/* of the attempt; 0 = the function's */
+/* Of the attempt; 0 = the function's. */
+static struct { int timeout_ms, memory_mb; const char *previous; bool keep; } rig_terms;
 static struct { const struct launch_keeper *keeper; struct launch_kept_list *kept; } rig_keep;	/* of the next launcher */
 #define RIG_REQUEST "11111111-2222-4333-8444-555555555555"
 #define RIG_ATTEMPT 2

@@ -129,6 +129,8 @@ static bool drain(struct env_proc *p, int i, int chunks)
 		if (n == -EAGAIN)
 			return false;
 		if (n <= 0) {
+			if (n < 0 && i == KIT_OUT)
+				launch_env_too_large(p);	/* what we cannot read is more than we can carry */
 			close_pipe(p, i);
 			return false;
 		}
@@ -419,7 +421,9 @@ int launch_env_child_source(struct env_proc *p, struct err *e)
 static void keep_kit(struct env_proc *p)
 {
 	struct launch *l = p->l;
-	struct kit_owner o = { .cgroup_id = p->leaf.id, .request_id = p->request_id, .attempt = (int)p->attempt, .pid = p->spawn.pid };
+	struct kit_owner o = {
+		.cgroup_id = p->leaf.id, .request_id = p->request_id, .attempt = (int)p->attempt, .pid = p->spawn.pid,
+	};
 	int r;
 
 	p->kit.pidfd = p->spawn.pidfd;

@@ -20,9 +20,9 @@ struct launch_config {
 };
 
 struct launch;
-/* sink is copied. What is in cfg->kept is taken also when it fails. tree is borrowed for life. Call it when the signal dispositions are as they will stay: those ignored
- * now are what is reset in the children. -EINVAL when SIGCHLD is ignored. Starts one child in the tree to see that it
- * can (launch/launch_probe.h), and waits for it. */
+/* sink is copied. What is in cfg->kept is taken also when it fails. tree is borrowed for life. Call it when the signal
+ * dispositions are as they will stay: those ignored now are what is reset in the children. -EINVAL when SIGCHLD is ignored.
+ * Starts one child in the tree to see that it can (launch/launch_probe.h), and waits for it. */
 int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config *cfg, const struct fact_sink *sink,
 	       struct launch **ret, struct err *e);
 struct port_launch *launch_port(struct launch *l);
