@@ -370,6 +370,82 @@ static void a_kept_one_that_is_not_abandoned(void)
 	after_down(r, s, k);
 }
 
+/* Short ones cost systemd nothing; long ones are stored, and all are when the daemon is told to go. */
+static void stored_when_they_have_lived_a_while(void)
+{
+	struct systemd *s = systemd_up();
+	struct launch_keeper *k = NULL;
+	struct err e = {};
+	struct rig *r;
+	struct run run;
+
+	CHECK_INT(launch_keep_new(&k, &e), 0);
+	rig_keep.keeper = k;
+	rig_keep.after_ms = 1000000;
+	r = rig_up();
+	memset(&rig_keep, 0, sizeof(rig_keep));
+	rig_terms.keep = true;
+	run = rig_run(r, SH("echo short"), NULL);
+	CHECK_STR(text_of(run.out), "short\n");
+	run_done(&run);
+	systemd_pump(s);
+	CHECK_INT(s->stores + s->removes, 0);
+	rig_down(r);
+	rig_keep.keeper = k;
+	rig_keep.after_ms = 20;
+	r = rig_up();
+	memset(&rig_keep, 0, sizeof(rig_keep));
+	run = rig_start(r, script("exec 3>&-; echo long; read x <%s; echo longer", fifo[0]), NULL);
+	rig_terms.keep = false;
+	UNTIL(r, (systemd_pump(s), s->stores == 1));
+	CHECK(s->n == 5 || s->n == 6);		/* a pipe that has ended need not be stored */
+	go(0);
+	rig_wait(r, &run);
+	rig_finish(r, &run);
+	CHECK_STR(text_of(run.out), "long\nlonger\n");
+	run_done(&run);
+	systemd_pump(s);
+	CHECK_INT(s->removes, 1);
+	after_down(r, s, k);
+}
+
+static void stored_when_told_to_go(void)
+{
+	struct systemd *s = systemd_up();
+	struct launch_keeper *k;
+	struct before b;
+	struct rig *r;
+	struct run run[2];
+
+	rig_keep.after_ms = 1000000;
+	BEFORE(&b, script("seq 1 30000; exec 3>&-; touch %s/up; read x <%s; seq 30001 60000", dir, fifo[0]), SH("exec sleep 1000"));
+	rig_keep.after_ms = 0;
+	UNTIL_STORE(s, ({
+		char up[96];
+
+		snprintf(up, sizeof(up), "%s/up", dir);
+		unlink(up) == 0; }));
+	CHECK_INT(s->stores, 0);
+	before_told_to_go(&b);
+	systemd_pump(s);
+	CHECK_INT(s->stores, 2);
+	go(0);
+	r = after_up(&b, s, &k);
+	for (int i = 0; i < 2; i++)
+		run[i] = after_adopt(r, &b.v[i]);
+	CHECK_INT(r->port->ops->kill(r->port, run[1].p, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		char *all = numbers(60000);
+
+		after_wait(r, &run[i]);
+		rig_finish(r, &run[i]);
+		CHECK_STR(text_of(run[i].out), i ? "" : all);
+		run_done(&run[i]);
+		free(all);
+	}
+	after_down(r, s, k);
+}
+
 /* ---- what cannot be ------------------------------------------------------------------------------------------------ */
 
 struct gone { uint64_t id[16]; size_t n; };
@@ -445,6 +521,25 @@ static void none_came_back(void)
 
 	while (s->n)
 		systemd_drop(s, 0);
+	s->removes = 1;		/* nothing is there to be given up */
+	refused(&b, s, "its descriptors were not kept");
+}
+
+/* A crash is too fast for them: they are killed, to be tried again. */
+static void too_young_for_a_crash(void)
+{
+	struct systemd *s = systemd_up();
+	struct before b;
+
+	rig_keep.after_ms = 1000000;
+	BEFORE(&b, script("touch %s/up; exec sleep 1000", dir));
+	rig_keep.after_ms = 0;
+	UNTIL_STORE(s, ({
+		char up[96];
+
+		snprintf(up, sizeof(up), "%s/up", dir);
+		unlink(up) == 0; }));
+	before_killed(&b);
 	s->removes = 1;		/* nothing is there to be given up */
 	refused(&b, s, "its descriptors were not kept");
 }
@@ -926,6 +1021,9 @@ int main(void)
 	RUN(too_large_before_and_after);
 	RUN(abandoned_and_adopted_again);
 	RUN(a_kept_one_that_is_not_abandoned);
+	RUN(stored_when_they_have_lived_a_while);
+	RUN(stored_when_told_to_go);
+	RUN(too_young_for_a_crash);
 	RUN(each_descriptor_is_needed);
 	RUN(none_came_back);
 	RUN(nothing_that_comes_back_is_believed);

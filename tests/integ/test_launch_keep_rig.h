@@ -163,8 +163,17 @@ struct before {
 	size_t n;
 };
 
+static volatile sig_atomic_t before_told;
+
+static inline void before_on_term(int sig)
+{
+	before_told = 1;
+}
+
+/* SIGTERM: it leaves them running and ends. */
 static inline void before_main(struct func **f, size_t n, int rows)
 {
+	struct env_proc *all[BEFORE_MAX] = {};
 	struct launch_keeper *k = NULL;
 	struct rig *r;
 	struct err e = {};
@@ -186,9 +195,16 @@ static inline void before_main(struct func **f, size_t n, int rows)
 			_exit(1);
 		if (r->port->ops->start(r->port, run.p, &e) < 0)
 			FAIL("%s", err_msg(&e));
+		all[i] = run.p;
 	}
-	while (sd_event_run(r->loop, UINT64_MAX) >= 0)
+	while (!before_told && sd_event_run(r->loop, 10000) >= 0)
 		;
+	for (size_t i = 0; i < n; i++)
+		r->port->ops->abandon(r->port, all[i]);
+	launch_free(r->launch);
+	launch_keep_free(k);
+	cg_tree_free(r->tree, true);
+	_exit(0);
 }
 
 /* Drops the caller's references of the functions, NULL-terminated. */
@@ -204,6 +220,7 @@ static inline void before_up(struct before *b, struct func **f)
 	fflush(stdout);
 	b->pid = fork();
 	if (b->pid == 0) {
+		signal(SIGTERM, before_on_term);
 		if (setjmp(test_jmp) == 0)
 			before_main(f, n, fds[1]);
 		fprintf(stderr, "%s\n", test_why);
@@ -232,6 +249,16 @@ static inline void before_killed(struct before *b)
 	CHECK(kill(b->pid, SIGKILL) == 0);
 	CHECK(waitpid(b->pid, &status, 0) == b->pid);
 	CHECK_INT(status, SIGKILL);
+	before_rows(b);
+}
+
+static inline void before_told_to_go(struct before *b)
+{
+	int status;
+
+	CHECK(kill(b->pid, SIGTERM) == 0);
+	CHECK(waitpid(b->pid, &status, 0) == b->pid);
+	CHECK_INT(status, 0);
 	before_rows(b);
 }
 

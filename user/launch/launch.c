@@ -11,9 +11,10 @@
  * plan, if any, then the wait status.
  *
  * What is to outlive this daemon (launch_spec.keep) reads into memory files instead (launch/launch_kit.h), and these, the
- * pipes and the pidfd are stored with the keeper in one message just after the start. Not before: without the pidfd nobody
- * could adopt it, so a first half would cost a message and save nothing. Who dies in between leaves an environment that is
- * killed and tried again, as everything was before there was a keeper.
+ * pipes and the pidfd are stored with the keeper in one message after the start. Not before: without the pidfd nobody
+ * could adopt it, so a first half would cost a message and save nothing. Not at once either, where the daemon says so
+ * (launch_config.keep_after_ms): to systemd a message is dear, and most functions are short. Who dies in between leaves
+ * an environment that is killed and tried again, as everything was before there was a keeper.
  *
  * Considered and rejected: a file for stdout (no bound but the disk's); splice for all (nothing to splice to: responses are
  * small and go through the judge).
@@ -219,6 +220,7 @@ struct env_proc *launch_env_new(struct launch *l, struct func *func, const char 
 void launch_env_close(struct env_proc *p)
 {
 	p->late = sd_event_source_disable_unref(p->late);
+	p->keep_timer = sd_event_source_disable_unref(p->keep_timer);
 	p->child = sd_event_source_disable_unref(p->child);
 	for (int i = 0; i < KIT_PIPES; i++)
 		close_pipe(p, i);
@@ -401,6 +403,8 @@ int launch_env_sources(struct env_proc *p, struct err *e)
 	int r = 0;
 
 	for (int i = 0; r >= 0 && i < KIT_PIPES; i++) {
+		if (p->kit.pipe[i] < 0)
+			continue;
 		r = sd_event_add_io(loop, &p->source[i], p->kit.pipe[i], EPOLLIN, handlers[i], p);
 		if (r >= 0)
 			r = sd_event_source_set_priority(p->source[i], LAUNCH_PRIORITY_PIPE);
@@ -418,7 +422,7 @@ int launch_env_child_source(struct env_proc *p, struct err *e)
 }
 
 /* What fails here costs the environment its adoption, nothing else. */
-static void keep_kit(struct env_proc *p)
+void launch_env_keep(struct env_proc *p)
 {
 	struct launch *l = p->l;
 	struct kit_owner o = {
@@ -450,6 +454,23 @@ static void undo_start(struct env_proc *p)
 	p->child = sd_event_source_disable_unref(p->child);
 }
 
+static int on_keep_timer(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct env_proc *p = arg;
+
+	p->keep_timer = sd_event_source_disable_unref(p->keep_timer);
+	launch_env_keep(p);
+	return 0;
+}
+
+static void keep_in_time(struct env_proc *p)
+{
+	uint64_t after_us = p->l->keep_after_ms * 1000ULL;
+
+	if (!after_us || sd_event_add_time_relative(p->l->loop, &p->keep_timer, CLOCK_MONOTONIC, after_us, 0, on_keep_timer, p) < 0)
+		launch_env_keep(p);
+}
+
 static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 {
 	int r;
@@ -472,7 +493,7 @@ static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 	}
 	p->started = true;
 	if (p->mem)
-		keep_kit(p);
+		keep_in_time(p);
 	return 0;
 }
 
@@ -618,6 +639,7 @@ int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config 
 	l = XNEW(struct launch);
 	l->port.ops = &ops;
 	l->keeper = cfg->keeper;
+	l->keep_after_ms = cfg->keep_after_ms;
 	l->loop = sd_event_ref(loop);
 	l->tree = tree;
 	l->sink = *sink;

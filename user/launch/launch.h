@@ -16,6 +16,10 @@
 struct launch_config {
 	unsigned int spawn_workers_max;	/* programs that may hang before their exec at one time; 0 = 64 */
 	const struct launch_keeper *keeper;	/* borrowed for life; NULL: nothing outlives this daemon */
+	/* An environment is stored when it has lived for so long; 0 = at once. A store and its removal cost pid 1 as much as a
+	 * launch costs us, or more: what ends before costs it nothing, and in a crash of ours is killed and tried again.
+	 * abandon() stores what is not yet. */
+	unsigned int keep_after_ms;
 	struct launch_kept_list *kept;	/* what an earlier one had stored: taken over, the list is empty then; NULL = nothing */
 };
 

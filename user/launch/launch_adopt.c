@@ -238,6 +238,9 @@ void launch_abandon(struct port_launch *port, struct env_proc *p)
 		return;
 	if (p->adopted)
 		(void)map_del(&l->adopted, p->leaf.id);
+	/* In a restart that was asked for nothing is too young to be kept; and what the keeper could not take may fit now. */
+	if (p->started && p->mem && !p->stored)
+		launch_env_keep(p);
 	cg_events_unwatch(l->events, p->watch);
 	launch_env_close(p);
 	p->next = l->abandoned;

@@ -43,6 +43,7 @@ struct launch {
 	size_t n_groups;
 	struct map adopted;		/* cgroup id → struct env_proc */
 	struct env_proc *abandoned;	/* children between clone and exec may still read their plans */
+	unsigned int keep_after_ms;
 	uint64_t keep_failed;
 };
 
@@ -58,7 +59,7 @@ struct env_proc {
 	unsigned int attempt;
 	int child_fds[4];			/* until the start */
 	struct launch_kit kit;			/* its pidfd is the spawn's */
-	sd_event_source *source[KIT_PIPES], *child, *late;
+	sd_event_source *source[KIT_PIPES], *child, *late, *keep_timer;
 	struct buf out, report;			/* when nothing is to be kept: else they are in the kit */
 	struct cg_above_mark above;		/* taken just before the start */
 	unsigned int missing;			/* set of enum fact_missing */
@@ -84,8 +85,9 @@ struct env_proc *launch_env_new(struct launch *l, struct func *func, const char 
 /* leaf is set: what is told of it. */
 void launch_env_named(struct env_proc *p, const struct cg_limits *limits);
 struct cg_limits launch_env_limits(const struct func *f, int memory_mb);
-int launch_env_sources(struct env_proc *p, struct err *e);		/* the pipes' */
+int launch_env_sources(struct env_proc *p, struct err *e);		/* of the pipes that have not ended */
 int launch_env_child_source(struct env_proc *p, struct err *e);
+void launch_env_keep(struct env_proc *p);				/* gives the kit to the keeper */
 void launch_env_too_large(struct env_proc *p);				/* told once */
 void launch_env_close(struct env_proc *p);				/* sources and descriptors; the leaf and memory stay */
 void launch_env_free(struct env_proc *p);				/* NULL is fine */

@@ -34,7 +34,7 @@ struct label {
 	uint32_t version;
 	uint32_t mem;			/* KIT_MEM_* */
 	uint64_t cgroup_id;
-	uint64_t pipe_ino[KIT_PIPES];
+	uint64_t pipe_ino[KIT_PIPES];	/* 0 = it has ended */
 	int32_t pid;
 	int32_t attempt;
 	char request_id[40];
@@ -78,6 +78,8 @@ int kit_label(const struct launch_kit *k, const struct kit_owner *o)
 	memcpy(l.magic, magic, sizeof(magic));
 	snprintf(l.request_id, sizeof(l.request_id), "%s", o->request_id);
 	for (int i = 0; i < KIT_PIPES; i++) {
+		if (k->pipe[i] < 0)
+			continue;
 		r = sys.fstat(k->pipe[i], &st);
 		if (r < 0)
 			return r;
@@ -99,7 +101,8 @@ int kit_store(const struct launch_kit *k, const struct launch_keeper *keeper, co
 	int fds[KIT_FDS], n = 0;
 
 	for (int i = 0; i < KIT_PIPES; i++)
-		fds[n++] = k->pipe[i];
+		if (k->pipe[i] >= 0)
+			fds[n++] = k->pipe[i];
 	for (int i = 0; i < KIT_MEMS; i++)
 		fds[n++] = k->mem[i];
 	fds[n++] = k->pidfd;
@@ -274,7 +277,7 @@ int kit_recognise(const struct launch_kept *v, size_t n, const struct kit_owner 
 			r = S_ISFIFO(st.st_mode) ? place_pipe(&l, st.st_ino, v[i].fd, &k, e) : place_pidfd(&l, v[i].fd, &k, e);
 	}
 	for (int i = 0; r == 0 && i < KIT_PIPES; i++)
-		if (k.pipe[i] < 0)
+		if (k.pipe[i] < 0 && l.pipe_ino[i])
 			r = odd(e, "a pipe is missing");
 	if (r == 0 && k.pidfd < 0)
 		r = odd(e, "the leader's is missing");

@@ -33,7 +33,8 @@ struct kit_owner {
 
 /* Makes the memory files; closes what it made when it fails. */
 int kit_mems(struct launch_kit *k, struct err *e);
-/* Writes into them whose they are. All descriptors of the kit must be there. Negative errno. */
+/* Writes into them whose they are. All descriptors of the kit must be there, but for pipes that have ended. Keeps what is
+ * in the files already. Negative errno. */
 int kit_label(const struct launch_kit *k, const struct kit_owner *o);
 int kit_store(const struct launch_kit *k, const struct launch_keeper *keeper, const char *name);
 /*
