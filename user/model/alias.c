@@ -80,7 +80,8 @@ static int read_weights(struct alias *into, const cJSON *v, struct err *e)
 	if (weight->next)
 		return err_set(e, -EINVAL, "RoutingConfig.AdditionalVersionWeights: one version at most");
 	if (version_parse(weight->string, &into->other) < 0 || !into->other)
-		return err_set(e, -EINVAL, "RoutingConfig.AdditionalVersionWeights: %.64s is no published version's number", weight->string);
+		return err_set(e, -EINVAL, "RoutingConfig.AdditionalVersionWeights: %.64s is no published version's number",
+			       weight->string);
 	if (!cJSON_IsNumber(weight) || !(weight->valuedouble >= 0 && weight->valuedouble <= 1))
 		return err_set(e, -EINVAL, "RoutingConfig.AdditionalVersionWeights.%d must be 0.0 to 1.0", into->other);
 	into->other_weight = weight->valuedouble;
