@@ -32,7 +32,8 @@ static void versions(void)
 	static const struct { const char *text; int version; } rows[] = {
 		{ "$LATEST", 0 }, { "1", 1 }, { "10", 10 }, { "999999999", LIM_VERSION_MAX },
 	};
-	static const char *const bad[] = { "", "0", "01", "-1", "+1", " 1", "1 ", "1.0", "1e1", "1a", "a", "$latest", "$LATEST ", "LATEST",
+	static const char *const bad[] = { "", "0", "01", "-1", "+1", " 1", "1 ", "1.0", "1e1", "1a", "a", "$latest", "$LATEST ",
+		"LATEST",
 					   "$LATEST.PUBLISHED", "1000000000", "9999999999", "99999999999999999999", "\xd9\xa1" };
 	char text[VERSION_LEN + 1];
 	int v;
@@ -71,7 +72,8 @@ static void a_new_one(void)
 static void every_member(void)
 {
 	struct alias *a = good(" {\"Description\":\"caf\\u00e9 \\ud83d\\ude00\",\"FunctionVersion\":\"12\",\"RoutingConfig\":"
-			       "{\"AdditionalVersionWeights\":{\"3\":0.25}},\"RevisionId\":\"8f5e0c8a-1111-4222-8333-444455556666\"} ");
+			       "{\"AdditionalVersionWeights\":{\"3\":0.25}},"
+			       "\"RevisionId\":\"8f5e0c8a-1111-4222-8333-444455556666\"} ");
 
 	CHECK_STR(a->description, "caf\xc3\xa9 \xf0\x9f\x98\x80");
 	CHECK_INT(a->version, 12);
@@ -89,8 +91,8 @@ static void every_member(void)
 /* UpdateAlias: what is not there stays as it is; an empty RoutingConfig is there. */
 static void updates(void)
 {
-	static const char begin[] = "{\"Description\":\"d\",\"FunctionVersion\":\"1\",\"RoutingConfig\":{\"AdditionalVersionWeights\":"
-				    "{\"2\":0.5}},\"RevisionId\":\"r\"}";
+	static const char begin[] = "{\"Description\":\"d\",\"FunctionVersion\":\"1\",\"RoutingConfig\":"
+				    "{\"AdditionalVersionWeights\":{\"2\":0.5}},\"RevisionId\":\"r\"}";
 	static const char *const nothing[] = { "{}", "{\"Description\":null}", "{\"FunctionVersion\":null,\"RevisionId\":null}",
 					       "{\"RoutingConfig\":null}" };
 	static const char *const clear[] = { "{\"RoutingConfig\":{}}", "{\"RoutingConfig\":{\"AdditionalVersionWeights\":{}}}",
@@ -136,7 +138,8 @@ static void refused(void)
 		{ "{\"Description\":\"\xff\"}", "JSON" },
 		{ "[]", "must be a JSON object" }, { "null", "must be a JSON object" }, { "\"1\"", "must be a JSON object" },
 		{ "{\"FunctionVersion\":1}", "FunctionVersion must be a string" },
-		{ "{\"FunctionVersion\":\"\"}", "FunctionVersion" }, { "{\"FunctionVersion\":\"0\"}", "FunctionVersion 0 is neither" },
+		{ "{\"FunctionVersion\":\"\"}", "FunctionVersion" }, { "{\"FunctionVersion\":\"0\"}",
+			"FunctionVersion 0 is neither" },
 		{ "{\"FunctionVersion\":\"live\"}", "FunctionVersion live is neither $LATEST nor" },
 		{ "{\"FunctionVersion\":\"1\\u0000\"}", "FunctionVersion contains a NUL" },
 		{ "{\"FunctionVersion\":\"1234567890123\"}", "FunctionVersion has more than 12 bytes" },
@@ -161,7 +164,8 @@ static void refused(void)
 		{ WEIGHTS("{\"2\":1e999}"), "must be 0.0 to 1.0" }, { WEIGHTS("{\"2\":\"0.5\"}"), "must be 0.0 to 1.0" },
 		{ WEIGHTS("{\"2\":null}"), "must be 0.0 to 1.0" }, { WEIGHTS("{\"2\":{}}"), "must be 0.0 to 1.0" },
 		{ WEIGHTS("{\"1\":0.5}"), "different published versions" },
-		{ "{\"FunctionVersion\":\"$LATEST\",\"RoutingConfig\":{\"AdditionalVersionWeights\":{\"2\":0.5}}}", "$LATEST is none" },
+		{ "{\"FunctionVersion\":\"$LATEST\",\"RoutingConfig\":{\"AdditionalVersionWeights\":{\"2\":0.5}}}",
+			"$LATEST is none" },
 		{ "{\"RoutingConfig\":{\"AdditionalVersionWeights\":{\"2\":0.5}}}", "$LATEST is none" },
 	};
 	char text[400];
@@ -189,7 +193,8 @@ static void refused(void)
 
 static void written_and_read_again(void)
 {
-	static const char *const weights[] = { "0", "1", "0.1", "0.5", "0.3333333333333333", "0.1234567890123456", "1e-300", "5e-324",
+	static const char *const weights[] = { "0", "1", "0.1", "0.5", "0.3333333333333333", "0.1234567890123456", "1e-300",
+		"5e-324",
 					       "0.9999999999999999", "2.2250738585072014e-308" };
 	struct alias *a = good("{\"FunctionVersion\":\"1\"}");
 	struct blob *b = alias_write(a), *again;

@@ -70,7 +70,8 @@ static void an_outcome_is_needed(void)
 
 static void edges(void)
 {
-	static const char *const legal[] = { "queued running", "queued routing", "running judged", "judged waiting", "judged routing",
+	static const char *const legal[] = { "queued running", "queued routing", "running judged", "judged waiting",
+		"judged routing",
 					     "waiting queued", "waiting routing", "routing done" };
 	size_t n = 0;
 
@@ -79,7 +80,8 @@ static void edges(void)
 			char text[40];
 			bool found = false;
 
-			snprintf(text, sizeof(text), "%s %s", inv_state_name((enum inv_state)from), inv_state_name((enum inv_state)to));
+			snprintf(text, sizeof(text), "%s %s", inv_state_name((enum inv_state)from),
+				inv_state_name((enum inv_state)to));
 			for (size_t i = 0; i < ARRAY_SIZE(legal); i++)
 				found |= strcmp(legal[i], text) == 0;
 			if (inv_edge_ok((enum inv_state)from, (enum inv_state)to) != found)
@@ -92,7 +94,8 @@ static void edges(void)
 static void conditions(void)
 {
 	/* By number: they are stored. */
-	static const char *const names[COND_MAX] = { "", "Success", "RetriesExhausted", "EventAgeExceeded", "ZeroReservedConcurrency",
+	static const char *const names[COND_MAX] = { "", "Success", "RetriesExhausted", "EventAgeExceeded",
+		"ZeroReservedConcurrency",
 						     "Cancelled", "RecursiveInvocation", "Poison" };
 
 	for (int c = 0; c < COND_MAX; c++) {
@@ -365,7 +368,8 @@ static void deaths_are_told_apart(void)
 		{ .kind = OUTCOME_EXEC_FAILED }, { .kind = OUTCOME_TOO_LARGE, .signo = 9 },
 	};
 	static const struct outcome none[] = {
-		{ .kind = OUTCOME_SUCCESS }, { .kind = OUTCOME_CANCELLED, .signo = 9 }, { .kind = OUTCOME_HOST, .hosts_fault = true },
+		{ .kind = OUTCOME_SUCCESS }, { .kind = OUTCOME_CANCELLED, .signo = 9 }, { .kind = OUTCOME_HOST,
+			.hosts_fault = true },
 		{ .kind = OUTCOME_INTERRUPTED, .hosts_fault = true, .signo = 9 },
 		{ .kind = OUTCOME_OOM, .hosts_fault = true, .signo = 9, .oom_scope = OOM_SCOPE_HOST },
 	};
@@ -427,7 +431,8 @@ static struct inv_row lived(const struct func *f, const char *attempts)
 
 static void poison(void)
 {
-	static const struct { int after, retries; const char *attempts; enum inv_condition condition; int deaths, counted; } rows[] = {
+	static const struct { int after, retries; const char *attempts; enum inv_condition condition; int deaths,
+		counted; } rows[] = {
 		{ 2, 100, "cc", COND_POISON, 2, 2 },
 		{ 3, 100, "ccc", COND_POISON, 3, 3 },
 		{ 2, 100, "c", COND_NONE, 1, 1 },
@@ -555,7 +560,8 @@ static void asked_for_with_a_redrive(void)
 	struct func *f = func_new();
 	struct inv_row row = row_in(INV_RUNNING);
 
-	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 9, .timeout_factor = 2, .timeout_max_ms = 900000 };
+	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 9, .timeout_factor = 2,
+		.timeout_max_ms = 900000 };
 	f->retry[OUTCOME_OOM] = (struct func_retry){ .given = true, .attempts = 9, .memory_factor = 2, .memory_max_mb = 10240 };
 	inv_verdicts_add(&row, OUTCOME_TIMEOUT);
 	inv_verdicts_add(&row, OUTCOME_OOM);

@@ -73,7 +73,8 @@ static void empty(void)
 	struct alias **aliases;
 
 	fresh();
-	CHECK(!registry_get(r, "f") && !registry_version(r, "f", 0) && !registry_version(r, "f", 1) && !registry_alias(r, "f", "a"));
+	CHECK(!registry_get(r, "f") && !registry_version(r, "f", 0) && !registry_version(r, "f", 1) && !registry_alias(r, "f",
+		"a"));
 	CHECK_INT(resolved("f", "", 0), -ENOENT);
 	CHECK_INT(registry_versions(r, "f", &list), 0);
 	CHECK_INT(registry_aliases(r, "f", &aliases), 0);
