@@ -114,7 +114,6 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, char *why, size_t size)
 {
 	const struct topic *topic = registry_topic(e->registry, t->name);
-	struct record_input in = *rt->in;
 	CLEAN(blob_unrefp) struct blob *bare = NULL;
 	struct buf b = {};
 
@@ -123,6 +122,8 @@ static bool put_topic(struct engine *e, const struct routing *rt, const struct t
 		return false;
 	}
 	if (rt->in && rt->body->len > TOPIC_MESSAGE_MAX) {
+		struct record_input in = *rt->in;
+
 		in.bare = true;
 		record_build(&b, &in);
 		bare = built(&b);
