@@ -78,7 +78,7 @@ def bash_values(d):
     equal(bash(d, '--socket', 'oth'), ['other'], 'files after --socket')
     equal(bash(d, 'event', 'list', '--state', ''), ['done', 'queued', 'routing', 'running', 'waiting'], 'states')
     equal(bash(d, 'event', 'list', '--state', '='), ['done', 'queued', 'routing', 'running', 'waiting'], 'states after =')
-    equal(bash(d, 'record', 'list', '--limit', '5', '--condition', 'R'), ['RetriesExhausted'], 'conditions')
+    equal(bash(d, 'record', 'list', '--limit', '5', '--condition', 'Ret'), ['RetriesExhausted'], 'conditions')
     equal(bash(d, 'event', 'list', '--limit', ''), [], 'a number')
     equal(bash(d, 'event', 'redrive', '--verdict', 'T'), ['Timeout'], 'verdicts')
     equal(bash(d, 'event', 'redrive', '--condition', '=', 'P'), ['Poison'], 'conditions of a redrive')

@@ -38,6 +38,8 @@ def seen(d):
     if target not in d.ctl('delivery', 'show', request_id, check=OK).stdout:
         raise AssertionError('delivery show lacks the target')
     equal(d.request('GET', f'/fate/v1/deliveries/{UNKNOWN}').status, 404, 'of no event')
+    os.mkdir(where)                                     # and by itself it gets there
+    until(lambda: d.get(f'/fate/v1/events/{request_id}')['state'] == 'done', 'it is delivered')
 
 
 def retried(d):

@@ -116,7 +116,8 @@ def interrupted_and_gone_on_with(d):
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, FATED_SOCKET=d.socket))
     first = p.stdout.readline()
     p.send_signal(signal.SIGINT)
-    out, err = p.communicate(timeout=fated.PATIENCE)
+    out, err = p.stdout.read(), p.stderr.read()         # not communicate(): what readline() read ahead would be lost
+    p.wait(fated.PATIENCE)
     equal(p.returncode, -signal.SIGINT, f'exit ({err})')
     args = re.search(r'interrupted: (\d+) sent; to go on: (--after \d+ --up-to \d+)$', err, re.M)
     if not args:
