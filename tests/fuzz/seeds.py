@@ -41,6 +41,23 @@ seed('func', 'policy', json.dumps({'FunctionName': 'p', 'Command': ['/bin/true']
     'Signal': {'Attempts': 1, 'DelaysInSeconds': [5]}}}))
 seed('func', 'policy-refused', json.dumps({'FunctionName': 'p', 'Command': ['/bin/true'], 'Leftovers': 'leave', 'RetryPolicy': {
     'Timeout': {'TimeoutMax': 3, 'MemoryFactor': 2}, 'Success': {'Attempts': 1}, 'OutOfMemry': {}, 'Crash': {'Attempts': 99}}}))
+seed('func', 'chain', json.dumps({'FunctionName': 'c', 'Command': ['/bin/true'], 'RecursiveLoop': 'Allow', 'RetryPolicy': {
+    'PoisonAfter': 3, 'Signal': {'Attempts': 5}}, 'DestinationConfig': {'OnSuccess': {'Destination': 'function:next:live'},
+                                                                       'OnFailure': {'Destination': ARN + ':7'}}}))
+seed('func', 'chain-refused', json.dumps({'FunctionName': 'c:1', 'Command': ['/bin/true'], 'RecursiveLoop': 'allow',
+                                          'PoisonAfter': 2, 'RetryPolicy': {'PoisonAfter': 1, 'PoisonAftr': 2}}))
+
+# ---- aliases: the random number that picks a version, the stored row, 0x1e, an update to it
+ALIAS = {'Description': 'é "x"', 'FunctionVersion': '7', 'RoutingConfig': {'AdditionalVersionWeights': {'8': 0.25}},
+         'RevisionId': ID}
+for name, row, update in (('whole', ALIAS, {'FunctionVersion': '9', 'RoutingConfig': {}}),
+                          ('latest', {'FunctionVersion': '$LATEST'}, ALIAS),
+                          ('weight', ALIAS, {'RoutingConfig': {'AdditionalVersionWeights': {'999999999': 1}}, 'Description': None}),
+                          ('same', ALIAS, {'FunctionVersion': '8'}), ('none', {}, {'RoutingConfig': None}),
+                          ('refused', {'FunctionVersion': '01', 'RoutingConfig': {'AdditionalVersionWeights': {
+                              '1': 2, '$LATEST': -1}}}, {'Description': 'd' * 257, 'RevisionId': '\0'})):
+    seed('alias', name, struct.pack('<Q', 1 << 62) + json.dumps(row, ensure_ascii=False).encode() + b'\x1e' +
+         json.dumps(update).encode())
 
 # ---- topics and buses: the file, 0x1e, the subject with its length, what is published
 TOPIC = {'TopicName': 'alerts', 'Description': 'é', 'Tags': {'k': 'v'}, 'Subscriptions': [
