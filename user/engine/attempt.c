@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "engine/engine_int.h"
+#include "model/alias.h"
 #include "model/judge.h"
 #include "model/policy.h"
 
@@ -38,8 +39,7 @@ void attempt_new(struct engine *e, struct inv *inv, struct func *f)
 	env->ev.claimed_ns = now_mono(e);
 	inv->env = env;
 	env->fn = dispatch_fn(e, inv->row.function);
-	env->fn->running++;
-	e->running++;
+	dispatch_claimed(e, env->fn);
 	e->stats.running_sync += inv->sync;
 	e->stats.attempts_started++;
 }
@@ -122,6 +122,7 @@ static void settle_sync(struct engine *e, struct inv *inv, const char *fate)
 		.status = 200, .request_id = inv->row.request_id, .outcome = &inv->last, .fate = fate,
 	};
 
+	r.version = inv->row.version;
 	/* Nothing ran, and nobody will try again: that is our error, not the function's. */
 	if (inv->last.kind == OUTCOME_HOST)
 		r = (struct intake_reply){ .status = 500, .error_type = "ServiceException", .request_id = inv->row.request_id,
@@ -129,11 +130,23 @@ static void settle_sync(struct engine *e, struct inv *inv, const char *fate)
 	inv_reply(e, inv, &r);
 }
 
+static void wait_for_due(struct engine *e, struct inv *inv)
+{
+	inv_weigh(e, inv);		/* its facts have grown */
+	if (!e->waiting.on_disk && backlog_room_waiting(e)) {
+		e->waiting_in_memory++;
+		sched_set(&e->events, &inv->due, inv->row.due_at_ms);
+	} else {
+		inv->parking = true;
+		batch_after(e, AFTER_PARK, inv, NULL, 0);
+	}
+}
+
 static void settle_async(struct engine *e, struct inv *inv, const struct buf *fate, uint64_t cgroup_id)
 {
-	struct func *f = registry_get(e->registry, inv->row.function);
+	struct func *f = inv_func(e, inv);
 	struct inv_event ev = {
-		.kind = INV_EV_OUTCOME, .outcome = &inv->last, .rnd = e->ports.clock->random64(e->ports.clock->self),
+		.kind = INV_EV_OUTCOME, .outcome = &inv->last, .rnd = random64(e),
 	};
 	struct store_op *op = batch_op(e, STORE_OP_ATTEMPT_END);
 	int fx;
@@ -145,14 +158,14 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 	op->attempt.outcome = inv->last.kind;
 	op->attempt.fate = blob_new(fate->data, fate->len);
 
-	fx = inv_step(&inv->row, f, &ev, now_wall(e));
+	fx = inv_step(&inv->row, f, &ev, now_steady(e));
 	assert(fx == INV_FX_WAIT || fx == INV_FX_ROUTE);
 	inv_track(e, inv, INV_RUNNING);
 	if (fx == INV_FX_ROUTE) {
 		route_event(e, inv, false);
 	} else {
-		batch_event_set(e, inv, inv->row.epoch);
-		sched_set(&e->wall, &inv->due, inv->row.due_at_ms);
+		batch_event_set(e, inv);
+		wait_for_due(e, inv);
 	}
 	if (cgroup_id)
 		batch_after(e, AFTER_FORGET, NULL, NULL, cgroup_id);
@@ -258,6 +271,13 @@ static void gather(struct engine *e, struct env *env)
 	/* In an empty leaf who has not been seen to exit has been missed. */
 	if (ev->bpf.seen && env->row.empty && ev->bpf.env.procs_exited != ev->bpf.env.procs_forked)
 		ev->bpf.incomplete = true;
+	/* What failed before the exec is told through a pipe that nobody kept. */
+	if (ev->adopted && ev->bpf.env.flags & FATE_ENV_LEADER_EXITED && !ev->bpf.env.exec_ns && ev->bpf.env.exit_code == 127 << 8) {
+		ev->exec_failed = true;
+		snprintf(ev->exec_step, sizeof(ev->exec_step), "unknown");
+		snprintf(ev->launch_error, sizeof(ev->launch_error),
+			 "the program could not be executed; the supervisor was restarted before the reason was stored");
+	}
 	attempt_name_groups(e, ev);
 	ev->stderr_tail = stderr_tail(&env->tail);
 	snprintf(ev->exec_path, sizeof(ev->exec_path), "%s", env->func->command[0]);
@@ -297,7 +317,9 @@ static void finish(struct engine *e, struct env *env)
 	bool left = !env->inv;
 
 	assert(env->row.state == ENV_GONE);
-	if (left)
+	if (env->fenced)
+		;
+	else if (left)
 		e->stats.left_running--;
 	else
 		settle(e, env);
@@ -332,11 +354,12 @@ void attempt_launch(struct engine *e, struct inv *inv)
 {
 	struct env *env = inv->env;
 	struct func *f = env->func;
-	char arn[LIM_ARN_MAX + 1];
+	char arn[LIM_ARN_MAX + 1], version[VERSION_LEN + 1];
 	struct launch_spec spec = {
 		.timeout_ms = env->timeout_ms, .memory_mb = env->memory_mb,
 		.previous = inv->last.kind == OUTCOME_INVALID ? NULL : outcome_name(inv->last.kind),
-		.func = f, .request_id = inv->row.request_id, .region = e->cfg.region, .function_arn = arn, .version = "$LATEST",
+		.func = f, .request_id = inv->row.request_id, .region = e->cfg.region, .function_arn = arn,
+		.version = version_format(inv->row.version, version), .keep = !inv->sync,
 		.deadline_wall_ms = now_wall(e) + env->timeout_ms, .attempt = inv->row.starts, .payload = inv->payload,
 	};
 	struct observe_spec watch = {
@@ -429,6 +452,24 @@ bool attempt_cancel(struct engine *e, struct inv *inv)
 	return true;
 }
 
+void attempt_fence(struct engine *e, struct env *env)
+{
+	struct fn *fn = env->fn;
+
+	env->inv = NULL;
+	if (!env->cgroup_id) {
+		e->stats.running_sync -= env->sync;
+		env_free(env);
+		dispatch_released(e, fn);
+		return;
+	}
+	env->fenced = true;
+	if (env->row.state == ENV_GONE || !(env_cancel(&env->row, &env->ev, now_mono(e)) & ENV_FX_KILL))
+		return;
+	kill_tree(e, env);
+	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
+}
+
 /* Feeds one fact and performs what follows. The environment may be gone afterwards. */
 static void feed(struct engine *e, struct env *env, const struct fact *f)
 {
@@ -462,7 +503,7 @@ static void feed(struct engine *e, struct env *env, const struct fact *f)
 		finish(e, env);
 		return;
 	}
-	if (fx & ENV_FX_OVER)
+	if (fx & ENV_FX_OVER && !env->fenced)
 		settle(e, env);
 	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
 }
@@ -471,12 +512,23 @@ void attempt_fact(struct engine *e, const struct fact *f)
 {
 	struct env *env = map_get(&e->envs, f->cgroup_id);
 
-	if (!env)
-		return;		/* late news of an environment that is over */
+	if (!env || (e->leaving && !env->sync))
+		return;		/* late news of an environment that is over; or somebody else's from now on */
 	if (e->ports.observe && (f->kind == FACT_BPF_EXIT || f->kind == FACT_BPF_DEADLINE || f->kind == FACT_BPF_EMPTY ||
 				 (f->kind == FACT_WAIT && !env->ev.verdict_known) || f->kind == FACT_EMPTY))
 		e->ports.observe->ops->read(e->ports.observe, f->cgroup_id, &env->ev.bpf);
 	feed(e, env, f);
+}
+
+static void attempt_timer(struct engine *e, struct env *env, int64_t now)
+{
+	struct fact f = { .kind = FACT_TIMER, .cgroup_id = env->cgroup_id, .at_ns = now };
+
+	sched_cancel(&e->mono, &env->timer);
+	/* The kernel's word on who was first: its timer, or the leader. */
+	if (e->ports.observe)
+		e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &env->ev.bpf);
+	feed(e, env, &f);
 }
 
 void attempt_timers(struct engine *e)
@@ -486,12 +538,63 @@ void attempt_timers(struct engine *e)
 
 	while ((n = sched_first(&e->mono)) && n->at <= now) {
 		struct env *env = container_of(n, struct env, timer);
-		struct fact f = { .kind = FACT_TIMER, .cgroup_id = env->cgroup_id, .at_ns = now };
 
-		sched_cancel(&e->mono, n);
-		/* The kernel's word on who was first: its timer, or the leader. */
-		if (e->ports.observe)
-			e->ports.observe->ops->read(e->ports.observe, env->cgroup_id, &env->ev.bpf);
-		feed(e, env, &f);
+		if (e->leaving && !env->sync) {
+			sched_cancel(&e->mono, n);
+			continue;
+		}
+		attempt_timer(e, env, now);
 	}
+}
+
+/* ---- from the daemon before us ------------------------------------------------------------------------------ */
+
+static void adopted_fact(struct engine *e, struct env *env, enum fact_kind kind, uint64_t at_ns)
+{
+	struct fact f = { .kind = kind, .cgroup_id = env->cgroup_id, .at_ns = (int64_t)at_ns };
+
+	feed(e, env, &f);
+}
+
+/*
+ * The attempt goes on as if it were ours: same place in the limits, same deadline, and what happened while nobody looked is
+ * in its entry. Only the wait status is out of reach, so the kernel half is the one witness of its end.
+ */
+bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t cgroup_id, const struct fact_bpf *entry,
+		   struct err *err)
+{
+	struct launch_adopt a = { .cgroup_id = cgroup_id, .func = f, .request_id = inv->row.request_id, .attempt = inv->row.starts };
+	const struct fate_env *b = &entry->env;
+	struct env *env;
+	void *twin;
+
+	attempt_new(e, inv, f);
+	env = inv->env;
+	if (e->ports.launch->ops->adopt(e->ports.launch, &a, &env->proc, err) < 0) {
+		struct fn *fn = env->fn;
+
+		inv->env = NULL;
+		env_free(env);
+		e->stats.attempts_started--;
+		dispatch_released(e, fn);
+		return false;
+	}
+	e->stats.adopted++;
+	env->cgroup_id = cgroup_id;
+	twin = map_put(&e->envs, cgroup_id, env);
+	assert(!twin);
+	env->timeout_ms = (int)((int64_t)b->timeout_ns / NS_PER_MS);
+	env->ev.bpf = *entry;
+	env->ev.adopted = true;
+	env->ev.queued_ns = env->ev.claimed_ns = 0;
+	env->ev.started_ns = (int64_t)b->fork_ns;
+	env_started(&env->row, b->deadline_ns ? (int64_t)b->deadline_ns + ENGINE_TIMER_SLACK_NS : 0);
+	sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
+	if (e->ports.log)
+		e->ports.log->ops->start(e->ports.log, cgroup_id, inv->row.function, inv->row.request_id, inv->row.starts);
+	if (b->flags & FATE_ENV_DEADLINE_HIT)
+		adopted_fact(e, env, FACT_BPF_DEADLINE, b->deadline_hit_ns);
+	if (b->flags & FATE_ENV_LEADER_EXITED)
+		adopted_fact(e, env, FACT_BPF_EXIT, b->exit_ns);
+	return true;
 }

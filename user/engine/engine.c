@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "engine/engine_int.h"
 
+#define CLOCK_STEP_MS 1000	/* less is the two clocks' rounding, or the adjusting of a running clock */
+
 int64_t now_wall(struct engine *e)
 {
 	return e->ports.clock->wall_ms(e->ports.clock->self);
@@ -16,11 +18,71 @@ int64_t now_mono(struct engine *e)
 	return e->ports.clock->mono_ns(e->ports.clock->self);
 }
 
+uint64_t random64(struct engine *e)
+{
+	return e->ports.clock->random64(e->ports.clock->self);
+}
+
 void new_uuid(struct engine *e, char out[ID_UUID_LEN + 1])
 {
-	uint64_t rnd[2] = { e->ports.clock->random64(e->ports.clock->self), e->ports.clock->random64(e->ports.clock->self) };
+	uint64_t rnd[2] = { random64(e), random64(e) };
 
 	id_uuid(rnd, out);
+}
+
+int64_t now_steady(struct engine *e)
+{
+	return e->ports.clock->boot_ms(e->ports.clock->self) + e->steady_offset_ms;
+}
+
+int64_t engine_steady_ms(const struct engine *e)
+{
+	return e->ports.clock->boot_ms(e->ports.clock->self) + e->steady_offset_ms;
+}
+
+static void put_anchor(struct engine *e)
+{
+	struct store_op *op = batch_op(e, STORE_OP_ANCHOR_PUT);
+
+	memcpy(op->anchor.boot_id, e->ports.clock->boot_id, sizeof(op->anchor.boot_id));
+	op->anchor.boot_ms = e->ports.clock->boot_ms(e->ports.clock->self);
+	op->anchor.steady_ms = op->anchor.boot_ms + e->steady_offset_ms;
+	e->anchored_at_ms = op->anchor.steady_ms;
+}
+
+static bool nothing_is_open(const struct engine *e)
+{
+	return !e->stats.queued && !e->stats.running && !e->stats.waiting && !e->stats.deliveries_owed;
+}
+
+/*
+ * The same boot: the same clock, whatever became of the wall clock meanwhile. Another boot: the wall clock's time is all
+ * there is; but time that has passed does not come back, so a clock chip that lost its battery does not put due times off
+ * by years.
+ */
+void steady_anchor(struct engine *e, const struct store_anchor *last)
+{
+	int64_t boot_ms = e->ports.clock->boot_ms(e->ports.clock->self), wall = now_wall(e);
+
+	if (last && strcmp(last->boot_id, e->ports.clock->boot_id) == 0)
+		e->steady_offset_ms = last->steady_ms - last->boot_ms;
+	else
+		e->steady_offset_ms = MAX(wall, last ? last->steady_ms : wall) - boot_ms;
+	e->stats.rebooted = last && strcmp(last->boot_id, e->ports.clock->boot_id) != 0;
+}
+
+void steady_turn(struct engine *e)
+{
+	int64_t steady = now_steady(e), step = now_wall(e) - steady;
+
+	e->stats.clock_step_ms = step > -CLOCK_STEP_MS && step < CLOCK_STEP_MS ? 0 : step;
+	if (e->stats.clock_step_ms && nothing_is_open(e) && !e->flying && !e->filling->store.n) {
+		e->steady_offset_ms += step;
+		e->stats.clock_step_ms = 0;
+		put_anchor(e);
+	} else if (steady - e->anchored_at_ms > ENGINE_ANCHOR_MS) {
+		put_anchor(e);
+	}
 }
 
 struct engine *engine_new(const struct engine_ports *ports, const struct engine_config *cfg)
@@ -33,12 +95,20 @@ struct engine *engine_new(const struct engine_ports *ports, const struct engine_
 	assert(!ports->observe || ports->observe->ops->version == PORT_OBSERVE_VERSION);
 	assert(ports->deliver->ops->version == PORT_DELIVER_VERSION);
 	assert(cfg->concurrency_max > 0 && cfg->queue_max > 0 && cfg->inbox_max > 0);
+	assert(cfg->window_max >= 1 && cfg->window_bytes > 0 && cfg->lease_ms > 0);
 	e->ports = *ports;
 	e->cfg = *cfg;
+	e->cfg.window_min = cfg->window_min ? cfg->window_min : ENGINE_WINDOW_MIN;
+	e->cfg.page_max = cfg->page_max ? cfg->page_max : ENGINE_PAGE;
+	e->cfg.target_window = cfg->target_window ? cfg->target_window : ENGINE_TARGET_WINDOW;
 	e->registry = registry_new();
 	e->filling = XNEW(struct turn_batch);
 	list_init(&e->fns_ready);
-	list_init(&e->deliveries_due);
+	list_init(&e->fns_blocked);
+	list_init(&e->targets_ready);
+	list_init(&e->hungry);
+	list_init(&e->loads);
+	backlog_init(&e->waiting, BACKLOG_WAITING);
 	e->next_seq = 1;
 	e->next_handle = 1;
 	e->law = (struct engine_law){ .events_hold = true, .processes_hold = true };
@@ -96,7 +166,12 @@ void inv_free(struct engine *e, struct inv *inv)
 		return;
 	if (inv->handle)
 		map_del(&e->callers, inv->handle);
-	sched_cancel(&e->wall, &inv->due);
+	backlog_left(e, inv);
+	if (inv->bytes) {
+		e->stats.in_memory--;
+		e->stats.in_memory_bytes -= (int64_t)inv->bytes;
+	}
+	sched_cancel(&e->events, &inv->due);
 	list_del(&inv->ready);
 	list_for_each_safe(pos, tmp, &inv->waiters) {
 		struct waiter *w = list_entry(pos, struct waiter, link);
@@ -113,6 +188,32 @@ void inv_free(struct engine *e, struct inv *inv)
 	outcome_done(&inv->last);
 	buf_done(&inv->fates);
 	free(inv);
+}
+
+void inv_weigh(struct engine *e, struct inv *inv)
+{
+	size_t bytes = sizeof(*inv) + inv->fates.len + (inv->payload ? inv->payload->len : 0);
+
+	e->stats.in_memory += !inv->bytes;
+	e->stats.in_memory_bytes += (int64_t)bytes - (int64_t)inv->bytes;
+	inv->bytes = bytes;
+}
+
+struct func *inv_func(struct engine *e, const struct inv *inv)
+{
+	return registry_version(e->registry, inv->row.function, inv->row.version);
+}
+
+void inv_untrack(struct engine *e, const struct inv *inv)
+{
+	int64_t *count[INV_MAX] = {
+		[INV_QUEUED] = &e->stats.queued, [INV_RUNNING] = &e->stats.running,
+		[INV_WAITING] = &e->stats.waiting, [INV_ROUTING] = &e->stats.routing,
+	};
+
+	if (count[inv->row.state])
+		--*count[inv->row.state];
+	e->stats.lost += inv->row.state != INV_ROUTING && inv->row.state != INV_DONE;	/* else it is counted as ended */
 }
 
 void inv_track(struct engine *e, struct inv *inv, int was_state)
@@ -175,6 +276,8 @@ static void audit_events(struct engine *e, struct engine_law *law)
 	law->accepted = e->open_at_start + e->stats.accepted;
 	law->settled = e->stats.succeeded;
 	law->dead_lettered = e->stats.failed;
+	law->lost = e->stats.lost;
+	law->queued = e->on_disk;
 	for (size_t i = 0; i < e->by_request.cap; i++) {
 		const struct inv *inv = e->by_request.slots[i].value;
 
@@ -183,7 +286,7 @@ static void audit_events(struct engine *e, struct engine_law *law)
 		law->queued += inv->row.state == INV_QUEUED || inv->row.state == INV_WAITING;
 		law->running += inv->row.state == INV_RUNNING;
 	}
-	law->events_hold = law->accepted == law->queued + law->running + law->settled + law->dead_lettered;
+	law->events_hold = law->accepted == law->queued + law->running + law->settled + law->dead_lettered + law->lost;
 }
 
 static int64_t magnitude(int64_t n)
@@ -265,26 +368,44 @@ void engine_stop(struct engine *e)
 
 bool engine_quiet(const struct engine *e)
 {
-	return !e->envs.len && !e->flying && !e->filling->store.n && !e->n_inbox && !e->deliveries_under_way;
+	return !e->envs.len && !e->flying && !e->filling->store.n && !e->n_inbox && !e->deliveries_under_way && !e->loading;
+}
+
+bool engine_leave(struct engine *e)
+{
+	bool sync = false;
+
+	assert(e->draining);
+	e->leaving = true;
+	map_for_each(&e->envs, i, v) {
+		struct env *env = v;
+
+		if (!env->sync)
+			continue;
+		sync = true;	/* its caller goes with us: nobody would get the answer */
+		if (env_interrupt(&env->row, &env->ev, now_mono(e)) & ENV_FX_KILL)
+			stop_one(e, env);
+		sched_set(&e->mono, &env->timer, env_next_timer_ns(&env->row));
+	}
+	return !sync && !e->flying && !e->filling->store.n && !e->filling->n_after && !e->n_inbox && !e->deliveries_under_way &&
+	       !e->loading;
 }
 
 void engine_functions_changed(struct engine *e)
 {
-	/* Limits may have moved: everybody with work gets another look. */
-	for (size_t i = 0; i < e->fns.cap; i++) {
-		struct fn *fn = e->fns.slots[i].value;
-
-		if (fn && !list_empty(&fn->ready) && list_empty(&fn->turn))
-			list_add_tail(&e->fns_ready, &fn->turn);
-	}
+	dispatch_limits(e);	/* everybody with work gets another look */
 }
 
 static void batch_free(struct turn_batch *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; i < t->n_after; i++)
+	for (size_t i = 0; i < t->n_after; i++) {
 		free(t->after[i].waiter);
+		func_unref(t->after[i].func);
+		alias_unref(t->after[i].alias);
+		alias_unref(t->after[i].gone);
+	}
 	store_batch_done(&t->store);
 	free(t->after);
 	free(t);
@@ -305,7 +426,7 @@ struct engine *engine_free(struct engine *e)
 		if (env->inv && env->sync)
 			inv_free(e, env->inv);
 		if (e->ports.launch && env->proc)
-			e->ports.launch->ops->release(e->ports.launch, env->proc);
+			e->ports.launch->ops->abandon(e->ports.launch, env->proc);
 		env_free(env);
 	}
 	open = e->by_request;		/* taken out first: inv_free would look each one up, and the map move under the walk */
@@ -321,7 +442,15 @@ struct engine *engine_free(struct engine *e)
 			free(m->invoke.redrive);
 		} else if (m->kind == MSG_WAIT || m->kind == MSG_CANCEL || m->kind == MSG_RETRY) {
 			free(m->wait.w);
+		} else if (m->kind == MSG_WISH) {
+			wish_free(m->wish);
 		}
+	}
+	list_for_each_safe(pos, tmp, &e->loads) {
+		struct load *l = list_entry(pos, struct load, link);
+
+		free(l->w);
+		free(l);
 	}
 	free(e->inbox);
 	free(e->spare_inbox);
@@ -329,6 +458,11 @@ struct engine *engine_free(struct engine *e)
 		delivery_free(v);
 	for (size_t i = 0; i < e->fns.cap; i++)
 		free(e->fns.slots[i].value);
+	for (size_t i = 0; i < e->targets.cap; i++)
+		free(e->targets.slots[i].value);
+	strmap_done(&e->targets);
+	map_done(&e->left);
+	map_done(&e->left_deliveries);
 	batch_free(e->filling);
 	batch_free(e->flying);
 	strmap_done(&e->by_request);
@@ -337,8 +471,9 @@ struct engine *engine_free(struct engine *e)
 	map_done(&e->waits);
 	map_done(&e->envs);
 	map_done(&e->deliveries);
-	sched_done(&e->wall);
-	sched_done(&e->wall_deliveries);
+	sched_done(&e->events);
+	sched_done(&e->outbox);
+	sched_done(&e->probes);
 	sched_done(&e->mono);
 	registry_free(e->registry);
 	free(e);

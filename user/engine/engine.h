@@ -37,8 +37,10 @@ struct engine_config {
 	int queue_max;			/* open asynchronous events; beyond it 429 */
 	int inbox_max;			/* posted and not yet handled */
 	bool record_fate;		/* the record's member "fate", unless a function says no */
-	int window_max;			/* open events held in memory (more when functions have more than ENGINE_WINDOW_MIN each waiting) */
-	int64_t window_bytes;		/* their payloads */
+	int window_max;			/* open events held in memory, but for a few of every function that has some */
+	int64_t window_bytes;		/* their payloads and facts */
+	/* 0 = as in engine_int.h; less makes a simulation load and park more often. */
+	int window_min, page_max, target_window;
 	int64_t lease_ms;		/* a claim's: longer than any attempt with its grace */
 };
 
@@ -83,7 +85,9 @@ struct engine_stats {
 	int64_t adopted;				/* of those, taken over as they were */
 	bool rebooted;					/* the host was, since the daemon before this one */
 	int64_t stale;					/* settles refused by the fence */
-	int64_t refused_ops;				/* and for other reasons of single rows: given up, told in the log */
+	int64_t refused_ops;				/* and for other reasons of single rows: given up */
+	char refused_why[256];				/* the last of either */
+	int64_t lost;					/* open events that left us so: without an end of ours */
 	int64_t in_memory, in_memory_bytes;		/* open events held in memory, their payloads */
 	int64_t recursive, poison;			/* ended by those */
 	int64_t delivery_failures, dead_letter_errors;	/* Lambda's DestinationDeliveryFailures and DeadLetterErrors */
@@ -105,6 +109,7 @@ struct engine_law {
 	int64_t accepted;		/* since start, and what was open then */
 	int64_t queued, running;	/* queued and waiting; running */
 	int64_t settled, dead_lettered;	/* ended with success; for good without */
+	int64_t lost;			/* another's: refused by the fence */
 	bool events_hold;
 	bool observed;			/* the rest is filled: there is a kernel half */
 	int64_t starts, exits, alive;	/* processes; starts and exits since the kernel's maps were made */

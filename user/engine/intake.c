@@ -58,27 +58,39 @@ uint64_t intake_invoke(struct engine *e, enum intake_type type, const struct arn
 	return post_invoke(e, type, fn, payload, reply, arg, ret_request_id)->invoke.inv->handle;
 }
 
-uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct blob *payload, const char *queue, const char *receipt,
-			intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+uint64_t intake_redrive(struct engine *e, const struct intake_redrive *r, intake_reply_fn reply, void *arg,
+			char ret_request_id[ID_UUID_LEN + 1])
 {
-	struct msg *m = post_invoke(e, INTAKE_ASYNC, fn, payload, reply, arg, ret_request_id);
+	struct msg *m = post_invoke(e, INTAKE_ASYNC, &r->fn, r->payload, reply, arg, ret_request_id);
+	struct inv *inv = m->invoke.inv;
 
+	assert(r->timeout_ms >= 0 && r->memory_mb >= 0 && !r->queue == !r->receipt);
+	inv->row.timeout_ms = r->timeout_ms;
+	inv->row.memory_mb = r->memory_mb;
+	snprintf(inv->row.origin, sizeof(inv->row.origin), "%s", r->origin ? r->origin : "");
 	m->invoke.redrive = XNEW(struct redrive);
-	snprintf(m->invoke.redrive->queue, sizeof(m->invoke.redrive->queue), "%s", queue);
-	snprintf(m->invoke.redrive->receipt, sizeof(m->invoke.redrive->receipt), "%s", receipt);
-	return m->invoke.inv->handle;
+	snprintf(m->invoke.redrive->queue, sizeof(m->invoke.redrive->queue), "%s", r->queue ? r->queue : "");
+	snprintf(m->invoke.redrive->receipt, sizeof(m->invoke.redrive->receipt), "%s", r->receipt ? r->receipt : "");
+	return inv->handle;
 }
 
-static uint64_t post_about(struct engine *e, enum msg_kind kind, const char *request_id, intake_reply_fn reply, void *arg)
+static struct waiter *waiter_new(struct engine *e, intake_reply_fn reply, void *arg)
 {
 	struct waiter *w = XNEW(struct waiter);
-	struct msg *m = post(e, kind);
 
 	list_init(&w->link);
 	w->handle = e->next_handle++;
 	w->reply = reply;
 	w->arg = arg;
 	map_put(&e->waits, w->handle, w);
+	return w;
+}
+
+static uint64_t post_about(struct engine *e, enum msg_kind kind, const char *request_id, intake_reply_fn reply, void *arg)
+{
+	struct waiter *w = waiter_new(e, reply, arg);
+	struct msg *m = post(e, kind);
+
 	m->wait.w = w;
 	snprintf(m->wait.request_id, sizeof(m->wait.request_id), "%s", request_id);
 	return w->handle;
@@ -97,6 +109,76 @@ uint64_t intake_cancel(struct engine *e, const char *request_id, intake_reply_fn
 uint64_t intake_retry(struct engine *e, const char *request_id, intake_reply_fn reply, void *arg)
 {
 	return post_about(e, MSG_RETRY, request_id, reply, arg);
+}
+
+static uint64_t post_wish(struct engine *e, struct wish *wish, intake_reply_fn reply, void *arg)
+{
+	struct waiter *w = waiter_new(e, reply, arg);
+
+	wish->w = w;
+	post(e, MSG_WISH)->wish = wish;
+	return w->handle;
+}
+
+uint64_t intake_delivery(struct engine *e, enum delivery_wish which, const struct store_op_outbox *row, intake_reply_fn reply, void *arg)
+{
+	struct wish *wish = XNEW(struct wish);
+
+	wish->kind = WISH_DELIVERY;
+	wish->delivery = which;
+	wish->row = *row;
+	wish->row.body = blob_ref(row->body);
+	wish->row.attributes = blob_ref(row->attributes);
+	return post_wish(e, wish, reply, arg);
+}
+
+uint64_t intake_publish(struct engine *e, const char *function, const char *description, intake_reply_fn reply, void *arg)
+{
+	struct wish *wish = XNEW(struct wish);
+
+	wish->kind = WISH_PUBLISH;
+	snprintf(wish->function, sizeof(wish->function), "%s", function);
+	wish->description = description ? xstrdup(description) : NULL;
+	return post_wish(e, wish, reply, arg);
+}
+
+uint64_t intake_alias_set(struct engine *e, const struct alias *a, bool must_exist, intake_reply_fn reply, void *arg)
+{
+	struct wish *wish = XNEW(struct wish);
+
+	wish->kind = WISH_ALIAS_SET;
+	wish->must_exist = must_exist;
+	wish->alias = alias_new();
+	free(wish->alias->description);
+	*wish->alias = *a;
+	wish->alias->refs = 1;
+	wish->alias->description = xstrdup(a->description);
+	new_uuid(e, wish->alias->revision);
+	snprintf(wish->function, sizeof(wish->function), "%s", a->function);
+	snprintf(wish->name, sizeof(wish->name), "%s", a->name);
+	return post_wish(e, wish, reply, arg);
+}
+
+uint64_t intake_alias_delete(struct engine *e, const char *function, const char *name, intake_reply_fn reply, void *arg)
+{
+	struct wish *wish = XNEW(struct wish);
+
+	wish->kind = WISH_ALIAS_DEL;
+	snprintf(wish->function, sizeof(wish->function), "%s", function);
+	snprintf(wish->name, sizeof(wish->name), "%s", name);
+	return post_wish(e, wish, reply, arg);
+}
+
+void wish_free(struct wish *wish)
+{
+	if (!wish)
+		return;
+	free(wish->w);
+	blob_unref(wish->row.body);
+	blob_unref(wish->row.attributes);
+	free(wish->description);
+	alias_unref(wish->alias);
+	free(wish);
 }
 
 void intake_abandon(struct engine *e, uint64_t handle)

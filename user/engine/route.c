@@ -3,8 +3,11 @@
  * Where an ended event goes. The record, and what is owed for it, are part of the outcome's own batch (I3).
  *
  * Targets in our own store (a local function or queue, and what a local topic or bus fans out to) are put there in that
- * very batch: no outbox row, no second delivery, nothing to lose. Targets outside get an outbox row each, at most one per role (I7), which goes
- * only when the target has acknowledged (I4).
+ * very batch: no outbox row, no second delivery, nothing to lose. Targets outside get an outbox row each, at most one per
+ * role (I7), which goes only when the target has acknowledged (I4): outbox.c.
+ *
+ * Functions invoked here are one further in the chain. The one that would be too far is accepted, and ends at once
+ * (dispatch.c); its own record goes to no function, or the chain would go on with it.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -14,20 +17,6 @@
 #include "base/mem.h"
 #include "engine/engine_int.h"
 #include "model/policy.h"
-
-static uint64_t delivery_key(int64_t seq, enum outbox_role role)
-{
-	return (uint64_t)seq * 4 + (uint64_t)role;
-}
-
-void delivery_free(struct delivery *d)
-{
-	if (!d)
-		return;
-	blob_unref(d->row.body);
-	blob_unref(d->row.attributes);
-	free(d);
-}
 
 static void put_message(struct engine *e, const char *queue, struct blob *body, struct blob *attributes)
 {
@@ -40,65 +29,42 @@ static void put_message(struct engine *e, const char *queue, struct blob *body, 
 	op->message.sent_at_ms = now_wall(e);
 }
 
-static void put_function(struct engine *e, const char *name, struct blob *body)
+/* What is invoked next is one further in the chain; behind one that was stopped there is nothing. */
+static int next_hop(const struct inv *inv)
 {
-	struct inv *next = inv_new();
+	return inv->row.condition == COND_RECURSIVE ? -1 : inv->row.hops + 1;
+}
 
+/* False, and why: the chain is over here, or the version is not there. A function that is not defined gets its event: its
+ * attempt will say so. */
+static bool put_function(struct engine *e, const char *name, const char *qualifier, int hops, struct blob *body, char *why,
+			 size_t size)
+{
+	struct inv *next;
+	int version = 0;
+
+	if (hops < 0) {
+		snprintf(why, size, "the chain was stopped here: it goes on to no function");
+		return false;
+	}
+	if (qualifier[0] && registry_resolve(e->registry, name, qualifier, random64(e), &version) < 0) {
+		snprintf(why, size, "function %.64s:%.128s is not defined", name, qualifier);
+		return false;
+	}
+	next = inv_new();
 	snprintf(next->row.function, sizeof(next->row.function), "%.*s", LIM_FUNCTION_NAME_MAX, name);
+	snprintf(next->row.qualifier, sizeof(next->row.qualifier), "%s", qualifier);
+	next->row.version = version;
+	next->row.hops = hops;
 	new_uuid(e, next->row.request_id);
 	next->payload = blob_ref(body);
 	dispatch_accept(e, next);
-}
-
-struct delivery *route_adopt(struct engine *e, const struct store_op_outbox *row)
-{
-	struct delivery *d = XNEW(struct delivery);
-
-	d->row = *row;
-	d->row.body = blob_ref(row->body);
-	d->row.attributes = blob_ref(row->attributes);
-	list_init(&d->queue);
-	map_put(&e->deliveries, delivery_key(row->seq, row->role), d);
-	return d;
-}
-
-static void put_outbox(struct engine *e, struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
-		       struct blob *attributes)
-{
-	struct store_op *op = batch_op(e, STORE_OP_OUTBOX_PUT);
-	struct delivery *d;
-
-	op->outbox.seq = inv->row.seq;
-	op->outbox.role = role;
-	snprintf(op->outbox.target, sizeof(op->outbox.target), "%s", t->text);
-	snprintf(op->outbox.key, sizeof(op->outbox.key), "%s:%s", inv->row.request_id, outbox_role_name(role));
-	op->outbox.due_at_ms = now_wall(e);
-	op->outbox.body = blob_ref(body);
-	op->outbox.attributes = blob_ref(attributes);
-	d = route_adopt(e, &op->outbox);
-	d->inv = inv;
-	inv->outbox_open++;
-	batch_after(e, AFTER_SEND, NULL, d, 0);
+	dispatch_accepted(e, next);
+	return true;
 }
 
 /* What goes where, while an event is routed. */
-struct routing { struct inv *inv; const struct record_input *in; struct blob *body; };
-
-/* What cannot be delivered, because its target is not defined or does not take it: kept with the reason, as a delivery that
- * failed for good. */
-static void put_undelivered(struct engine *e, const struct routing *rt, enum outbox_role role, const struct target *t, const char *why)
-{
-	struct store_op *op = batch_op(e, STORE_OP_OUTBOX_PUT);
-
-	op->outbox.seq = rt->inv->row.seq;
-	op->outbox.role = role;
-	snprintf(op->outbox.target, sizeof(op->outbox.target), "%s", t->text);
-	snprintf(op->outbox.key, sizeof(op->outbox.key), "%s:%s", rt->inv->row.request_id, outbox_role_name(role));
-	op->outbox.due_at_ms = INT64_MAX;
-	snprintf(op->outbox.last_error, sizeof(op->outbox.last_error), "%s", why);
-	op->outbox.body = blob_ref(rt->body);
-	e->stats.deliveries_failed++;
-}
+struct routing { struct inv *inv; const struct record_input *in; struct blob *body; int *owed; };
 
 static void not_defined(const struct target *t, char *ret, size_t size)
 {
@@ -113,9 +79,11 @@ static struct blob *built(struct buf *b)
 	return text;
 }
 
-/* To every subscription. What is large is made once: the message is quoted once, and all queues get one text. */
-static void fan_out(struct engine *e, const struct topic *topic, struct blob *body)
+/* To every subscription; false, and why, when a function among them did not get it. What is large is made once: the
+ * message is quoted once, and all queues get one text. */
+static bool fan_out(struct engine *e, const struct topic *topic, int hops, struct blob *body, char *why, size_t size)
 {
+	bool ok = true;
 	CLEAN(blob_unrefp) struct blob *envelope = NULL;
 	CLEAN(buf_done) struct buf quoted = {};
 	char id[ID_UUID_LEN + 1];
@@ -135,7 +103,7 @@ static void fan_out(struct engine *e, const struct topic *topic, struct blob *bo
 
 			topic_message_build(&b, &m);
 			event = built(&b);
-			put_function(e, m.sub->name, event);
+			ok &= put_function(e, m.sub->name, "", hops, event, why, size);
 		} else if (m.sub->raw) {
 			put_message(e, m.sub->name, body, NULL);
 		} else {
@@ -146,12 +114,12 @@ static void fan_out(struct engine *e, const struct topic *topic, struct blob *bo
 			put_message(e, m.sub->name, envelope, NULL);
 		}
 	}
+	return ok;
 }
 
 static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, char *why, size_t size)
 {
 	const struct topic *topic = registry_topic(e->registry, t->name);
-	struct record_input in = *rt->in;
 	CLEAN(blob_unrefp) struct blob *bare = NULL;
 	struct buf b = {};
 
@@ -159,20 +127,22 @@ static bool put_topic(struct engine *e, const struct routing *rt, const struct t
 		not_defined(t, why, size);
 		return false;
 	}
-	if (rt->body->len > TOPIC_MESSAGE_MAX) {
+	if (rt->in && rt->body->len > TOPIC_MESSAGE_MAX) {
+		struct record_input in = *rt->in;
+
 		in.bare = true;
 		record_build(&b, &in);
 		bare = built(&b);
 	}
-	if (bare && bare->len > TOPIC_MESSAGE_MAX) {	/* a hundred attempts with all that is known of each */
-		snprintf(why, size, "a record of %zu bytes is more than a topic takes (%u)", bare->len, TOPIC_MESSAGE_MAX);
+	if ((bare ? bare->len : rt->body->len) > TOPIC_MESSAGE_MAX) {	/* a hundred attempts with all that is known of each */
+		snprintf(why, size, "a record of %zu bytes is more than a topic takes (%u)", bare ? bare->len : rt->body->len,
+			 TOPIC_MESSAGE_MAX);
 		return false;
 	}
-	fan_out(e, topic, bare ? bare : rt->body);
-	return true;
+	return fan_out(e, topic, next_hop(rt->inv), bare ? bare : rt->body, why, size);
 }
 
-static bool put_rule_target(struct engine *e, const struct target *t, struct blob *event, char *why, size_t size)
+static bool put_rule_target(struct engine *e, const struct target *t, int hops, struct blob *event, char *why, size_t size)
 {
 	if (t->kind == TARGET_TOPIC) {
 		const struct topic *topic = registry_topic(e->registry, t->name);
@@ -181,12 +151,11 @@ static bool put_rule_target(struct engine *e, const struct target *t, struct blo
 			not_defined(t, why, size);
 			return false;
 		}
-		fan_out(e, topic, event);
-	} else if (t->kind == TARGET_FUNCTION || (t->kind == TARGET_NAME && registry_get(e->registry, t->name))) {
-		put_function(e, t->name, event);
-	} else {
-		put_message(e, t->name, event, NULL);
+		return fan_out(e, topic, hops, event, why, size);
 	}
+	if (t->kind == TARGET_FUNCTION || (t->kind == TARGET_NAME && registry_get(e->registry, t->name)))
+		return put_function(e, t->name, t->qualifier, hops, event, why, size);
+	put_message(e, t->name, event, NULL);
 	return true;
 }
 
@@ -229,8 +198,23 @@ static bool put_bus(struct engine *e, const struct routing *rt, const struct tar
 	text = bus_text(e, bus, rt);
 	for (size_t i = 0; i < bus->n_rules; i++)
 		for (size_t k = 0; bus_rule_matches(&bus->rules[i], "lambda", type) && k < bus->rules[i].n_targets; k++)
-			ok &= put_rule_target(e, &bus->rules[i].targets[k], text, why, size);
+			ok &= put_rule_target(e, &bus->rules[i].targets[k], next_hop(rt->inv), text, why, size);
 	return ok;
+}
+
+/* Into our own store, in the batch at hand. False, and why. */
+static bool put_local(struct engine *e, const struct routing *rt, enum outbox_role role, const struct target *t, struct blob *body,
+		      struct blob *attributes, char *why, size_t size)
+{
+	if (t->kind == TARGET_TOPIC)
+		return put_topic(e, rt, t, why, size);
+	if (t->kind == TARGET_BUS)
+		return put_bus(e, rt, t, why, size);
+	if (t->kind == TARGET_FUNCTION ||
+	    (t->kind == TARGET_NAME && role != ROLE_DEAD_LETTER && registry_get(e->registry, t->name)))
+		return put_function(e, t->name, t->qualifier, next_hop(rt->inv), body, why, size);
+	put_message(e, t->name, body, attributes);
+	return true;
 }
 
 /* body: the record, or a dead letter's event. */
@@ -243,31 +227,30 @@ static void put_target(struct engine *e, const struct routing *rt, enum outbox_r
 	case TARGET_NONE:
 	case TARGET_REMOTE:	/* refused when the definition was read */
 		return;
-	case TARGET_FUNCTION:
-		put_function(e, t->name, body);
-		return;
-	case TARGET_QUEUE:
-		put_message(e, t->name, body, attributes);
-		return;
-	case TARGET_NAME:
-		if (registry_get(e->registry, t->name) && role != ROLE_DEAD_LETTER)
-			put_function(e, t->name, body);
-		else
-			put_message(e, t->name, body, attributes);
-		return;
-	case TARGET_TOPIC:
-		if (!put_topic(e, rt, t, why, sizeof(why)))
-			put_undelivered(e, rt, role, t, why);
-		return;
-	case TARGET_BUS:
-		if (!put_bus(e, rt, t, why, sizeof(why)))
-			put_undelivered(e, rt, role, t, why);
-		return;
 	case TARGET_FILE:
 	case TARGET_JOURNAL:
-		put_outbox(e, rt->inv, role, t, body, attributes);
+		(void)outbox_put(e, rt->inv, role, t, body, attributes);
+		++*rt->owed;
 		return;
+	default:
+		break;
 	}
+	/* What cannot be delivered, because its target is not defined or does not take it, is kept with the reason. */
+	if (!put_local(e, rt, role, t, body, attributes, why, sizeof(why)))
+		outbox_undelivered(e, rt->inv, role, t, body, attributes, why);
+}
+
+bool route_again(struct engine *e, const struct store_op_outbox *row, const struct target *t, char *why, size_t size)
+{
+	struct inv inv = { .row = { .condition = row->role == ROLE_ON_SUCCESS ? COND_SUCCESS : COND_RETRIES_EXHAUSTED } };
+	struct routing rt = { .inv = &inv, .body = row->body };
+
+	if (!row->body) {
+		snprintf(why, size, "its body is not there");
+		return false;
+	}
+	memcpy(inv.row.function, row->function, sizeof(inv.row.function));
+	return put_local(e, &rt, row->role, t, row->body, row->attributes, why, size);
 }
 
 /* SQS's message attributes, as Lambda sets them on a dead letter. */
@@ -307,7 +290,7 @@ static void put_dead_letter(struct engine *e, const struct routing *rt, const st
 
 static void ended(struct engine *e, struct inv *inv)
 {
-	int fx = inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_ROUTED }, now_wall(e));
+	int fx = inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_ROUTED }, now_steady(e));
 
 	assert(fx == INV_FX_END);
 	inv_track(e, inv, INV_ROUTING);
@@ -315,13 +298,15 @@ static void ended(struct engine *e, struct inv *inv)
 
 void route_event(struct engine *e, struct inv *inv, bool throttled)
 {
-	struct func *f = registry_get(e->registry, inv->row.function);
+	struct func *f = inv_func(e, inv);
 	struct record_input in = {
 		.row = &inv->row, .region = e->cfg.region, .now_ms = now_wall(e), .request = inv->payload,
 		.last = inv->last.kind == OUTCOME_INVALID ? NULL : &inv->last, .throttled = throttled,
 		.fates = e->cfg.record_fate && (!f || f->record_fate) && inv->fates.len ? buf_str(&inv->fates) : NULL,
 	};
 	CLEAN(blob_unrefp) struct blob *body = NULL;
+	int64_t outer = e->on_behalf_of;
+	int owed = 0;
 	struct routing rt;
 	struct buf b = {};
 	struct store_op *op;
@@ -330,7 +315,8 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 	record_build(&b, &in);
 	body = built(&b);
 	assert(body);
-	rt = (struct routing){ inv, &in, body };
+	rt = (struct routing){ inv, &in, body, &owed };
+	e->on_behalf_of = inv->row.seq;
 
 	op = batch_op(e, STORE_OP_RECORD_PUT);
 	op->record.seq = inv->row.seq;
@@ -341,6 +327,7 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 	op->record.body = blob_ref(body);
 
 	e->stats.by_condition[inv->row.condition]++;
+	e->stats.poison += inv->row.condition == COND_POISON;
 	if (inv->row.condition == COND_SUCCESS)
 		e->stats.succeeded++;
 	else
@@ -353,12 +340,13 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 		put_dead_letter(e, &rt, f);
 	}
 	inv->payload = blob_unref(inv->payload);	/* the record has it: what waits for a target does not hold it twice */
-	if (!inv->outbox_open)
+	e->on_behalf_of = outer;
+	if (!owed)
 		ended(e, inv);
-	batch_event_set(e, inv, inv->row.epoch);
+	/* Else its row goes on without us: it is DONE with its last delivery (STORE_OP_EVENT_DONE). */
+	batch_event_set(e, inv);
 	batch_after(e, AFTER_SETTLED, inv, NULL, 0);
-	if (inv->row.state == INV_DONE)
-		batch_after(e, AFTER_ENDED, inv, NULL, 0);
+	batch_after(e, AFTER_ENDED, inv, NULL, 0);
 }
 
 void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool throttled)
@@ -366,87 +354,4 @@ void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool thr
 	inv_track(e, inv, (int)was);
 	dispatch_forget(e, inv);
 	route_event(e, inv, throttled);
-}
-
-void route_due(struct engine *e, struct delivery *d)
-{
-	if (!d->sending && list_empty(&d->queue))
-		list_add_tail(&e->deliveries_due, &d->queue);
-}
-
-void route_pump(struct engine *e)
-{
-	while (!list_empty(&e->deliveries_due) && e->deliveries_under_way < ENGINE_DELIVERIES_MAX) {
-		struct delivery *d = list_first(&e->deliveries_due, struct delivery, queue);
-
-		list_del(&d->queue);
-		d->sending = true;
-		e->deliveries_under_way++;
-		e->ports.deliver->ops->send(e->ports.deliver, &d->row, d->inv ? d->inv->row.function : NULL,
-					    d->inv ? d->inv->row.starts : 0);
-	}
-}
-
-void route_over(struct engine *e, struct inv *inv)
-{
-	ended(e, inv);
-	batch_event_set(e, inv, inv->row.epoch);
-	batch_after(e, AFTER_ENDED, inv, NULL, 0);
-}
-
-static void delivery_over(struct engine *e, struct delivery *d)
-{
-	struct inv *inv = d->inv;
-
-	map_del(&e->deliveries, delivery_key(d->row.seq, d->row.role));
-	delivery_free(d);
-	if (!inv)
-		return;
-	assert(inv->outbox_open > 0);
-	if (!--inv->outbox_open)
-		route_over(e, inv);
-}
-
-static void outbox_set(struct engine *e, const struct delivery *d)
-{
-	struct store_op *op = batch_op(e, STORE_OP_OUTBOX_SET);
-
-	op->outbox = d->row;
-	op->outbox.body = op->outbox.attributes = NULL;
-}
-
-void route_delivered(struct engine *e, int64_t seq, enum outbox_role role, enum delivered how, const char *why)
-{
-	struct delivery *d = map_get(&e->deliveries, delivery_key(seq, role));
-	struct store_op *op;
-
-	if (!d || !d->sending)
-		return;
-	d->sending = false;
-	e->deliveries_under_way--;
-	snprintf(d->row.last_error, sizeof(d->row.last_error), "%s", why);
-	switch (how) {
-	case DELIVERED_ACK:
-		e->stats.deliveries_acked++;
-		op = batch_op(e, STORE_OP_OUTBOX_DEL);
-		op->outbox.seq = seq;
-		op->outbox.role = role;
-		delivery_over(e, d);
-		return;
-	case DELIVERED_RETRY:
-		e->stats.deliveries_retried++;
-		d->row.tries++;
-		d->row.due_at_ms = now_wall(e) + policy_backoff_ms(d->row.tries - 1, e->ports.clock->random64(e->ports.clock->self));
-		outbox_set(e, d);
-		sched_set(&e->wall_deliveries, &d->due, d->row.due_at_ms);
-		return;
-	case DELIVERED_NEVER:
-		/* The row stays, with its reason, and is not due any more: nothing is thrown away. */
-		e->stats.deliveries_failed++;
-		d->row.tries++;
-		d->row.due_at_ms = INT64_MAX;
-		outbox_set(e, d);
-		delivery_over(e, d);
-		return;
-	}
 }

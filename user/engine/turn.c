@@ -12,7 +12,8 @@
  *
  * I8: a batch that could not be committed is kept and tried again every second; nothing of it is acted upon, no new
  * event is accepted and nothing new is started meanwhile. What runs is supervised as ever: its end waits in the next
- * batch.
+ * batch. When it was a single row that could not be written (a claim that is not ours any more), that row's event is given
+ * up and the rest goes on (fence.c).
  */
 #include <assert.h>
 #include <errno.h>
@@ -26,7 +27,10 @@
 
 struct store_op *batch_op(struct engine *e, enum store_op_kind kind)
 {
-	return store_batch_add(&e->filling->store, kind);
+	struct store_op *op = store_batch_add(&e->filling->store, kind);
+
+	op->owner = e->on_behalf_of;
+	return op;
 }
 
 void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id)
@@ -40,21 +44,33 @@ void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct
 	t->after[t->n_after++] = (struct after){ .kind = kind, .inv = inv, .delivery = d, .cgroup_id = cgroup_id };
 }
 
-void batch_event_set(struct engine *e, const struct inv *inv, uint32_t epoch_was)
+void batch_forget(struct engine *e, const struct delivery *d)
+{
+	struct turn_batch *batches[] = { e->flying, e->filling };
+
+	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
+		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++)
+			if (batches[i]->after[k].delivery == d)
+				batches[i]->after[k].delivery = NULL;
+}
+
+void batch_event_set(struct engine *e, struct inv *inv)
 {
 	struct store_op *op = batch_op(e, STORE_OP_EVENT_SET);
 
 	op->event.row = inv->row;
-	op->event.epoch_was = epoch_was;
+	op->event.epoch_was = inv->stored_epoch;
+	inv->stored_epoch = inv->row.epoch;
 }
 
 /* ---- act --------------------------------------------------------------------------------------------------- */
 
 /* Answers whoever asked about an event; he may have gone. */
-static void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message)
+void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message)
 {
 	static const struct { int status; const char *type; } types[] = {
-		{ 404, "ResourceNotFoundException" }, { 409, "ResourceConflictException" }, { 503, "ServiceException" },
+		{ 400, "InvalidParameterValueException" }, { 404, "ResourceNotFoundException" },
+		{ 409, "ResourceConflictException" }, { 503, "ServiceException" },
 	};
 	struct intake_reply r = { .status = status, .error_message = message, .request_id = request_id };
 
@@ -84,14 +100,29 @@ static void act(struct engine *e, const struct after *a)
 			e->ports.observe->ops->forget(e->ports.observe, a->cgroup_id);
 		break;
 	case AFTER_SETTLED:
-		a->inv->settled = true;
 		inv_waiters_reply(e, a->inv, &(struct intake_reply){ .status = 200, .request_id = a->inv->row.request_id });
 		break;
 	case AFTER_SEND:
-		list_add_tail(&e->deliveries_due, &a->delivery->queue);
+		if (a->delivery)
+			outbox_durable(e, a->delivery);
+		break;
+	case AFTER_OVER:
+		if (a->delivery)
+			outbox_over(e, a->delivery);
 		break;
 	case AFTER_ENDED:
 		inv_free(e, a->inv);
+		break;
+	case AFTER_PARK:
+		backlog_park(e, a->inv);
+		break;
+	case AFTER_ANSWER:
+		answer_about(e, a->waiter, "", a->status, NULL);
+		break;
+	case AFTER_NOTHING:
+		break;
+	case AFTER_PUBLISHED:
+		publish_durable(e, a);
 		break;
 	}
 }
@@ -115,14 +146,26 @@ static void release_batch(struct engine *e, struct turn_batch *t)
 	free(t);
 }
 
+static void fly(struct engine *e)
+{
+	e->flying->store.arg = e;
+	e->flying->store.done = batch_landed;
+	e->flying->store.failed = SIZE_MAX;
+	e->ports.store->ops->apply(e->ports.store, &e->flying->store);
+}
+
 static void release_flown(struct engine *e)
 {
 	struct turn_batch *t = e->flying;
 
 	e->flown = false;
+	if (e->flown_result < 0 && t->store.failed < t->store.n) {
+		fence_refused(e, t, e->flown_result);
+		fly(e);		/* what is left of it; nothing is fine, too */
+		return;
+	}
 	if (e->flown_result < 0) {
 		e->stats.commit_failures++;
-		e->stats.stale += e->flown_result == -ESTALE;
 		e->stats.in_doubt = true;
 		snprintf(e->stats.doubt_why, sizeof(e->stats.doubt_why), "%.250s", err_msg(&e->flown_err));
 		e->commit_retry_at_ns = now_mono(e) + ENGINE_COMMIT_RETRY_NS;
@@ -132,18 +175,14 @@ static void release_flown(struct engine *e)
 	e->stats.doubt_why[0] = '\0';
 	e->stats.commits++;
 	e->stats.ops_committed += (int64_t)t->store.n;
+	for (size_t i = 0; i < t->store.n; i++)
+		if (t->store.ops[i].kind == STORE_OP_EVENT_DONE && t->store.ops[i].done.ended)
+			e->stats.routing--;
 	e->flying = NULL;
 	release_batch(e, t);
 }
 
 /* ---- commit ------------------------------------------------------------------------------------------------ */
-
-static void fly(struct engine *e)
-{
-	e->flying->store.arg = e;
-	e->flying->store.done = batch_landed;
-	e->ports.store->ops->apply(e->ports.store, &e->flying->store);
-}
 
 static void commit(struct engine *e)
 {
@@ -189,21 +228,29 @@ static void on_async(struct engine *e, struct inv *inv, const struct redrive *fr
 	int64_t open = e->stats.queued + e->stats.running + e->stats.waiting;
 	char message[320];
 
+	inv->row.hops = 1;
 	if (e->stats.in_doubt) {
-		snprintf(message, sizeof(message), "The event store is in doubt: %s", e->stats.doubt_why);
+		snprintf(message, sizeof(message), "The event store is in doubt: %.250s", e->stats.doubt_why);
 		refuse(e, inv, 503, "ServiceException", NULL, message);
 	} else if (open >= e->cfg.queue_max) {
 		refuse(e, inv, 429, "TooManyRequestsException", "CallerRateLimitExceeded", "Rate Exceeded.");
 	} else {
 		dispatch_accept(e, inv);
 		batch_after(e, AFTER_ACCEPTED, inv, NULL, 0);
-		if (from) {
+		dispatch_accepted(e, inv);
+		if (from && from->queue[0]) {
 			struct store_op *op = batch_op(e, STORE_OP_MESSAGE_DEL);
 
+			op->owner = inv->row.seq;
 			snprintf(op->message.queue, sizeof(op->message.queue), "%s", from->queue);
 			snprintf(op->message.receipt, sizeof(op->message.receipt), "%s", from->receipt);
 		}
 	}
+}
+
+static bool lease_holds(struct engine *e, const struct inv *inv)
+{
+	return (int64_t)inv->row.timeout_ms + inv_func(e, inv)->kill_grace_ms < e->cfg.lease_ms;
 }
 
 static void on_invoke(struct engine *e, const struct msg *m)
@@ -215,12 +262,17 @@ static void on_invoke(struct engine *e, const struct msg *m)
 		return refuse(e, inv, 429, "TooManyRequestsException", "CallerRateLimitExceeded", "Rate Exceeded.");
 	if (e->draining)
 		return refuse(e, inv, 503, "ServiceException", NULL, "The service is stopping.");
-	if (!registry_get(e->registry, inv->row.function) ||
-	    (inv->row.qualifier[0] && strcmp(inv->row.qualifier, "$LATEST") != 0)) {
+	if (registry_resolve(e->registry, inv->row.function, inv->row.qualifier, random64(e), &inv->row.version) < 0) {
 		arn_format_function(arn, sizeof(arn), e->cfg.region, inv->row.function,
 				    inv->row.qualifier[0] ? inv->row.qualifier : "$LATEST");
 		snprintf(message, sizeof(message), "Function not found: %s", arn);
 		return refuse(e, inv, 404, "ResourceNotFoundException", NULL, message);
+	}
+	if (m->invoke.redrive && inv->row.timeout_ms && !lease_holds(e, inv)) {
+		snprintf(message, sizeof(message),
+			 "The timeout asked for, with the function's KillGracePeriod, is longer than a lease (%lld s)",
+			 (long long)(e->cfg.lease_ms / 1000));
+		return refuse(e, inv, 400, "InvalidParameterValueException", NULL, message);
 	}
 	if (m->invoke.type == INTAKE_DRY_RUN) {
 		inv_reply(e, inv, &(struct intake_reply){ .status = 204, .request_id = inv->row.request_id });
@@ -235,29 +287,49 @@ static void on_invoke(struct engine *e, const struct msg *m)
 	}
 }
 
-static void on_wait(struct engine *e, const struct msg *m)
+/* It is on disk, perhaps: looked for, and asked once more. False: it cannot be. */
+static bool look_on_disk(struct engine *e, const char *request_id, struct waiter *w, int why)
 {
-	struct waiter *w = m->wait.w;
-	struct inv *inv = strmap_get(&e->by_request, m->wait.request_id);
+	struct load *l;
 
-	if (inv && w->reply && !inv->settled) {
-		list_add_tail(&inv->waiters, &w->link);
-		return;
-	}
-	map_del(&e->waits, w->handle);
-	if (w->reply && inv)	/* it has ended, and only its delivery is under way */
-		w->reply(w->arg, &(struct intake_reply){ .status = 200, .request_id = m->wait.request_id });
-	else if (w->reply)
-		w->reply(w->arg, &(struct intake_reply){ .status = 404, .error_type = "ResourceNotFoundException",
-							 .error_message = "not open", .request_id = m->wait.request_id });
-	free(w);
+	if (!e->on_disk)
+		return false;
+	l = XNEW(struct load);
+	l->why = why;
+	l->w = w;
+	snprintf(l->request_id, sizeof(l->request_id), "%s", request_id);
+	backlog_load(e, l);
+	return true;
 }
 
-static void on_cancel(struct engine *e, const char *request_id, struct waiter *w)
+static void on_wait(struct engine *e, const char *request_id, struct waiter *w, bool looked)
+{
+	struct inv *inv = strmap_get(&e->by_request, request_id);
+
+	if (inv && w->reply)
+		list_add_tail(&inv->waiters, &w->link);
+	else if (!w->reply || looked || !look_on_disk(e, request_id, w, LOAD_FOR_WAIT))
+		answer_about(e, w, request_id, 404, "not open");
+}
+
+/* A WAITING event in memory is that no more. */
+static void waits_no_more(struct engine *e, struct inv *inv)
+{
+	if (inv->parking) {
+		inv->parking = false;
+		return;
+	}
+	sched_cancel(&e->events, &inv->due);
+	e->waiting_in_memory--;
+}
+
+static void on_cancel(struct engine *e, const char *request_id, struct waiter *w, bool looked)
 {
 	struct inv *inv = strmap_get(&e->by_request, request_id);
 	enum inv_state was;
 
+	if (!inv && !looked && look_on_disk(e, request_id, w, LOAD_FOR_CANCEL))
+		return;
 	if (!inv)
 		return answer_about(e, w, request_id, 404, "No such event is open");
 	if (e->stats.in_doubt)
@@ -270,30 +342,63 @@ static void on_cancel(struct engine *e, const char *request_id, struct waiter *w
 	if (was == INV_RUNNING) {
 		/* In the row, so that nobody repeats it: whatever its end will be, and whoever will judge it. */
 		inv->row.condition = COND_CANCELLED;
-		batch_event_set(e, inv, inv->row.epoch);
+		batch_event_set(e, inv);
 	} else {
-		int fx = inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_CANCEL }, now_wall(e));
+		int fx;
 
+		if (was == INV_WAITING)
+			waits_no_more(e, inv);
+		inv->parking = false;
+		fx = inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_CANCEL }, now_steady(e));
 		assert(fx == INV_FX_ROUTE);
 		route_ended(e, inv, was, false);
 	}
 }
 
-static void on_retry(struct engine *e, const char *request_id, struct waiter *w)
+static void on_retry(struct engine *e, const char *request_id, struct waiter *w, bool looked)
 {
 	struct inv *inv = strmap_get(&e->by_request, request_id);
 
+	if (!inv && !looked && look_on_disk(e, request_id, w, LOAD_FOR_RETRY))
+		return;
 	if (!inv)
 		return answer_about(e, w, request_id, 404, "No such event is open");
 	if (e->stats.in_doubt)
 		return answer_about(e, w, request_id, 503, "The event store is in doubt");
-	if (inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_NOW }, now_wall(e)) != INV_FX_REQUEUE)
+	if (inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_NOW }, now_steady(e)) != INV_FX_REQUEUE)
 		return answer_about(e, w, request_id, 409, "The event does not wait for a retry");
 	/* As when its time comes (due_events): WAITING in the store until it is started, so a crash costs the haste alone. */
+	waits_no_more(e, inv);
 	inv_track(e, inv, INV_WAITING);
-	sched_cancel(&e->wall, &inv->due);
 	dispatch_enqueue(e, inv);
 	answer_about(e, w, request_id, 200, NULL);
+}
+
+void ask_again(struct engine *e, struct load *l)
+{
+	switch (l->why) {
+	case LOAD_FOR_WAIT:
+		on_wait(e, l->request_id, l->w, true);
+		break;
+	case LOAD_FOR_CANCEL:
+		on_cancel(e, l->request_id, l->w, true);
+		break;
+	case LOAD_FOR_RETRY:
+		on_retry(e, l->request_id, l->w, true);
+		break;
+	}
+}
+
+static void on_wish(struct engine *e, struct wish *wish)
+{
+	if (e->stats.in_doubt)
+		answer_about(e, TAKE(wish->w), "", 503, "The event store is in doubt");
+	else if (wish->kind == WISH_DELIVERY)
+		outbox_wish(e, wish);
+	else
+		publish_wish(e, wish);
+	assert(!wish->w);
+	wish_free(wish);
 }
 
 static void handle(struct engine *e, const struct msg *m)
@@ -304,19 +409,22 @@ static void handle(struct engine *e, const struct msg *m)
 		free(m->invoke.redrive);
 		break;
 	case MSG_CANCEL:
-		on_cancel(e, m->wait.request_id, m->wait.w);
+		on_cancel(e, m->wait.request_id, m->wait.w, false);
 		break;
 	case MSG_RETRY:
-		on_retry(e, m->wait.request_id, m->wait.w);
+		on_retry(e, m->wait.request_id, m->wait.w, false);
 		break;
 	case MSG_WAIT:
-		on_wait(e, m);
+		on_wait(e, m->wait.request_id, m->wait.w, false);
+		break;
+	case MSG_WISH:
+		on_wish(e, m->wish);
 		break;
 	case MSG_FACT:
 		attempt_fact(e, &m->fact);
 		break;
 	case MSG_DELIVERED:
-		route_delivered(e, m->delivered.seq, m->delivered.role, m->delivered.how, m->delivered.why);
+		outbox_delivered(e, m->delivered.seq, m->delivered.role, m->delivered.how, m->delivered.why);
 		break;
 	}
 }
@@ -343,75 +451,80 @@ static void handle_inbox(struct engine *e)
 	e->cap_spare = cap;
 }
 
-static bool at_limit(struct engine *e, const struct inv *inv)
-{
-	const struct func *f = registry_get(e->registry, inv->row.function);
-	const struct fn *fn = strmap_get(&e->fns, inv->row.function);
-
-	return e->running >= e->cfg.concurrency_max ||
-	       (f && f->reserved_concurrency > 0 && fn && fn->running >= f->reserved_concurrency);
-}
-
 static void due_events(struct engine *e)
 {
-	int64_t now = now_wall(e);
+	int64_t now = now_steady(e);
 	struct sched_node *n;
 
-	while ((n = sched_first(&e->wall)) && n->at <= now) {
+	while ((n = sched_first(&e->events)) && n->at <= now) {
 		struct inv *inv = container_of(n, struct inv, due);
-		struct func *f = registry_get(e->registry, inv->row.function);
+		struct func *f = inv_func(e, inv);
 		int was = (int)inv->row.state, fx;
 
-		sched_cancel(&e->wall, n);
+		sched_cancel(&e->events, n);
 		fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_EXPIRE }, now);
 		if (fx < 0)
 			fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_DUE }, now);
 		if (fx < 0) {	/* the definition's age limit was raised meanwhile */
-			sched_set(&e->wall, n, inv->row.state == INV_WAITING ? inv->row.due_at_ms
+			sched_set(&e->events, n, inv->row.state == INV_WAITING ? inv->row.due_at_ms
 									     : inv_expires_at_ms(&inv->row, f));
 			if (n->at <= now)
-				sched_set(&e->wall, n, now + 1000);
+				sched_set(&e->events, n, now + 1000);
 			continue;
 		}
+		if (was == INV_WAITING)
+			waits_no_more(e, inv);
 		if (fx & INV_FX_ROUTE) {
-			route_ended(e, inv, (enum inv_state)was, at_limit(e, inv));
+			route_ended(e, inv, (enum inv_state)was, dispatch_at_limit(e, inv->row.function));
 		} else {
 			inv_track(e, inv, was);
-			/* WAITING with its time come is QUEUED to whoever reads the row: nothing to write. */
-			dispatch_enqueue(e, inv);
+			/* WAITING with its time come is QUEUED to whoever reads the row: nothing to write, unless it is to be found
+			 * on disk as that. */
+			dispatch_place(e, inv);
+			if (inv->parking)
+				batch_event_set(e, inv);
 		}
-	}
-	while ((n = sched_first(&e->wall_deliveries)) && n->at <= now) {
-		sched_cancel(&e->wall_deliveries, n);
-		route_due(e, container_of(n, struct delivery, due));
 	}
 }
 
 void engine_turn(struct engine *e)
 {
+	e->news = false;
 	if (e->flown)
 		release_flown(e);
 	handle_inbox(e);
+	steady_turn(e);
 	attempt_timers(e);
 	due_events(e);
+	outbox_times(e);
 	dispatch_all(e);
-	route_pump(e);
+	outbox_pump(e);
+	backlog_feed(e);
 	commit(e);
 }
 
 bool engine_pending(const struct engine *e)
 {
-	return e->flown || e->n_inbox || (!e->flying && !e->commit_retry_at_ns && (e->filling->store.n || e->filling->n_after));
+	bool page = !list_empty(&e->hungry) && !e->draining;
+	bool to_load = (page || !list_empty(&e->loads)) && !e->loading && !e->load_retry_at_ns && !e->leaving;
+	bool to_commit = !e->flying && !e->commit_retry_at_ns && (e->filling->store.n || e->filling->n_after);
+
+	return e->flown || e->n_inbox || e->news || to_load || to_commit;
 }
 
-int64_t engine_next_wall_ms(const struct engine *e)
+int64_t engine_next_steady_ms(const struct engine *e)
 {
-	return MIN(sched_next(&e->wall), sched_next(&e->wall_deliveries));
+	int64_t t = MIN(sched_next(&e->outbox), sched_next(&e->probes));
+
+	t = MIN(t, sched_next(&e->events));
+	return MIN(t, backlog_next_ms(e));
 }
 
 int64_t engine_next_mono_ns(const struct engine *e)
 {
 	int64_t t = sched_next(&e->mono);
 
+	if (e->load_retry_at_ns)
+		t = MIN(t, e->load_retry_at_ns);
 	return e->commit_retry_at_ns ? MIN(t, e->commit_retry_at_ns) : t;
 }

@@ -11,7 +11,7 @@ struct alias {
 	char name[LIM_QUALIFIER_MAX + 1];	/* not all digits, not "$LATEST" */
 	char *description;			/* never NULL */
 	int version;				/* FunctionVersion; 0 = $LATEST */
-	int other;				/* the key of RoutingConfig.AdditionalVersionWeights; 0 = none (it is never $LATEST) */
+	int other;				/* the key of RoutingConfig.AdditionalVersionWeights; 0 = none */
 	double other_weight;			/* 0.0 to 1.0: the share of events that goes to `other` */
 	char revision[37];			/* RevisionId, a UUID: new with every change */
 };

@@ -235,7 +235,7 @@ static int queue_name_check(const char *name, struct err *e)
 	return 0;
 }
 
-/* "NAME" or "NAME:QUALIFIER" after "function:". A target's qualifier would choose a version, and there are none yet. */
+/* "NAME" or "NAME:QUALIFIER" after "function:". What the qualifier means is looked up when something is sent there. */
 static int target_function(const char *text, struct target *t, struct err *e)
 {
 	const char *colon = strchr(text, ':');
@@ -247,8 +247,10 @@ static int target_function(const char *text, struct target *t, struct err *e)
 			       LIM_FUNCTION_NAME_MAX);
 	if (colon && !qualifier_ok(colon + 1))
 		return err_set(e, -EINVAL, "%s is no qualifier", shown(colon + 1, s));
+	if (colon && strlen(colon + 1) > LIM_QUALIFIER_MAX)
+		return err_set(e, -EINVAL, "the qualifier has more than %d characters", LIM_QUALIFIER_MAX);
 	if (colon && strcmp(colon + 1, "$LATEST") != 0)
-		return err_set(e, -EOPNOTSUPP, "qualifier %s: versions and aliases are not supported yet", shown(colon + 1, s));
+		snprintf(t->qualifier, sizeof(t->qualifier), "%s", colon + 1);
 	t->kind = TARGET_FUNCTION;
 	return 0;
 }

@@ -32,6 +32,7 @@ enum target_kind {
 struct target {
 	enum target_kind kind;
 	char name[LIM_ARN_MAX + 1];	/* function, queue, topic, bus or bare name; path of a file */
+	char qualifier[LIM_QUALIFIER_MAX + 1];	/* of a function: version or alias; "" = $LATEST */
 	char text[LIM_ARN_MAX + 1];	/* as configured */
 };
 /* Forms: arn:aws:lambda:R:000000000000:function:N[:Q], arn:aws:sqs:R:000000000000:N, arn:aws:sns:R:000000000000:N,

@@ -28,8 +28,8 @@ struct inv_row {
 	char request_id[ID_UUID_LEN + 1];
 	char function[LIM_FUNCTION_NAME_MAX + 1];
 	char qualifier[LIM_QUALIFIER_MAX + 1];	/* as invoked, "" = none */
-	int version;				/* what the qualifier meant when the event was accepted, and it is kept; 0 = $LATEST */
-	int hops;				/* invocations in its chain through destinations, this one included; 1 = from outside */
+	int version;				/* what the qualifier meant at the acceptance, and it is kept; 0 = $LATEST */
+	int hops;				/* its place in a chain through destinations; 1 = from outside */
 	char origin[ID_UUID_LEN + 1];		/* the ended event it repeats (redrive, replay); "" = none */
 	int timeout_ms, memory_mb;		/* asked for with a redrive, instead of the definition's; 0 = not */
 	enum inv_state state;
@@ -38,7 +38,7 @@ struct inv_row {
 	int attempts;				/* attempts that consumed a try, the running one included */
 	int starts;				/* all numbers ever given to an attempt (I2): attempts + host faults */
 	int backoffs;				/* host faults in a row: exponent of the back-off */
-	uint32_t epoch;				/* fencing token: grows with every claim */
+	uint32_t epoch;				/* fencing token: grows with every claim, every settle and the end */
 	int64_t lease_until_ms;			/* of the last claim: who holds it is dead after that, whatever he believes */
 	int death;				/* how the last attempt died: inv_death(); 0 = it did not, or there was none */
 	int deaths;				/* how often in a row in that very way */
