@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/json.h"
 #include "base/mem.h"
 #include "engine/engine_int.h"
@@ -29,6 +31,12 @@ static void put_message(struct engine *e, const char *queue, struct blob *body, 
 	op->message.sent_at_ms = now_wall(e);
 }
 
+/* What is invoked next is one further in the chain; behind one that was stopped there is nothing. */
+static int next_hop(const struct inv *inv)
+{
+	return inv->row.condition == COND_RECURSIVE ? -1 : inv->row.hops + 1;
+}
+
 /* False, and why: the chain is over here, or the version is not there. A function that is not defined gets its event: its
  * attempt will say so. */
 static bool put_function(struct engine *e, const char *name, const char *qualifier, int hops, struct blob *body, char *why,
@@ -37,8 +45,8 @@ static bool put_function(struct engine *e, const char *name, const char *qualifi
 	struct inv *next;
 	int version = 0;
 
-	if (hops > LIM_CHAIN + 1) {
-		snprintf(why, size, "the chain was stopped at invocation %d", hops - 1);
+	if (hops < 0) {
+		snprintf(why, size, "the chain was stopped here: it goes on to no function");
 		return false;
 	}
 	if (qualifier[0] && registry_resolve(e->registry, name, qualifier, random64(e), &version) < 0) {
@@ -73,17 +81,38 @@ static struct blob *built(struct buf *b)
 	return text;
 }
 
+/* SQS's form of message attributes, {"DataType", "StringValue"}, to SNS's, {"Type", "Value"}. */
+static char *sns_attributes(const struct blob *sqs)
+{
+	cJSON *from = cJSON_ParseWithLength(sqs->data, sqs->len), *to = cJSON_CreateObject();
+	const cJSON *a;
+	char *text;
+
+	cJSON_ArrayForEach(a, from) {
+		cJSON *o = cJSON_AddObjectToObject(to, a->string);
+
+		cJSON_AddStringToObject(o, "Type", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a, "DataType")));
+		cJSON_AddStringToObject(o, "Value", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a, "StringValue")));
+	}
+	text = cJSON_PrintUnformatted(to);
+	cJSON_Delete(from);
+	cJSON_Delete(to);
+	return text;
+}
+
 /* To every subscription; false, and why, when a function among them did not get it. What is large is made once: the
  * message is quoted once, and all queues get one text. */
-static bool fan_out(struct engine *e, const struct topic *topic, int hops, struct blob *body, char *why, size_t size)
+static bool fan_out(struct engine *e, const struct topic *topic, int hops, struct blob *body, struct blob *attributes, char *why,
+		    size_t size)
 {
+	CLEAN(freep) char *sns = attributes ? sns_attributes(attributes) : NULL;
 	bool ok = true;
 	CLEAN(blob_unrefp) struct blob *envelope = NULL;
 	CLEAN(buf_done) struct buf quoted = {};
 	char id[ID_UUID_LEN + 1];
 	struct topic_message m = {
 		.topic = topic, .region = e->cfg.region, .message_id = id, .at_ms = now_wall(e), .message = body->data,
-		.message_len = body->len, .quoted = &quoted,
+		.message_len = body->len, .quoted = &quoted, .attributes = sns,
 	};
 
 	new_uuid(e, id);
@@ -99,7 +128,7 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 			event = built(&b);
 			ok &= put_function(e, m.sub->name, "", hops, event, why, size);
 		} else if (m.sub->raw) {
-			put_message(e, m.sub->name, body, NULL);
+			put_message(e, m.sub->name, body, attributes);
 		} else {
 			if (!envelope) {
 				topic_message_build(&b, &m);
@@ -111,10 +140,11 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 	return ok;
 }
 
-static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, char *why, size_t size)
+/* body: the record, or a dead letter's event; that one is never cut. */
+static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, struct blob *body, struct blob *attributes,
+		      char *why, size_t size)
 {
 	const struct topic *topic = registry_topic(e->registry, t->name);
-	struct record_input in = *rt->in;
 	CLEAN(blob_unrefp) struct blob *bare = NULL;
 	struct buf b = {};
 
@@ -122,17 +152,20 @@ static bool put_topic(struct engine *e, const struct routing *rt, const struct t
 		not_defined(t, why, size);
 		return false;
 	}
-	if (rt->in && rt->body->len > TOPIC_MESSAGE_MAX) {
+	if (rt->in && body == rt->body && body->len > TOPIC_MESSAGE_MAX) {
+		struct record_input in = *rt->in;
+
 		in.bare = true;
 		record_build(&b, &in);
 		bare = built(&b);
 	}
-	if ((bare ? bare->len : rt->body->len) > TOPIC_MESSAGE_MAX) {	/* a hundred attempts with all that is known of each */
-		snprintf(why, size, "a record of %zu bytes is more than a topic takes (%u)", bare ? bare->len : rt->body->len,
-			 TOPIC_MESSAGE_MAX);
+	if (bare)
+		body = bare;
+	if (body->len > TOPIC_MESSAGE_MAX) {	/* a large event, or a hundred attempts with all that is known of each */
+		snprintf(why, size, "a message of %zu bytes is more than a topic takes (%u)", body->len, TOPIC_MESSAGE_MAX);
 		return false;
 	}
-	return fan_out(e, topic, rt->inv->row.hops + 1, bare ? bare : rt->body, why, size);
+	return fan_out(e, topic, next_hop(rt->inv), body, attributes, why, size);
 }
 
 static bool put_rule_target(struct engine *e, const struct target *t, int hops, struct blob *event, char *why, size_t size)
@@ -144,7 +177,7 @@ static bool put_rule_target(struct engine *e, const struct target *t, int hops, 
 			not_defined(t, why, size);
 			return false;
 		}
-		return fan_out(e, topic, hops, event, why, size);
+		return fan_out(e, topic, hops, event, NULL, why, size);
 	}
 	if (t->kind == TARGET_FUNCTION || (t->kind == TARGET_NAME && registry_get(e->registry, t->name)))
 		return put_function(e, t->name, t->qualifier, hops, event, why, size);
@@ -191,7 +224,7 @@ static bool put_bus(struct engine *e, const struct routing *rt, const struct tar
 	text = bus_text(e, bus, rt);
 	for (size_t i = 0; i < bus->n_rules; i++)
 		for (size_t k = 0; bus_rule_matches(&bus->rules[i], "lambda", type) && k < bus->rules[i].n_targets; k++)
-			ok &= put_rule_target(e, &bus->rules[i].targets[k], rt->inv->row.hops + 1, text, why, size);
+			ok &= put_rule_target(e, &bus->rules[i].targets[k], next_hop(rt->inv), text, why, size);
 	return ok;
 }
 
@@ -200,12 +233,12 @@ static bool put_local(struct engine *e, const struct routing *rt, enum outbox_ro
 		      struct blob *attributes, char *why, size_t size)
 {
 	if (t->kind == TARGET_TOPIC)
-		return put_topic(e, rt, t, why, size);
+		return put_topic(e, rt, t, body, attributes, why, size);
 	if (t->kind == TARGET_BUS)
 		return put_bus(e, rt, t, why, size);
 	if (t->kind == TARGET_FUNCTION ||
 	    (t->kind == TARGET_NAME && role != ROLE_DEAD_LETTER && registry_get(e->registry, t->name)))
-		return put_function(e, t->name, t->qualifier, rt->inv->row.hops + 1, body, why, size);
+		return put_function(e, t->name, t->qualifier, next_hop(rt->inv), body, why, size);
 	put_message(e, t->name, body, attributes);
 	return true;
 }
@@ -298,6 +331,7 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 		.fates = e->cfg.record_fate && (!f || f->record_fate) && inv->fates.len ? buf_str(&inv->fates) : NULL,
 	};
 	CLEAN(blob_unrefp) struct blob *body = NULL;
+	int64_t outer = e->on_behalf_of;
 	int owed = 0;
 	struct routing rt;
 	struct buf b = {};
@@ -308,6 +342,7 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 	body = built(&b);
 	assert(body);
 	rt = (struct routing){ inv, &in, body, &owed };
+	e->on_behalf_of = inv->row.seq;
 
 	op = batch_op(e, STORE_OP_RECORD_PUT);
 	op->record.seq = inv->row.seq;
@@ -331,10 +366,11 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 		put_dead_letter(e, &rt, f);
 	}
 	inv->payload = blob_unref(inv->payload);	/* the record has it: what waits for a target does not hold it twice */
+	e->on_behalf_of = outer;
 	if (!owed)
 		ended(e, inv);
 	/* Else its row goes on without us: it is DONE with its last delivery (STORE_OP_EVENT_DONE). */
-	batch_event_set(e, inv, inv->row.epoch);
+	batch_event_set(e, inv);
 	batch_after(e, AFTER_SETTLED, inv, NULL, 0);
 	batch_after(e, AFTER_ENDED, inv, NULL, 0);
 }
