@@ -774,7 +774,8 @@ static void query_tail(struct store_mem *s, const struct store_query *q, struct 
 	res->last_pos = (int64_t)s->n_ended;
 	if (q->after_pos < 0 || q->after_pos > res->last_pos)
 		return;
-	for (size_t i = MAX((size_t)q->after_pos, s->n_trimmed); i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
+	for (size_t i = MAX((size_t)q->after_pos, s->n_trimmed);
+	     i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
 		if (s->ended[i] && record_matches(&s->ended[i]->record, q))
 			add_record(res, &s->ended[i]->record, &bytes);
 }
