@@ -115,8 +115,7 @@ static void publish_refused(void)
 	fake.engine.alias_status = 201;		/* with a version that is on its way */
 	publish("{}");
 	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"The operation cannot be performed at "
-		"this "
-		      "time. An update is in progress for resource: " ARN "echo\"}");
+		      "this time. An update is in progress for resource: " ARN "echo\"}");
 	fake.engine.alias_status = 503;
 	publish("{}");
 	check_refused(503, "ServiceException", NULL);

@@ -194,8 +194,7 @@ static void on_published(void *arg, const struct intake_reply *r)
 		/* Somebody else publishes the same, and it is not durable yet. */
 		arn_format_function(arn, sizeof(arn), c->a->ctx.region, fn.name, NULL);
 		api_fail(c, API_CONFLICT, "The operation cannot be performed at this time. An update is in progress for "
-			"resource: %s",
-			 arn);
+			 "resource: %s", arn);
 		return;
 	}
 	if (!f) {
