@@ -183,7 +183,7 @@ check: units tidy
 	$(Q)$(PYTHON) tests/run.py --build $(B) unit
 
 sim: $(B)/sim
-	$(Q)$(B)/sim --seeds $(SEEDS)
+	$(Q)$(B)/sim --seeds $(SEEDS) --jobs $$(nproc)
 
 fuzz-targets: $(fuzz_bin)
 fuzz:

@@ -139,8 +139,29 @@ for name, head in (('invoke', 'POST /2015-03-31/functions/%s/invocations?Qualifi
                    ('function', 'GET /fate/v1/functions/resize'),
                    ('records', 'GET /fate/v1/records?condition=Success'), ('logs', 'GET /fate/v1/functions/gone/logs?bytes=8'),
                    ('delete', 'DELETE /fate/v1/queues/done/messages/aaaaaaaa-2222-4333-8444-555555555555'),
-                   ('deliveries', 'GET /fate/v1/deliveries?limit=+1')):
-    body = '{"n":[1.50,"\\u00e9"]}' if name == 'invoke' else ''
+                   ('deliveries', 'GET /fate/v1/deliveries?limit=+1&failed=true&target=file:/full&after=5'),
+                   ('delivery', 'GET /fate/v1/deliveries/00000001-0000-4333-8444-555555555555'),
+                   ('delivery-retry', 'POST /fate/v1/deliveries/00000001-0000-4333-8444-555555555555/OnFailure/retry'),
+                   ('delivery-drop', 'DELETE /fate/v1/deliveries/11111111-2222-4333-8444-555555555555/DeadLetter'),
+                   ('deliveries-retry', 'POST /fate/v1/deliveries/retry?target=file:/full&max=3&rate=10000&after=0'),
+                   ('health', 'GET /fate/v1/health'), ('publish', 'POST /2015-03-31/functions/echo/versions'),
+                   ('versions', 'GET /2015-03-31/functions/function:echo/versions?MaxItems=2&Marker=1'),
+                   ('alias', 'POST /2015-03-31/functions/echo/aliases'),
+                   ('alias-get', 'GET /2015-03-31/functions/echo/aliases/prod'),
+                   ('alias-set', 'PUT /2015-03-31/functions/echo/aliases/prod'),
+                   ('alias-delete', 'DELETE /2015-03-31/functions/echo/aliases/prod'),
+                   ('aliases', 'GET /2015-03-31/functions/echo/aliases?FunctionVersion=1&MaxItems=1&Marker=a'),
+                   ('retry', 'POST /fate/v1/events/11111111-2222-4333-8444-555555555555/retry?force=true&timeout=60&memory=512'
+                             '&qualifier=%24LATEST'),
+                   ('redrive', 'POST /fate/v1/events/redrive?since=2h&until=2026-11-24T10:00:00.000%2B01:00&rate=10000'),
+                   ('redrive-queue', 'POST /fate/v1/queues/dead/redrive?max=9&function=echo&verdict=Timeout&since=3d&rate=10000'
+                                     '&timeout=1'),
+                   ('redrive-dry', 'POST /fate/v1/queues/dead/redrive?dryRun=true&to=resize&until=2026-11-25')):
+    body = {'invoke': '{"n":[1.50,"\\u00e9"]}', 'publish': '{"Description":"\\u00e9","RevisionId":null}',
+            'alias': '{"Name":"prod","FunctionVersion":"1","RoutingConfig":{"AdditionalVersionWeights":{"2":0.25}}}',
+            'alias-set': '{"FunctionVersion":"$LATEST","Description":"d","RoutingConfig":{},"RevisionId":"x"}',
+            'redrive': '{"function":"echo","condition":"Poison","verdict":"OutOfMemory","max":5,"dryRun":true,"after":"1",'
+                       '"upTo":9}'}.get(name, '')
     seed('api', name, head + ' HTTP/1.1\r\nHost: x\r\n' + ('Content-Length: %d\r\n' % len(body) if body else '') + '\r\n' + body)
 seed('api', 'chunked', 'POST /2015-03-31/functions/timeout/invocations HTTP/1.1\r\nHost: x\r\nX-Amz-Invocation-Type: '
                        'Event\r\nExpect: 100-continue\r\n'
