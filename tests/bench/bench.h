@@ -25,6 +25,7 @@ struct bench {
 	const char *dir;	/* scratch directory on the disk of the daemon's state */
 	const char *prog, *bare_daemon;		/* prog_bench, prog_bare_daemon */
 	double scale;		/* of the number of turns; 1 = as meant */
+	bool longer;		/* BENCH_LONG=1: a million open events, too */
 	struct figure *figures;
 	size_t n_figures;
 };
@@ -50,6 +51,10 @@ bool bench_met(const struct figure *f);
 /* Without the daemon: its programs would be attached on both sides. */
 void bench_observe(struct bench *b);	/* bench_observe.c */
 void bench_start(struct bench *b);	/* bench_start.c: starts and stops it */
+void bench_scale(struct bench *b);	/* bench_scale.c: an engine in this process */
+void bench_recover(struct bench *b);	/* bench_recover.c: likewise */
+void bench_load(struct bench *b);	/* bench_load.c: starts and stops it */
+void bench_fair(struct bench *b);	/* bench_fair.c: likewise */
 /* With it. */
 void bench_sync(struct bench *b);	/* bench_sync.c: functions sync */
 void bench_accept(struct bench *b);	/* bench_accept.c: function parked */
@@ -67,11 +72,19 @@ void samples_add(struct samples *s, double v);
 double samples_at(struct samples *s, double quantile);	/* sorts; 0.5 = median. Dies when empty */
 void samples_done(struct samples *s);
 
+/* One side between two turns of the other; the figure is the median of the pairs' ratios, and says how sure it is. */
+struct pairs { struct samples ours, other, ratio, noise; };
+void pairs_add(struct pairs *p, double before, double ours, double after);
+/* like: name, unit and aim. Empties p. */
+void pairs_figure(struct bench *b, struct pairs *p, const struct figure *like);
+
 /* User and system time in seconds. */
 double cpu_self(void);
 double cpu_children(void);		/* of those we have waited for */
 double cpu_daemon(pid_t pid);		/* the process and the children it has waited for; ticks of 10 ms */
 double cpu_threads(pid_t pid);		/* of the threads the process has now, to the nanosecond */
+
+void bench_unlink_db(const char *path);	/* a database with all that belongs to it */
 
 double bench_memory(pid_t pid, const char *what);	/* bytes; "Rss", "Pss", … as /proc/PID/smaps_rollup has it */
 

@@ -12,6 +12,8 @@
 static const struct part { const char *name; void (*run)(struct bench *); bool alone; } parts[] = {
 	{ "observe", bench_observe, true }, { "start", bench_start, true }, { "sync", bench_sync, false },
 	{ "keep", bench_keep, false }, { "accept", bench_accept, false }, { "exit", bench_exit, false },
+	{ "scale", bench_scale, true },	    { "recover", bench_recover, true }, { "load", bench_load, true },
+	{ "fair", bench_fair, true },
 };
 
 double bench_ratio(const struct figure *f)
@@ -161,6 +163,7 @@ int main(int argc, char **argv)
 		fputs("bench: run me through scripts/bench.sh\n", stderr);
 		return 2;
 	}
+	b->longer = getenv("BENCH_LONG") && strcmp(getenv("BENCH_LONG"), "1") == 0;
 	atexit(at_exit);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (!wanted(only, parts[i].name))
