@@ -11,7 +11,7 @@
 #   make sim SEEDS=1000   the engine against simulated ports
 #   make fuzz FUZZ_RUNS=100000   the fuzz targets (clang's libFuzzer), each so often; without a number about 20 s each
 #   sudo make truth RUNS=1000   every way to end, so often, in both observers: how often is each member of the record right?
-#   sudo make bench, sudo make vm, make lint, make compile_commands.json, sudo make install
+#   sudo make bench, sudo make vm, make lint, make compile_commands.json, sudo make install, sudo make uninstall
 
 MAKEFLAGS += --no-builtin-rules
 .SUFFIXES:
@@ -76,7 +76,7 @@ prog_bin := $(patsubst %.c,$(B)/%,$(prog_src))
 fuzz_bin := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(fuzz_src))
 programs := $(if $(wildcard user/daemon/main.c),$(B)/fated) $(if $(wildcard user/ctl/main.c),$(B)/fatectl)
 
-.PHONY: all check test test-privileged demo bench truth sim fuzz fuzz-targets vm tidy lint install clean deps progs units
+.PHONY: all check test test-privileged demo bench truth sim fuzz fuzz-targets vm tidy lint install uninstall clean deps progs units
 all: $(programs)
 units: $(unit_bin) $(priv_bin) $(prog_bin) $(filter %/fatectl,$(programs))
 progs: $(prog_bin)
@@ -226,6 +226,15 @@ install: all
 	$(Q)$(B)/fatectl completion bash >$(B)/fatectl.bash && $(B)/fatectl completion zsh >$(B)/_fatectl
 	install -D -m644 $(B)/fatectl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/fatectl
 	install -D -m644 $(B)/_fatectl $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_fatectl
+	$(Q)sed 's,@PREFIX@,$(PREFIX),' scripts/fated.service >$(B)/fated.service && $(B)/fated --sample-config >$(B)/fated.json.sample
+	install -D -m644 $(B)/fated.service $(DESTDIR)$(PREFIX)/lib/systemd/system/fated.service
+	install -D -m644 scripts/fated-functions.service $(DESTDIR)$(PREFIX)/lib/systemd/system/fated-functions.service
+	install -D -m644 $(B)/fated.json.sample $(DESTDIR)/etc/fated/fated.json.sample
+	install -d -m755 $(DESTDIR)/etc/fated/functions.d
+	$(Q)[ -n "$(DESTDIR)" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
+
+uninstall:
+	$(Q)scripts/uninstall.sh '$(PREFIX)' '$(DESTDIR)'
 
 clean:
 	rm -rf build compile_commands.json

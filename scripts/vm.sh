@@ -37,7 +37,7 @@ fi
 # Under emulation few runs of a way take long enough.
 matrix="MATRIX_RUNS=${MATRIX_RUNS:-2} tests/integ/test_fault_matrix.py"
 ways=
-what=(tests/vm/test_guest.py tests/vm/test_unit.py)
+what=(tests/vm/test_guest.py tests/vm/test_unit.py tests/vm/test_restart.py)
 if [ -n "$short" ]; then
 	# What no machine without controllers can show.
 	ways=$(PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/lib:tests/integ python3 -c 'if 1:

@@ -9,7 +9,7 @@ come (--quiet: the bad ones). Closes with a table, test program or part of the f
 --sum adds to a running total as run.py does. A kernel that is not there, a guest that does not start, falls silent or
 ends early is one failure, never a shorter sum.
 """
-import argparse, concurrent.futures, os, re, shlex, sys, tarfile, tempfile, time
+import argparse, concurrent.futures, glob, os, re, shlex, sys, tarfile, tempfile, time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from vm import VM
@@ -41,7 +41,7 @@ systemd-run --quiet --wait --pipe --collect --unit=fated-tests -p Delegate=yes -
 
 
 def pack(build, path):
-    """Programs and tests only: objects, archives and caches stay on the host."""
+    """Programs, tests and units only: objects, archives and caches stay on the host."""
     def programs(info):
         skip = info.isfile() and info.name.startswith(build) and not info.mode & 0o111
         return None if skip or '__pycache__' in info.name or info.name == f'{build}/vm' else info
@@ -51,6 +51,8 @@ def pack(build, path):
             if os.path.exists(f'{build}/{name}'):
                 tar.add(f'{build}/{name}', filter=programs)
         tar.add('tests', filter=lambda i: None if '__pycache__' in i.name else i)
+        for unit in glob.glob('scripts/*.service'):
+            tar.add(unit)
 
 
 def row(program, name):

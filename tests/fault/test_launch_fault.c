@@ -8,7 +8,7 @@
  */
 #include <sys/wait.h>
 
-#include "integ/test_launch_rig.h"
+#include "integ/test_launch_keep_rig.h"
 #include "sys/sys_calls.h"
 
 #define EVENT_LARGE 100000u	/* goes through the memory file */
@@ -41,6 +41,8 @@ FAULT(ssize_t, pwrite, (int fd, const void *b, size_t n, off_t at), (fd, b, n, a
 FAULT(int, pipe2, (int fds[2], int f), (fds, f))
 FAULT(int, memfd_create, (const char *n, unsigned int f), (n, f))
 FAULT(int, fcntl, (int fd, int c, long a), (fd, c, a))
+FAULT(ssize_t, splice, (int p, int f, off_t at, size_t n), (p, f, at, n))
+FAULT(ssize_t, sendmsg, (int fd, const struct msghdr *m, int f), (fd, m, f))
 FAULT(int, epoll_create, (void), ())
 FAULT(int, epoll_add, (int e, int fd, uint32_t ev, uint64_t d), (e, fd, ev, d))
 FAULT(int, inotify_init, (void), ())
@@ -72,6 +74,8 @@ static void arm(int n)
 	sys.pipe2 = f_pipe2;
 	sys.memfd_create = f_memfd_create;
 	sys.fcntl = f_fcntl;
+	sys.splice = f_splice;
+	sys.sendmsg = f_sendmsg;
 	sys.epoll_create = f_epoll_create;
 	sys.epoll_add = f_epoll_add;
 	sys.inotify_init = f_inotify_init;
@@ -106,12 +110,81 @@ static void end_it(struct rig *r, struct run *run)
 	CHECK(run->cgroup.have_cpu || failed);
 }
 
-/* The daemon's life with one launch in it. True when all of it went well, else *e says what did not. */
-static bool life(const char *script, struct blob *event, struct err *e)
+/* What systemd has, as a daemon gets it. */
+static void again(struct rig *r, struct systemd *sd, struct launch_keeper *k, int *res, struct err *e)
+{
+	struct fact_sink sink = { .self = r, .fact = rig_fact, .output = rig_output };
+	struct launch_kept_list kept = {};
+	struct launch_config lc = { .keeper = k, .kept = &kept };
+
+	if (sd)
+		kept = systemd_hand_over(sd);
+	*res = launch_new(r->loop, r->tree, &lc, &sink, &r->launch, e);
+	CHECK(!kept.n && !kept.v);
+	if (*res >= 0)
+		r->port = launch_port(r->launch);
+}
+
+static void on_gone(void *arg, uint64_t cgroup_id, const char *name)
+{
+	(*(int *)arg)++;
+}
+
+/* The answer, whole or known to be cut. */
+static void check_output(struct rig *r, struct run *run, const char *want)
+{
+	if (facts_of(r, run->id, FACT_TOO_LARGE))
+		CHECK(failed);
+	else if (want)
+		CHECK_STR(text_of(run->out), want);
+}
+
+/* A daemon abandons it, the next adopts it, or says why not and reaps it. */
+static void handed_on(struct rig *r, struct run *run, struct systemd *sd, struct launch_keeper *k, const char *want, int *res,
+		      struct err *e)
+{
+	struct launch_adopt a = { .cgroup_id = run->id, .request_id = RIG_REQUEST, .attempt = RIG_ATTEMPT };
+	int gone = 0;
+
+	/* It has written "up"; that may be what could not be read. */
+	UNTIL(r, r->output.len >= 3 || (failed && strcmp(failed, "read") == 0));
+	r->port->ops->abandon(r->port, run->p);
+	r->launch = launch_free(r->launch);
+	again(r, sd, k, res, e);
+	if (*res < 0) {		/* the next start is without faults */
+		struct err none = {};
+
+		again(r, sd, k, &gone, &none);
+		CHECK_INT(gone, 0);
+	}
+	a.func = SH("not run");
+	run->p = NULL;
+	if (*res >= 0)
+		*res = r->port->ops->adopt(r->port, &a, &run->p, e);
+	func_unref(a.func);
+	if (*res >= 0) {
+		end_it(r, run);
+		check_output(r, run, want);
+		r->port->ops->release(r->port, run->p);
+	} else {
+		struct err none = {};
+
+		CHECK(*res == -ENOENT || !run->p);
+		gone = 0;
+		if (r->port->ops->reap(r->port, on_gone, &gone, &none) < 0)
+			CHECK(failed && none.msg[0]);
+		/* Who was ours in this process is ours to wait for. */
+		while (waitpid(-1, NULL, 0) > 0)
+			;
+	}
+}
+
+/* The daemon's life with one launch in it; with systemd it ends with another one's. True when all of it went well, else
+ * *e says what did not. */
+static bool life(const char *script, struct blob *event, struct systemd *sd, const char *want, struct err *e)
 {
 	struct rig *r = XNEW(struct rig);
-	struct fact_sink sink = { .self = r, .fact = rig_fact, .output = rig_output };
-	struct launch_config lc = {};
+	struct launch_keeper *k = NULL;
 	struct cg_tree_config tc = {};
 	struct func *f = SH(script);
 	struct run run = {};
@@ -121,17 +194,24 @@ static bool life(const char *script, struct blob *event, struct err *e)
 	snprintf(path, sizeof(path), "%s-f", rig_top_base);
 	tc.path = path;
 	CHECK(sd_event_new(&r->loop) >= 0);
+	if (sd)
+		CHECK_INT(launch_keep_new(&k, e), 0);
 	res = cg_tree_new(&tc, &r->tree, e);
 	if (res >= 0)
-		res = launch_new(r->loop, r->tree, &lc, &sink, &r->launch, e);
+		again(r, NULL, k, &res, e);
 	if (res >= 0) {
-		r->port = launch_port(r->launch);
 		res = rig_prepare(r, f, event, &run, e);
 		if (res >= 0) {
 			res = r->port->ops->start(r->port, run.p, e);
-			if (res >= 0)
-				end_it(r, &run);
-			r->port->ops->release(r->port, run.p);
+			if (res >= 0 && sd) {
+				handed_on(r, &run, sd, k, want, &res, e);
+			} else {
+				if (res >= 0) {
+					end_it(r, &run);
+					check_output(r, &run, want);
+				}
+				r->port->ops->release(r->port, run.p);
+			}
 		}
 	}
 	func_unref(f);
@@ -139,6 +219,7 @@ static bool life(const char *script, struct blob *event, struct err *e)
 		FAIL("call %d, %s: result %d, code %d, \"%s\"", nth, failed ? failed : "-", res, e->code, e->msg);
 	run_done(&run);
 	launch_free(r->launch);
+	launch_keep_free(k);
 	cg_tree_free(r->tree, true);
 	sd_event_unref(r->loop);
 	buf_done(&r->output);
@@ -161,23 +242,37 @@ static void take_rest(bool may_be_there)
 	CHECK_INT(system(command), 0);
 }
 
-static void fail_each(const char *script, struct blob *event)
+/* What it would cost to lose the message that something is to be given up: nothing, after the next start. */
+static void give_up_rest(struct systemd *sd)
+{
+	if (!sd)
+		return;
+	systemd_pump(sd);
+	if (sd->n && strcmp(failed ? failed : "-", "sendmsg") != 0)
+		FAIL("call %d: %zu descriptors are still kept after %s failed", nth, sd->n, failed ? failed : "nothing");
+	while (sd->n)
+		systemd_drop(sd, 0);
+}
+
+static void fail_each(const char *script, struct blob *event, struct systemd *sd, const char *want)
 {
 	struct err e = {};
 	int errors = 0;
 	size_t fds;
 
 	sys = real;
-	if (!life(script, event, &e))	/* what is opened once and kept (locales, NSS) is open now */
+	if (!life(script, event, sd, want, &e))	/* what is opened once and kept (locales, NSS) is open now */
 		FAIL("%s", err_msg(&e));
 	take_rest(false);
+	give_up_rest(sd);
 	fds = count_fds();
 	for (int n = 1;; n++) {
 		CHECK(n < CALLS_MAX);
 		arm(n);
 		e = (struct err){};
-		errors += !life(script, event, &e);
+		errors += !life(script, event, sd, want, &e);
 		sys = real;
+		give_up_rest(sd);
 		if (!failed) {
 			CHECK(n > 40);
 			break;
@@ -195,13 +290,13 @@ static void a_short_launch(void)
 {
 	struct blob *event = blob_new("{}", 2);
 
-	fail_each("cat", event);
+	fail_each("cat", event, NULL, "{}");
 	blob_unref(event);
 }
 
 static void one_that_leaves_a_child(void)
 {
-	fail_each("sleep 1000 >/dev/null 2>&1 3>&1 & echo x >&3", NULL);
+	fail_each("sleep 1000 >/dev/null 2>&1 3>&1 & echo x >&3", NULL, NULL, "");
 }
 
 static void a_large_event(void)
@@ -209,8 +304,18 @@ static void a_large_event(void)
 	struct blob *event = blob_new(NULL, EVENT_LARGE);
 
 	memset(event->data, 'x', EVENT_LARGE);
-	fail_each("wc -c", event);
+	fail_each("wc -c", event, NULL, "100000\n");
 	blob_unref(event);
+}
+
+static void one_that_is_adopted(void)
+{
+	struct systemd *sd = systemd_up();
+
+	rig_terms.keep = true;
+	fail_each("echo one; echo up >&2; echo r >&3; echo two; exec sleep 0.1", NULL, sd, "one\ntwo\n");
+	rig_terms.keep = false;
+	systemd_down(sd);
 }
 
 int main(void)
@@ -225,6 +330,7 @@ int main(void)
 	RUN(a_short_launch);
 	RUN(one_that_leaves_a_child);
 	RUN(a_large_event);
+	RUN(one_that_is_adopted);
 	sys = real;
 	rig_sweep();
 	TEST_END();

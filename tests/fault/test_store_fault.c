@@ -8,7 +8,7 @@
  *   sync, nothing is left, or a random half of its sectors (seeded by the number of the access);
  * - kill -9 of a process that writes, at random moments.
  *
- * The nth failure also meets a file of version 1 being brought to today's schema, and queues being redriven and purged:
+ * The nth failure also meets files of older versions being brought to today's schema, and queues being redriven and purged:
  * a message taken from a queue and the event made of it are one.
  *
  * The first two go through a VFS of ours. It does not sync for real: what a sync means is modelled here.
@@ -744,18 +744,20 @@ static void queues_nth_write_and_all_later_fail(void) { nth_failure_of_queues(FA
 static void queues_nth_sync_fails_once(void) { nth_failure_of_queues(FAULT_SYNC, false); }
 static void queues_nth_sync_and_all_later_fail(void) { nth_failure_of_queues(FAULT_SYNC, true); }
 
-/* ---- nth failure: a file of version 1 ---------------------------------------------------------------------- */
+/* ---- nth failure: a file of an older version --------------------------------------------------------------- */
 
-static void write_version_1(void)
+static void write_version(int version)
 {
+	char name[64];
 	unsigned char *text;
 	char *zero;
 	sqlite3 *db = NULL;
 	size_t n;
 
-	read_whole("tests/data/fated-v1.sql", &text, &n);
+	snprintf(name, sizeof(name), "tests/data/fated-v%d.sql", version);
+	read_whole(name, &text, &n);
 	if (!text)
-		FAIL("tests/data/fated-v1.sql is missing");
+		FAIL("%s is missing", name);
 	zero = calloc(1, n + 1);
 	memcpy(zero, text, n);
 	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
@@ -765,18 +767,25 @@ static void write_version_1(void)
 	free(text);
 }
 
-static void check_upgraded(int n)
+static void check_upgraded(int version, int n)
 {
+	static const struct { int64_t records, done, routing, attempts, owed, failed; } had[] = {
+		[1] = { 4, 3, 1, 7, 2, 0 },
+		[2] = { 7, 6, 1, 10, 1, 2 },	/* three of the ROUTING ones had nothing to send any more */
+	};
 	struct look l = look((struct store_query){ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, 0);
 	struct store_counts c = look_counts();
 
-	if (l.last_pos != 4 || c.records != 4 || c.events[INV_DONE] != 3 || c.attempts != 7 || c.outbox != 2 || c.messages != 3)
-		FAIL("fault %d: not what version 1 had", n);
+	if (l.last_pos != had[version].records || c.records != l.last_pos || c.events[INV_DONE] != had[version].done ||
+	    c.events[INV_ROUTING] != had[version].routing || c.events[INV_RUNNING] != 1 || c.events[INV_WAITING] != 1 ||
+	    c.attempts != had[version].attempts || c.outbox != had[version].owed || c.outbox_failed != had[version].failed ||
+	    c.messages != 3)
+		FAIL("fault %d: not what version %d had", n, version);
 	check_file();
 }
 
 /* Opened with a fault it is refused, or all is well; the next opening finds everything. */
-static void nth_failure_of_an_upgrade(enum fault kind, bool sticky, int rc)
+static void nth_failure_of_an_upgrade(int version, enum fault kind, bool sticky, int rc)
 {
 	int n, refused = 0;
 
@@ -785,19 +794,19 @@ static void nth_failure_of_an_upgrade(enum fault kind, bool sticky, int rc)
 		struct err e = {};
 		bool hit;
 
-		write_version_1();
+		write_version(version);
 		set_fault(kind, n, sticky, rc);
 		if (open_store("breaking", &e) < 0) {
 			CHECK(fault_hit && strstr(e.msg, the_path));
 			refused++;
 		} else {
-			check_upgraded(n);
+			check_upgraded(version, n);
 		}
 		close_store();
 		hit = fault_hit;
 		set_fault(FAULT_NONE, 0, false, 0);
 		must_open("breaking");
-		check_upgraded(n);
+		check_upgraded(version, n);
 		close_store();
 		remove_files();
 		if (!hit)
@@ -809,9 +818,12 @@ static void nth_failure_of_an_upgrade(enum fault kind, bool sticky, int rc)
 	tear_down();
 }
 
-static void upgrade_nth_write_fails_once(void) { nth_failure_of_an_upgrade(FAULT_WRITE, false, SQLITE_IOERR_WRITE); }
-static void upgrade_disk_full_from_nth_write(void) { nth_failure_of_an_upgrade(FAULT_WRITE, true, SQLITE_FULL); }
-static void upgrade_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(FAULT_SYNC, true, 0); }
+static void upgrade_1_nth_write_fails_once(void) { nth_failure_of_an_upgrade(1, FAULT_WRITE, false, SQLITE_IOERR_WRITE); }
+static void upgrade_1_disk_full_from_nth_write(void) { nth_failure_of_an_upgrade(1, FAULT_WRITE, true, SQLITE_FULL); }
+static void upgrade_1_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(1, FAULT_SYNC, true, 0); }
+static void upgrade_2_nth_write_fails_once(void) { nth_failure_of_an_upgrade(2, FAULT_WRITE, false, SQLITE_IOERR_WRITE); }
+static void upgrade_2_disk_full_from_nth_write(void) { nth_failure_of_an_upgrade(2, FAULT_WRITE, true, SQLITE_FULL); }
+static void upgrade_2_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(2, FAULT_SYNC, true, 0); }
 
 /* ---- power loss -------------------------------------------------------------------------------------------- */
 
@@ -935,12 +947,17 @@ static void tell(struct work *w)
 		_exit(3);
 }
 
-static int no_event(void *arg, const struct inv_row *row, struct blob *payload, const char *fates, int64_t last_ms)
+static int no_running(void *arg, const struct store_event *ev)
 {
 	return 0;
 }
 
-static int no_outbox(void *arg, const struct store_op_outbox *row)
+static int no_named(void *arg, const char *name, int64_t n)
+{
+	return 0;
+}
+
+static int no_count(void *arg, int64_t n)
 {
 	return 0;
 }
@@ -949,7 +966,8 @@ static int no_outbox(void *arg, const struct store_op_outbox *row)
  * checks nothing by CHECK: that would jump into the parent's frames. */
 static void writer(void)
 {
-	struct store_loader loader = { .event = no_event, .outbox = no_outbox };
+	struct store_loader loader = { .running = no_running, .queued = no_named, .waiting = no_count, .routing = no_count,
+				       .outbox = no_named };
 	struct work w[8] = {};
 	struct err e = {};
 	int64_t seq = 0;
@@ -1065,9 +1083,12 @@ int main(void)
 	RUN(queues_nth_write_and_all_later_fail);
 	RUN(queues_nth_sync_fails_once);
 	RUN(queues_nth_sync_and_all_later_fail);
-	RUN(upgrade_nth_write_fails_once);
-	RUN(upgrade_disk_full_from_nth_write);
-	RUN(upgrade_nth_sync_and_all_later_fail);
+	RUN(upgrade_1_nth_write_fails_once);
+	RUN(upgrade_1_disk_full_from_nth_write);
+	RUN(upgrade_1_nth_sync_and_all_later_fail);
+	RUN(upgrade_2_nth_write_fails_once);
+	RUN(upgrade_2_disk_full_from_nth_write);
+	RUN(upgrade_2_nth_sync_and_all_later_fail);
 	RUN(power_is_lost_and_unsynced_data_too);
 	RUN(power_is_lost_and_half_of_unsynced_data);
 	RUN(power_loss_catches_a_lack_of_sync);

@@ -49,7 +49,12 @@ struct run {
 static char rig_base[4096];	/* "<our own group>/fated-test-<pid>" */
 static char rig_top_base[4096];	/* the same at the top of the mount, where more controllers may be had */
 static unsigned int rig_serial;
-static struct { int timeout_ms, memory_mb; const char *previous; } rig_terms;	/* of the attempt; 0 = the function's */
+/* Of the attempt; 0 = the function's. */
+static struct { int timeout_ms, memory_mb; const char *previous; bool keep; } rig_terms;
+/* Of the next launcher. */
+static struct { const struct launch_keeper *keeper; struct launch_kept_list *kept; unsigned int after_ms; } rig_keep;
+#define RIG_REQUEST "11111111-2222-4333-8444-555555555555"
+#define RIG_ATTEMPT 2
 
 static void rig_fact(void *self, const struct fact *f)
 {
@@ -103,7 +108,7 @@ static inline struct rig *rig_up_in(const char *base)
 {
 	struct rig *r = XNEW(struct rig);
 	struct cg_tree_config tc = {};
-	struct launch_config lc = {};
+	struct launch_config lc = { .keeper = rig_keep.keeper, .kept = rig_keep.kept, .keep_after_ms = rig_keep.after_ms };
 	struct fact_sink sink = { .self = r, .fact = rig_fact, .output = rig_output };
 	struct err e = {};
 	char path[4200];
@@ -218,11 +223,12 @@ static inline struct func *func_of(char *const argv[])
 static inline int rig_prepare(struct rig *r, struct func *f, struct blob *payload, struct run *ret, struct err *e)
 {
 	struct launch_spec spec = {
-		.func = f, .request_id = "11111111-2222-4333-8444-555555555555", .region = "eu-central-1",
+		.func = f, .request_id = RIG_REQUEST, .region = "eu-central-1",
 		.function_arn = "arn:aws:lambda:eu-central-1:000000000000:function:probe", .version = "$LATEST",
-		.deadline_wall_ms = 1700000000123, .attempt = 2, .payload = payload,
+		.deadline_wall_ms = 1700000000123, .attempt = RIG_ATTEMPT, .payload = payload,
 		.timeout_ms = rig_terms.timeout_ms ? rig_terms.timeout_ms : f->timeout_ms,
 		.memory_mb = rig_terms.memory_mb ? rig_terms.memory_mb : f->memory_mb, .previous = rig_terms.previous,
+		.keep = rig_terms.keep,
 	};
 	int res;
 

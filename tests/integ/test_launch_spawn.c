@@ -173,6 +173,33 @@ static void held_up_programs_hold_up_nobody_else(void)
 	down();
 }
 
+/* Whoever wants to end without ending them asks first whether a child still reads our memory. */
+static void settled_when_no_child_is_before_its_exec(void)
+{
+	int fds[2];
+	static char byte;
+	struct sys_step stuck[] = { { "read", SYS_read, { 0, SYS_PTR(&byte), 1 } }, STEP_EXEC("/bin/true") };
+	struct sys_spawn s = { .steps = stuck, .n_steps = 2 };
+	struct sys_spawner *sp;
+	struct err e = {};
+
+	up();
+	CHECK(pipe2(fds, O_CLOEXEC) == 0);
+	stuck[0].arg[0] = fds[0];
+	s.cgroup_fd = leaf.fd;
+	CHECK_INT(sys_spawner_new(WORKERS, &sp, &e), 0);
+	CHECK(sys_spawner_settle(sp, 0));
+	CHECK_INT(sys_spawner_start(sp, &s, &e), 0);
+	CHECK(!sys_spawner_settle(sp, 1000000));
+	CHECK(write(fds[1], "x", 1) == 1);
+	CHECK(sys_spawner_settle(sp, HANG_NS));
+	CHECK_INT(status_of(&s), 0);
+	sys_spawner_free(sp);
+	close(fds[0]);
+	close(fds[1]);
+	down();
+}
+
 /* The OOM killer or a cgroup.kill can be faster than the child's first instruction. */
 __attribute__((noinline, no_sanitize("address", "undefined"), no_stack_protector))
 static void die_at_once(void *arg)
@@ -244,6 +271,7 @@ int main(void)
 	RUN(shared_and_copied_do_the_same);
 	RUN(outside_the_group_there_is_nothing);
 	RUN(held_up_programs_hold_up_nobody_else);
+	RUN(settled_when_no_child_is_before_its_exec);
 	RUN(a_child_that_never_ran_is_a_child);
 	RUN(a_stopped_child_is_killed_all_the_same);
 	rig_sweep();

@@ -22,7 +22,7 @@ API_DOORS = re.compile(r'engine/engine\.h$')    # status shows the engine's coun
 # Each library is met in one place.
 LIBRARIES = {r'sqlite3\.h': ('store',), r'bpf/(libbpf|bpf|btf)\.h': ('observe',), r'curl/.*': ('net',), r'microhttpd\.h': ('net',),
              r'systemd/sd-event\.h': ('net',) + ADAPTERS + ('daemon',), r'systemd/sd-journal\.h': ('ops', 'dest'),
-             r'systemd/sd-daemon\.h': ('daemon',)}
+             r'systemd/sd-daemon\.h': ('daemon', 'launch'), r'systemd/sd-bus\.h': ('daemon',)}
 # What anybody may include: the C library, the kernel's own headers, and JSON. Anything else is a library that needs a row above.
 COMMON = re.compile(r'(sys|linux|asm|arpa|net|netinet)/[\w/-]+\.h|cjson/cJSON\.h|('
                     'assert|ctype|dirent|endian|err|errno|fcntl|fnmatch|ftw|getopt|glob|grp|inttypes|langinfo|libgen|limits|locale|'

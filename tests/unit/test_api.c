@@ -3,45 +3,7 @@
 #include "api/api_error.h"
 #include "api/route_table.h"
 #include "base/json.h"
-#include "test_api_fake.h"
-
-static struct http_caller *client;
-static struct http_result res;
-
-static void begin(void)
-{
-	fake_start();
-	CHECK(http_caller_new(fake.rig.path, &client, NULL) == 0);
-}
-
-static void end(void)
-{
-	http_result_done(&res);
-	client = http_caller_free(client);
-	rig_stop(&fake.rig);
-}
-
-static void ask(const char *method, const char *target, const char *const *headers, const char *body, size_t len)
-{
-	struct err e = {};
-
-	http_result_done(&res);
-	if (http_call(client, &(struct http_call){ .method = method, .target = target, .headers = headers, .body = body,
-						   .body_len = len },
-		      &res, &e) < 0)
-		FAIL("%s %s: %s", method, target, err_msg(&e));
-	CHECK(http_result_header(&res, "x-amzn-RequestId"));
-	CHECK(id_is_uuid(http_result_header(&res, "x-amzn-RequestId")));
-	if (res.status != 204)
-		CHECK_STR(http_result_header(&res, "Content-Type"), "application/json");
-}
-
-static void get(const char *target)
-{
-	ask("GET", target, NULL, NULL, 0);
-	if (res.status == 200 && !json_valid(buf_str(&res.body), res.body.len, NULL))
-		FAIL("%s: not JSON: %s", target, buf_str(&res.body));
-}
+#include "test_api_ask.h"
 
 #define INVOKE(name) "/2015-03-31/functions/" name "/invocations"
 
@@ -55,23 +17,6 @@ static void invoke(const char *target, const char *type, const char *body)
 		headers[0] = header;
 	}
 	ask("POST", target, headers, body, strlen(body));
-}
-
-/* The text must be in the body, as it stands there. */
-static void check_in(const char *what)
-{
-	if (!strstr(buf_str(&res.body), what))
-		FAIL("no %s in %s", what, buf_str(&res.body));
-}
-
-static void check_refused(int status, const char *type, const char *body)
-{
-	if (res.status != status)
-		FAIL("status %d, want %d: %s", res.status, status, buf_str(&res.body));
-	CHECK_STR(http_result_header(&res, "x-amzn-errortype"), type);
-	if (body)
-		CHECK_STR(buf_str(&res.body), body);
-	CHECK(json_valid(buf_str(&res.body), res.body.len, NULL));
 }
 
 /* ---- Invoke ------------------------------------------------------------------------------------------------ */
@@ -148,14 +93,14 @@ static void invoke_names(void)
 		CHECK_STR(fake.engine.last_fn.qualifier, strstr(good[i], "LATEST") ? "$LATEST" : "");
 	}
 	CHECK_INT(fake.engine.invoked, (int)ARRAY_SIZE(good));
-	invoke(INVOKE("echo:1"), NULL, "{}");
-	check_refused(404, "ResourceNotFoundException",
-		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
-		      "arn:aws:lambda:us-east-1:000000000000:function:echo:1\"}");
+	/* What a qualifier is, is the engine's to say. */
+	fake.engine.version_run = 3;
+	invoke(INVOKE("echo:3"), NULL, "{}");
+	CHECK_INT(res.status, 200);
+	CHECK_STR(fake.engine.last_fn.qualifier, "3");
+	CHECK_STR(http_result_header(&res, "X-Amz-Executed-Version"), "3");
 	invoke(INVOKE("echo") "?Qualifier=prod", NULL, "{}");
-	check_refused(404, "ResourceNotFoundException",
-		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
-		      "arn:aws:lambda:us-east-1:000000000000:function:echo:prod\"}");
+	CHECK_STR(fake.engine.last_fn.qualifier, "prod");
 	invoke(INVOKE("echo:prod") "?Qualifier=$LATEST", NULL, "{}");
 	check_refused(400, "InvalidParameterValueException",
 		      "{\"Type\":\"User\",\"message\":\"The derived qualifier from the function name "
@@ -175,7 +120,7 @@ static void invoke_names(void)
 	check_refused(404, "ResourceNotFoundException",
 		      "{\"Type\":\"User\",\"Message\":\"Function not found: "
 		      "arn:aws:lambda:us-east-1:000000000000:function:nope:$LATEST\"}");
-	CHECK_INT(fake.engine.invoked, (int)ARRAY_SIZE(good) + 1);
+	CHECK_INT(fake.engine.invoked, (int)ARRAY_SIZE(good) + 3);
 	end();
 }
 
@@ -422,13 +367,18 @@ static void query_parameters(void)
 		{ "/fate/v1/events?function=a%20b", "ValidationException", "at 'function'" },
 		{ "/fate/v1/records?condition=success", "ValidationException",
 			"at 'condition' failed to satisfy constraint: Member must satisfy enum "
-			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled]" },
+			"value set: [Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled, "
+			"RecursiveInvocation, Poison]" },
 		{ "/fate/v1/records/tail?condition=x", "ValidationException", "at 'condition'" },
 		{ "/fate/v1/records/tail?after=-1", "ValidationException", "at 'after'" },
 		{ "/fate/v1/records/tail?limit=1001", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/records/tail?before=1", "InvalidParameterValueException", "Unknown query parameter 'before'" },
 		{ "/fate/v1/queues/done/messages?limit=0", "ValidationException", "at 'limit'" },
 		{ "/fate/v1/deliveries?limit=x", "ValidationException", "at 'limit'" },
+		{ "/fate/v1/deliveries?failed=yes", "ValidationException", "at 'failed'" },
+		{ "/fate/v1/deliveries?target=", "ValidationException", "at 'target'" },
+		{ "/fate/v1/deliveries?after=-1", "ValidationException", "at 'after'" },
+		{ "/fate/v1/deliveries/x", "ValidationException", "at 'id'" },
 		{ "/fate/v1/functions/echo/logs?bytes=1048577", "ValidationException", "at 'bytes'" },
 		{ "/fate/v1/events/not-an-id", "ValidationException", "at 'id'" },
 		{ "/fate/v1/events/11111111-2222-4333-8444-55555555555A", "ValidationException", "at 'id'" },
@@ -521,7 +471,8 @@ static void status_and_version(void)
 	check_in("\"accepted\":7,");
 	check_in("\"byCondition\":{\"Success\":0,\"RetriesExhausted\":1,");
 	check_in("\"Timeout\":3,");
-	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"inDoubt\":false,\"draining\":false}");
+	check_in("\"witness\":{\"none\":0,\"wait\":0,\"bpf\":0,\"both\":9},\"onDisk\":0,\"rebooted\":false,"
+		 "\"inDoubt\":false,\"draining\":false}");
 	check_in("\"counts\":{\"events\":{\"queued\":0,\"running\":0,\"waiting\":0,\"routing\":0,\"done\":5},\"attempts\":6,");
 	check_in("\"environments\":[{\"cgroupId\":\"18446744073709551615\",\"function\":\"resize\",\"requestId\":\""
 		 FAKE_OPEN_ID "\","
@@ -540,6 +491,39 @@ static void status_and_version(void)
 	CHECK_INT(res.status, 200);
 	check_in("\"inDoubt\":true,\"doubtWhy\":\"disk \\\"full\\\"\"");
 	CHECK(!strstr(buf_str(&res.body), "\"counts\""));
+	end();
+}
+
+static void health(void)
+{
+	begin();
+	get("/fate/v1/health");
+	CHECK_INT(res.status, 200);
+	CHECK_STR(buf_str(&res.body), "{\"status\":\"ok\"}");
+	CHECK_INT(fake.last.kind, 0);	/* a store that hangs does not matter */
+	__atomic_store_n(&fake.engine.draining, 1, __ATOMIC_SEQ_CST);
+	get("/fate/v1/health");
+	CHECK_INT(res.status, 503);
+	CHECK_STR(buf_str(&res.body), "{\"status\":\"draining\",\"reason\":\"the daemon is stopping and takes nothing new\"}");
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	get("/fate/v1/health");
+	CHECK_INT(res.status, 503);
+	CHECK_STR(buf_str(&res.body), "{\"status\":\"in doubt\",\"reason\":\"disk \\\"full\\\"\"}");
+	end();
+}
+
+/* Open events and deliveries are on the engine's clock; what is shown is the wall's. */
+static void a_clock_that_was_set(void)
+{
+	begin();
+	fake.engine.clock_step_ms = -3600000;
+	get("/fate/v1/events");
+	check_in("\"state\":\"done\",\"condition\":\"Success\",\"acceptedAt\":\"2026-11-24T00:00:00.000Z\"");
+	check_in("\"state\":\"waiting\",\"acceptedAt\":\"2026-11-23T23:00:00.000Z\",\"dueAt\":\"2026-11-23T23:01:00.000Z\"");
+	get("/fate/v1/deliveries");
+	check_in("\"createdAt\":\"2026-11-23T23:59:55.000Z\",\"dueAt\":\"2026-11-23T23:00:00.000Z\"");
+	get("/fate/v1/status");
+	check_in("\"clockStepMs\":-3600000,");
 	end();
 }
 
@@ -662,9 +646,11 @@ static void events(void)
 	get("/fate/v1/events");
 	CHECK_STR(buf_str(&res.body),
 		  "{\"events\":[{\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\",\"qualifier\":\"$LATEST\","
-		  "\"state\":\"done\",\"condition\":\"Success\",\"acceptedAt\":\"2026-11-24T00:00:00.000Z\","
+		  "\"version\":\"$LATEST\",\"state\":\"done\",\"condition\":\"Success\","
+		  "\"acceptedAt\":\"2026-11-24T00:00:00.000Z\","
 		  "\"attemptCount\":1,\"startCount\":1,\"backoffs\":0},"
-		  "{\"seq\":41,\"requestId\":\"" FAKE_OPEN_ID "\",\"function\":\"resize\",\"state\":\"waiting\","
+		  "{\"seq\":41,\"requestId\":\""
+		  FAKE_OPEN_ID "\",\"function\":\"resize\",\"version\":\"$LATEST\",\"state\":\"waiting\","
 		  "\"acceptedAt\":\"2026-11-24T00:00:00.000Z\",\"dueAt\":\"2026-11-24T00:01:00.000Z\",\"attemptCount\":1,"
 		  "\"startCount\":2,\"backoffs\":1}]}");
 	CHECK_INT(fake.last.state, -1);
@@ -736,11 +722,6 @@ static void tail(void)
 	end();
 }
 
-static void post(const char *target)
-{
-	ask("POST", target, NULL, NULL, 0);
-}
-
 static void cancel_and_retry(void)
 {
 	begin();
@@ -761,14 +742,41 @@ static void cancel_and_retry(void)
 	CHECK_INT(res.status, 200);
 	CHECK_STR(buf_str(&res.body), "{\"requestId\":\"" FAKE_OPEN_ID "\"}");
 	CHECK_INT(fake.engine.invoked, 0);
-	post("/fate/v1/events/" FAKE_ID "/retry");	/* it has ended: again, with what was stored */
+	/* It has ended, and well: only when one insists. */
+	post("/fate/v1/events/" FAKE_ID "/retry");
+	check_refused(409, "ResourceConflictException", NULL);
+	check_in("Event " FAKE_ID " has ended successfully: with force=true it is sent again all the same");
+	post("/fate/v1/events/" FAKE_ID "/retry?force=false");
+	CHECK_INT(res.status, 409);
+	CHECK_INT(fake.engine.redriven, 0);
+	post("/fate/v1/events/" FAKE_ID "/retry?force=true");
 	CHECK_INT(res.status, 202);
-	CHECK_STR(buf_str(&res.body), "{\"requestId\":\"" FAKE_ID "\",\"retryOf\":\"" FAKE_ID "\"}");
-	CHECK_INT(fake.engine.invoked, 1);
-	CHECK_INT(fake.engine.last_type, INTAKE_ASYNC);
-	CHECK_STR(fake.engine.last_fn.name, "echo");
-	CHECK_STR(fake.engine.last_fn.qualifier, "$LATEST");
-	CHECK_STR(fake.engine.last_payload, FAKE_PAYLOAD);
+	CHECK_STR(buf_str(&res.body), "{\"requestId\":\"" FAKE_ID "\",\"redriveOf\":\"" FAKE_ID "\"}");
+	CHECK_STR(buf_str(&fake.engine.redrives), "echo:$LATEST " FAKE_PAYLOAD "\n");
+	CHECK_STR(fake.engine.last_origin, FAKE_ID);
+	CHECK_STR(fake.engine.last_receipt, "");
+	CHECK_INT(fake.engine.last_timeout_ms, 0);
+	/* One that failed, with terms of its own; its delivery is still owed. */
+	buf_clear(&fake.engine.redrives);
+	post("/fate/v1/events/00000006-0000-4333-8444-555555555555/retry?timeout=60&memory=512&qualifier=fixed");
+	CHECK_INT(res.status, 202);
+	CHECK_STR(buf_str(&fake.engine.redrives), "echo:fixed [6]\n");
+	CHECK_INT(fake.engine.last_timeout_ms, 60000);
+	CHECK_INT(fake.engine.last_memory_mb, 512);
+	/* An open one's next attempt has its own terms. */
+	post("/fate/v1/events/" FAKE_QUEUED_ID "/retry?timeout=60");
+	check_refused(409, "ResourceConflictException", NULL);
+	check_in("is waiting: timeout, memory and qualifier are for one that has ended");
+	post("/fate/v1/events/" FAKE_ID "/retry?timeout=901");
+	check_refused(400, "ValidationException", NULL);
+	check_in("Value '901' at 'timeout'");
+	post("/fate/v1/events/" FAKE_ID "/retry?memory=127");
+	check_in("Value '127' at 'memory'");
+	post("/fate/v1/events/" FAKE_ID "/retry?qualifier=a!b");
+	check_in("Value 'a!b' at 'qualifier'");
+	post("/fate/v1/events/" FAKE_ID "/retry?force=1");
+	check_in("Value '1' at 'force'");
+	CHECK_INT(fake.engine.redriven, 2);
 	post("/fate/v1/events/" FAKE_QUEUED_ID "/retry");
 	check_refused(409, "ResourceConflictException", NULL);
 	check_in("Event " FAKE_QUEUED_ID " is queued: only one that waits for a retry or has ended can be retried");
@@ -780,7 +788,7 @@ static void cancel_and_retry(void)
 	check_refused(503, "ServiceException", NULL);
 	post("/fate/v1/events/" FAKE_OPEN_ID "/cancel");
 	check_refused(503, "ServiceException", NULL);
-	CHECK_INT(fake.engine.invoked, 1);
+	CHECK_INT(fake.engine.invoked, 0);
 	end();
 }
 
@@ -809,13 +817,21 @@ static void peek_and_purge(void)
 	ask("DELETE", "/fate/v1/queues/dead/messages", NULL, NULL, 0);
 	check_refused(503, "ServiceException", NULL);
 	CHECK_INT(fake.deleted, 3);
+	/* The store does it in parts: one answer with the sum. */
+	__atomic_store_n(&fake.engine.in_doubt, false, __ATOMIC_SEQ_CST);
+	fake.purge_parts = 4;
+	ask("DELETE", "/fate/v1/queues/dead/messages", NULL, NULL, 0);
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"deleted\":12}");
+	CHECK_INT(fake.deleted, 15);
 	end();
 }
 
 /* ---- redrive ----------------------------------------------------------------------------------------------- */
 
 #define MESSAGE(n) "{\"messageId\":\"0000000" #n "-2222-4333-8444-555555555555\","
-#define GONE(n, function) MESSAGE(n) "\"requestId\":\"" FAKE_ID "\",\"function\":\"" function "\"}"
+#define GONE_NEW(n, function) MESSAGE(n) "\"requestId\":\"" FAKE_ID "\",\"function\":\"" function "\"}"
+#define GONE_OF(n, function, id) MESSAGE(n) "\"requestId\":\"" FAKE_ID "\",\"function\":\"" function "\",\"redriveOf\":\"" id "\"}"
+#define GONE(n, function) GONE_OF(n, function, FAKE_ID)
 #define LEFT(n, reason) MESSAGE(n) "\"reason\":\"" reason "\"}"
 #define NOPE "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope"
 
@@ -846,8 +862,8 @@ static void redrive(void)
 	buf_clear(&fake.engine.redrives);
 	post("/fate/v1/queues/dead/redrive?to=resize&max=5");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "resize") "," GONE(2, "resize") ","
-		  GONE(3, "resize") ","
-		  GONE(4, "resize") "," GONE(5, "resize") "],\"left\":[]}");
+		  GONE_OF(3, "resize", FAKE_OPEN_ID) ","
+		  GONE_NEW(4, "resize") "," GONE_NEW(5, "resize") "],\"left\":[]}");
 	CHECK_STR(buf_str(&fake.engine.redrives), "resize {\"n\":12345678901234567890.10}\nresize [2.0]\nresize [3]\n"
 		  "resize {\"version\":\"1.0\"}\nresize [1.0, 2]\n");
 	CHECK_INT(fake.last.kind, STORE_Q_RECEIVE);
@@ -873,8 +889,9 @@ static void redrive_dry_run(void)
 	post("/fate/v1/queues/dead/redrive?dryRun=true&max=6");
 	CHECK_INT(res.status, 200);
 	/* The first is leased, so it would not be met; six others. */
-	check_in("{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":[" MESSAGE(2) "\"function\":\"echo\"},"
-		 MESSAGE(6) "\"function\":\"echo\"}],"
+	check_in("{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":[" MESSAGE(2) "\"function\":\"echo\",\"redriveOf\":\""
+		FAKE_ID "\"},"
+		 MESSAGE(6) "\"function\":\"echo\",\"redriveOf\":\"" FAKE_ID "\"}],"
 		 "\"left\":[" MESSAGE(3));
 	check_in(MESSAGE(7));
 	CHECK(!strstr(buf_str(&res.body), MESSAGE(8)));
@@ -883,7 +900,7 @@ static void redrive_dry_run(void)
 	post("/fate/v1/queues/dead/redrive?dryRun=true&to=echo&max=1");
 	CHECK_INT(fake.last.kind, STORE_Q_PEEK);
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":["
-		  MESSAGE(2) "\"function\":\"echo\"}],\"left\":[]}");
+		  MESSAGE(2) "\"function\":\"echo\",\"redriveOf\":\"" FAKE_ID "\"}],\"left\":[]}");
 	/* Looking is allowed in doubt. */
 	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
 	post("/fate/v1/queues/dead/redrive?dryRun=true");
@@ -1002,9 +1019,10 @@ static void queues(void)
 	check_in("at 'receipt'");
 	get("/fate/v1/deliveries?limit=7");
 	CHECK_INT(fake.last.limit, 7);
-	CHECK_STR(buf_str(&res.body), "{\"deliveries\":[{\"seq\":42,\"role\":\"OnFailure\",\"target\":\"file:/x\","
-		  "\"key\":\"" FAKE_ID ":OnFailure\","
-		  "\"tries\":2,\"dueAt\":\"2026-11-24T00:00:00.000Z\",\"lastError\":\"No \\\"space\\\"\\u001b[31m\"}]}");
+	CHECK_STR(buf_str(&res.body), "{\"deliveries\":[{\"seq\":42,\"requestId\":\"" FAKE_ID "\",\"function\":\"echo\","
+		  "\"role\":\"OnFailure\",\"target\":\"file:/x\",\"key\":\"" FAKE_ID ":OnFailure\","
+		  "\"tries\":2,\"createdAt\":\"2026-11-23T23:59:55.000Z\",\"dueAt\":\"2026-11-24T00:00:00.000Z\","
+		  "\"lastError\":\"No \\\"space\\\"\\u001b[31m\"}]}");
 	end();
 }
 
@@ -1082,6 +1100,8 @@ int main(void)
 	RUN(query_parameters);
 	RUN(strangers_get_lambdas_words);
 	RUN(status_and_version);
+	RUN(health);
+	RUN(a_clock_that_was_set);
 	RUN(topics_and_buses);
 	RUN(functions);
 	RUN(logs);

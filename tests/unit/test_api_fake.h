@@ -45,7 +45,15 @@ struct engine {
 	bool redrives_hang;
 	int redrive_status;			/* 0 = 202 */
 	int redriven;
-	char last_receipt[ID_UUID_LEN + 1];
+	char last_receipt[ID_UUID_LEN + 1], last_origin[ID_UUID_LEN + 1];
+	int last_timeout_ms, last_memory_mb;
+	int busy_at;				/* the redrive with this number (1, 2, …) is refused with 429; 0 = none */
+	int draining, failures;			/* failures: deliveries that could not be made */
+	int64_t clock_step_ms;
+	int alias_status, version_run;		/* 0 = as it should be; the version of synchronous answers */
+	int delivery_status;			/* 0 = 200 */
+	int retried, dropped;
+	char last_target[64];			/* of the delivery */
 	struct buf redrives;			/* "FUNCTION[:QUALIFIER] PAYLOAD\n" of each */
 };
 
@@ -64,6 +72,10 @@ struct fake {
 	int64_t last_pos;			/* of the tail: records 1 to it, every second one failed */
 	bool failing;				/* FAKE_ID's record is the failed one */
 	int deleted;				/* messages */
+	int purge_parts;			/* in so many answers */
+	int ended, ended_every;			/* events of STORE_Q_ENDED: seqs up to it that it divides */
+	int ended_scan;				/* a page looks at so many seqs */
+	int failed;				/* deliveries of STORE_Q_OUTBOX with state 1: of events 1 to it */
 	size_t log_bytes;			/* of a log that were asked for last */
 	struct fake_query *held;		/* the query that hangs */
 	struct list answers, queries;		/* that wait for the loop's next turn */
@@ -89,6 +101,7 @@ struct fake_answer {
 	struct blob *payload;
 	bool wait, open;
 	int status;				/* what is answered at once */
+	int version;
 };
 
 static void fake_refuse(struct fake_answer *a, int status, const char *type, const char *message, const char *reason)
@@ -102,7 +115,8 @@ static void fake_outcome(struct fake_answer *a, enum outcome_kind kind, struct b
 {
 	struct outcome o = { .kind = kind, .payload = payload };
 
-	a->reply(a->arg, &(struct intake_reply){ .status = 200, .request_id = FAKE_ID, .outcome = &o, .fate = "{}" });
+	a->reply(a->arg, &(struct intake_reply){ .status = 200, .request_id = FAKE_ID, .outcome = &o, .fate = "{}",
+						 .version = fake.engine.version_run });
 }
 
 static void fake_answer_free(struct fake_answer *a)
@@ -127,8 +141,10 @@ static int fake_answer_now(sd_event_source *src, void *arg)
 		fake_refuse(a, 503, "ServiceException", "The event store is in doubt", NULL);
 	else if (a->status == 404)
 		fake_refuse(a, 404, "ResourceNotFoundException", "No such event is open", NULL);
+	else if (a->status == 429)
+		fake_refuse(a, 429, "TooManyRequestsException", "Rate Exceeded.", "CallerRateLimitExceeded");
 	else if (a->status)
-		a->reply(a->arg, &(struct intake_reply){ .status = a->status, .request_id = FAKE_ID });
+		a->reply(a->arg, &(struct intake_reply){ .status = a->status, .request_id = FAKE_ID, .version = a->version });
 	else if (a->wait)
 		a->open ? fake_outcome(a, OUTCOME_SUCCESS, NULL) : fake_refuse(a, 404, "ResourceNotFoundException",
 									       "not open", NULL);
@@ -228,24 +244,93 @@ uint64_t intake_retry(struct engine *e, const char *request_id, intake_reply_fn 
 	return fake_about(e, request_id, 200, reply, arg);
 }
 
-uint64_t intake_redrive(struct engine *e, const struct arn_function *fn, struct blob *payload, const char *queue,
-			const char *receipt,
-			intake_reply_fn reply, void *arg, char ret_request_id[ID_UUID_LEN + 1])
+uint64_t intake_redrive(struct engine *e, const struct intake_redrive *r, intake_reply_fn reply, void *arg,
+			char ret_request_id[ID_UUID_LEN + 1])
 {
 	struct fake_answer *a = calloc(1, sizeof(*a));
 
 	*a = (struct fake_answer){ .reply = reply, .arg = arg, .status = e->redrive_status ?: 202 };
 	memcpy(ret_request_id, FAKE_ID, sizeof(FAKE_ID));
-	buf_addf(&e->redrives, "%s%s%s %.*s\n", fn->name, fn->qualifier[0] ? ":" : "", fn->qualifier, (int)payload->len,
-		 payload->data);
-	snprintf(e->last_receipt, sizeof(e->last_receipt), "%s", receipt);
+	buf_addf(&e->redrives, "%s%s%s %.*s\n", r->fn.name, r->fn.qualifier[0] ? ":" : "", r->fn.qualifier, (int)r->payload->len,
+		 r->payload->data);
+	snprintf(e->last_receipt, sizeof(e->last_receipt), "%s", r->receipt ? r->receipt : "");
+	snprintf(e->last_origin, sizeof(e->last_origin), "%s", r->origin ? r->origin : "");
+	e->last_timeout_ms = r->timeout_ms;
+	e->last_memory_mb = r->memory_mb;
 	e->handles++;
+	if (e->busy_at == e->redriven + 1)
+		a->status = 429;
 	if (e->redrives_hang)
 		free(a);
 	else
 		fake_later(e, a);
 	__atomic_add_fetch(&e->redriven, 1, __ATOMIC_SEQ_CST);
 	return e->handles;
+}
+
+static uint64_t fake_status_answer(struct engine *e, int status, int version, intake_reply_fn reply, void *arg)
+{
+	struct fake_answer *a = calloc(1, sizeof(*a));
+
+	*a = (struct fake_answer){ .reply = reply, .arg = arg, .status = status, .version = version };
+	e->handles++;
+	fake_later(e, a);
+	return e->handles;
+}
+
+uint64_t intake_delivery(struct engine *e, enum delivery_wish wish, const struct store_op_outbox *row, intake_reply_fn reply,
+			 void *arg)
+{
+	snprintf(e->last_target, sizeof(e->last_target), "%s", row->target);
+	if (wish == DELIVERY_DROP)
+		__atomic_add_fetch(&e->dropped, 1, __ATOMIC_SEQ_CST);
+	else
+		__atomic_add_fetch(&e->retried, 1, __ATOMIC_SEQ_CST);
+	return fake_status_answer(e, e->delivery_status ?: 200, 0, reply, arg);
+}
+
+/* As the engine does it: the next number. */
+uint64_t intake_publish(struct engine *e, const char *function, const char *description, intake_reply_fn reply, void *arg)
+{
+	struct func *const *list, *f, *latest = registry_get(e->registry, function);
+	size_t n = registry_versions(e->registry, function, &list);
+	struct func_problems problems = {};
+
+	if (e->alias_status)
+		return fake_status_answer(e, e->alias_status, 0, reply, arg);
+	assert(latest && latest->source);
+	assert(func_parse(latest->source->data, latest->source->len, &f, &problems) == 0);
+	f->version = n ? list[n - 1]->version + 1 : 1;
+	f->published_at_ms = FAKE_NOW_MS + f->version;
+	f->published_as = description ? strdup(description) : NULL;
+	registry_publish(e->registry, f);
+	func_unref(f);
+	return fake_status_answer(e, 201, (int)n + 1, reply, arg);
+}
+
+uint64_t intake_alias_set(struct engine *e, const struct alias *a, bool must_exist, intake_reply_fn reply, void *arg)
+{
+	struct alias *copy;
+	char revision[64];
+
+	if (e->alias_status || (!must_exist && registry_alias(e->registry, a->function, a->name)))
+		return fake_status_answer(e, e->alias_status ?: 409, 0, reply, arg);
+	copy = alias_new();
+	free(copy->description);
+	*copy = *a;
+	copy->refs = 1;
+	copy->description = strdup(a->description);
+	snprintf(revision, sizeof(revision), "%08d-0000-4000-8000-000000000000", (int)e->handles);
+	memcpy(copy->revision, revision, sizeof(copy->revision));
+	registry_alias_set(e->registry, copy);
+	alias_unref(copy);
+	return fake_status_answer(e, must_exist ? 200 : 201, 0, reply, arg);
+}
+
+uint64_t intake_alias_delete(struct engine *e, const char *function, const char *name, intake_reply_fn reply, void *arg)
+{
+	registry_alias_del(e->registry, function, name);
+	return fake_status_answer(e, e->alias_status ?: 204, 0, reply, arg);
 }
 
 void intake_abandon(struct engine *e, uint64_t handle)
@@ -271,12 +356,24 @@ void engine_stats(const struct engine *e, struct engine_stats *ret)
 	*ret = (struct engine_stats){ .accepted = 7, .queued = 1, .waiting = 2, .succeeded = 4, .failed = 1,
 				      .by_condition = { [COND_RETRIES_EXHAUSTED] = 1 }, .by_outcome = { [OUTCOME_TIMEOUT] = 3 },
 				      .witness = { [WITNESS_BOTH] = 9 },
+				      .in_memory = 3, .in_memory_bytes = 2048, .clock_step_ms = e->clock_step_ms,
+				      .draining = __atomic_load_n(&e->draining, __ATOMIC_SEQ_CST),
 				      .in_doubt = __atomic_load_n(&e->in_doubt, __ATOMIC_SEQ_CST) };
 	if (ret->in_doubt)
 		snprintf(ret->doubt_why, sizeof(ret->doubt_why), "disk \"full\"");
 	if (e->worries) {
 		ret->witnesses_disagree = 2;
 		ret->left_running = 3;
+		ret->delivery_failures = 5;
+		ret->dead_letter_errors = 1;
+		ret->deliveries_owed = 6;
+		ret->targets_open = 2;
+		ret->recursive = 7;
+		ret->poison = 8;
+		ret->stale = 9;
+		ret->adopted = 1;
+		ret->in_memory = 1;
+		ret->clock_step_ms = -7200000;
 	}
 }
 
@@ -364,6 +461,82 @@ static void fake_tail(const struct store_query *q, struct store_result *res, str
 	}
 }
 
+/* Ids of events that have ended: their number, and the same end. */
+static void fake_ended_row(int seq, struct inv_row *row)
+{
+	*row = (struct inv_row){ .seq = seq, .function = "echo", .state = seq % 2 ? INV_DONE : INV_ROUTING, .attempts = 2,
+		.starts = 2,
+				 .accepted_at_ms = FAKE_NOW_MS, .condition = COND_RETRIES_EXHAUSTED };
+	snprintf(row->request_id, sizeof(row->request_id), "%08d-0000-4333-8444-555555555555", seq);
+}
+
+static int fake_ended_seq(const char *request_id)
+{
+	return strcmp(request_id + 8, "-0000-4333-8444-555555555555") == 0 ? atoi(request_id) : 0;
+}
+
+static void fake_ended(const struct store_query *q, struct store_result *res)
+{
+	int every = fake.ended_every ?: 1, scan = fake.ended_scan ?: 10000;
+	int64_t seq = q->after_seq, end = MIN(seq + scan, fake.ended);
+
+	res->events = calloc((size_t)q->limit, sizeof(*res->events));
+	while (seq < end && res->n_events < (size_t)q->limit)
+		if (++seq % every == 0)
+			fake_ended_row((int)seq, &res->events[res->n_events++]);
+	res->last_pos = seq >= fake.ended ? 0 : seq;
+}
+
+static void fake_outbox_row(int seq, struct store_op_outbox *row)
+{
+	*row = (struct store_op_outbox){ .seq = seq, .role = ROLE_ON_FAILURE, .target = "file:/full", .tries = 9,
+					 .due_at_ms = INT64_MAX, .created_at_ms = FAKE_NOW_MS, .function = "echo",
+					 .last_error = "No space left on device", .body = fake_blob(FAKE_FAILED_RECORD) };
+	snprintf(row->request_id, sizeof(row->request_id), "%08d-0000-4333-8444-555555555555", seq);
+	snprintf(row->key, sizeof(row->key), "%s:OnFailure", row->request_id);
+}
+
+static void fake_outbox(const struct store_query *q, struct store_result *res)
+{
+	res->outbox = calloc((size_t)q->limit, sizeof(*res->outbox));
+	if (q->state != 1) {
+		res->outbox[0] = (struct store_op_outbox){ .seq = 42, .role = ROLE_ON_FAILURE, .target = "file:/x",
+							   .key = FAKE_ID ":OnFailure", .request_id = FAKE_ID, .function = "echo",
+							   .tries = 2, .due_at_ms = FAKE_NOW_MS,
+							   	.created_at_ms = FAKE_NOW_MS - 5000,
+							   .last_error = "No \"space\"\x1b[31m", .body = fake_blob(FAKE_RECORD) };
+		res->n_outbox = 1;
+		return;
+	}
+	for (int seq = 1; seq <= fake.failed && res->n_outbox < (size_t)q->limit; seq++)
+		if (STORE_OUTBOX_POS(seq, ROLE_ON_FAILURE) > q->after_pos)
+			fake_outbox_row(seq, &res->outbox[res->n_outbox++]);
+}
+
+static void fake_one_ended(int seq, struct store_result *res)
+{
+	char payload[32];
+
+	res->events = calloc(1, sizeof(*res->events));
+	fake_ended_row(seq, &res->events[0]);
+	res->n_events = 1;
+	snprintf(payload, sizeof(payload), "[%d]", seq);
+	res->payload = fake_blob(payload);
+	res->attempts = calloc(2, sizeof(*res->attempts));
+	res->attempts[0] = (struct store_op_attempt){ seq, 1, FAKE_NOW_MS, FAKE_NOW_MS + 5, OUTCOME_CRASH, NULL };
+	res->attempts[1] = (struct store_op_attempt){ seq, 2, FAKE_NOW_MS, FAKE_NOW_MS + 5, OUTCOME_TIMEOUT, NULL };
+	res->n_attempts = 2;
+	res->records = calloc(1, sizeof(*res->records));
+	res->records[0] = (struct store_op_record){ .seq = seq, .function = "echo", .condition = COND_RETRIES_EXHAUSTED,
+						    .at_ms = FAKE_NOW_MS + seq, .body = fake_blob(FAKE_FAILED_RECORD) };
+	res->n_records = 1;
+	res->outbox = calloc(1, sizeof(*res->outbox));
+	fake_outbox_row(seq, &res->outbox[0]);
+	res->n_outbox = seq <= fake.failed;
+	if (!res->n_outbox)
+		blob_unref(res->outbox[0].body);
+}
+
 static void fake_fill(const struct store_query *q, struct store_result *res)
 {
 	static struct inv_row rows[2] = {
@@ -384,7 +557,14 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		res->events = calloc(2, sizeof(rows[0]));
 		memcpy(res->events, rows, sizeof(rows));
 		break;
+	case STORE_Q_ENDED:
+		fake_ended(q, res);
+		break;
 	case STORE_Q_EVENT:
+		if (fake_ended_seq(q->request_id)) {
+			fake_one_ended(fake_ended_seq(q->request_id), res);
+			break;
+		}
 		if (!known && !is_queued)
 			break;
 		res->events = calloc(1, sizeof(rows[0]));
@@ -425,12 +605,7 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		res->n_queues = 1;
 		break;
 	case STORE_Q_OUTBOX:
-		res->outbox = calloc(1, sizeof(*res->outbox));
-		res->outbox[0] = (struct store_op_outbox){ .seq = 42, .role = ROLE_ON_FAILURE, .target = "file:/x",
-							   .key = FAKE_ID ":OnFailure",
-							   .tries = 2, .due_at_ms = FAKE_NOW_MS,
-							   .last_error = "No \"space\"\x1b[31m" };
-		res->n_outbox = 1;
+		fake_outbox(q, res);
 		break;
 	case STORE_Q_COUNTS:
 		res->counts = (struct store_counts){ .events = { [INV_DONE] = 5 }, .attempts = 6, .records = 5, .messages = 3 };
@@ -463,12 +638,16 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 		break;
 	case STORE_Q_PURGE:
 		res->affected = strcmp(q->queue, "empty") == 0 ? 0 : 3;
+		res->more = fake.purge_parts > 1;
+		fake.purge_parts -= res->more;
 		fake.deleted += (int)res->affected;
 		break;
 	case STORE_Q_TAIL:
 		fake_tail(q, res, record, failed);
 		__atomic_add_fetch(&fake.tails, 1, __ATOMIC_SEQ_CST);
 		break;
+	default:
+		break;		/* the engine's own */
 	}
 	blob_unref(record);
 	blob_unref(failed);
@@ -539,7 +718,7 @@ static uint64_t fake_random(void *self)
 	return id_random64();
 }
 
-static struct port_clock fake_clock = { NULL, fake_mono, fake_wall, fake_random };
+static struct port_clock fake_clock = { .mono_ns = fake_mono, .wall_ms = fake_wall, .random64 = fake_random };
 
 static void fake_status(void *arg, cJSON *into)
 {
@@ -620,8 +799,12 @@ static struct func *fake_func(const char *name)
 {
 	static const int64_t delays[] = { 250, 60000 };
 	struct func *f = func_new();
+	char source[256];
 
 	snprintf(f->name, sizeof(f->name), "%s", name);
+	snprintf(source, sizeof(source), "{\"FunctionName\":\"%s\",\"Command\":[\"/bin/sh\"],\"Timeout\":7,\"MemorySize\":256,"
+		 "\"Description\":\"as it was\"}", name);
+	f->source = fake_blob(source);
 	f->command = calloc(3, sizeof(char *));
 	f->command[0] = strdup("/bin/sh");
 	f->command[1] = strdup("-c \"x\"");

@@ -211,6 +211,38 @@ static void targets_accepted(void)
 	}
 }
 
+static void targets_with_qualifiers(void)
+{
+	static const struct { const char *text, *qualifier; } rows[] = {
+		{ LAMBDA "f", "" }, { LAMBDA "f:$LATEST", "" }, { "function:f", "" }, { "function:f:$LATEST", "" },
+		{ LAMBDA "f:3", "3" }, { LAMBDA "f:live", "live" }, { "function:f:42", "42" }, { "function:f:a-b_C", "a-b_C" },
+		{ "function:f:2024-01-02", "2024-01-02" }, { "arn:aws-cn:lambda:cn-north-1:" ACCT ":function:f:1", "1" },
+		/* taken, and never found */
+		{ "function:f:$LATEST.PUBLISHED", "$LATEST.PUBLISHED" }, { "function:f:0", "0" },
+		/* nothing but a function has one */
+		{ "queue:q", "" }, { "done", "" }, { "file:/a:3", "" }, { "journal:", "" },
+	};
+	char text[300];
+	struct target t;
+	struct err e = {};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		memset(&t, 'x', sizeof(t));
+		if (target_parse(rows[i].text, &t, &e) != 0)
+			FAIL("%s: %s", rows[i].text, err_msg(&e));
+		CHECK_STR(t.qualifier, rows[i].qualifier);
+		CHECK_STR(t.text, rows[i].text);
+		if (strstr(rows[i].text, "function"))
+			CHECK_STR(t.name, "f");
+	}
+	snprintf(text, sizeof(text), "function:f:%s", repeat('q', 128));
+	CHECK_INT(target_parse(text, &t, &e), 0);
+	CHECK_INT(strlen(t.qualifier), 128);
+	snprintf(text, sizeof(text), "function:f:%s", repeat('q', 129));
+	CHECK_INT(target_parse(text, &t, &e), -EINVAL);
+	CHECK(strstr(e.msg, "qualifier has more than 128"));
+}
+
 static void targets_refused(void)
 {
 	static const struct { const char *text; int code; const char *word; } rows[] = {
@@ -228,8 +260,12 @@ static void targets_refused(void)
 		{ "arn:aws:events:us-east-1:" ACCT ":event-bus/", -EINVAL, "no event bus name" },
 		{ "arn:aws:sqs:us-east-1:" ACCT ":q.fifo", -EOPNOTSUPP, "FIFO" },
 		{ "queue:q.fifo", -EOPNOTSUPP, "FIFO" },
-		{ LAMBDA "f:3", -EOPNOTSUPP, "versions and aliases" },
-		{ "function:f:prod", -EOPNOTSUPP, "versions and aliases" },
+		{ LAMBDA "f:", -EINVAL, "no qualifier" },
+		{ LAMBDA "f:3:4", -EINVAL, "no qualifier" },
+		{ "function:f:a.b", -EINVAL, "no qualifier" },
+		{ "function:f:$latest", -EINVAL, "no qualifier" },
+		{ "function::3", -EINVAL, "no function name" },
+		{ "f:3", -EINVAL, "no target" },
 		{ "function:f:$x", -EINVAL, "no qualifier" },
 		{ "function:", -EINVAL, "no function name" },
 		{ "function:" R64 "x", -EINVAL, "no function name" },
@@ -321,6 +357,17 @@ static void formatting(void)
 	CHECK_STR(out, LAMBDA "f");
 	arn_format_function(out, sizeof(out), "us-east-1", "f", "$LATEST");
 	CHECK_STR(out, LAMBDA "f:$LATEST");
+	arn_format_function(out, sizeof(out), "us-east-1", "f", "12");
+	CHECK_STR(out, LAMBDA "f:12");
+	/* The longest there is fits, and is read back. */
+	{
+		struct arn_function f;
+
+		arn_format_function(out, sizeof(out), "us-east-1", R64, repeat('q', 128));
+		CHECK_INT(arn_parse_function(out, &f, NULL), 0);
+		CHECK_STR(f.name, R64);
+		CHECK_STR(f.qualifier, repeat('q', 128));
+	}
 	arn_format_target(out, sizeof(out), "us-east-1", TARGET_TOPIC, "t");
 	CHECK_STR(out, "arn:aws:sns:us-east-1:" ACCT ":t");
 	arn_format_target(out, sizeof(out), "us-east-1", TARGET_QUEUE, "q");
@@ -339,6 +386,7 @@ int main(void)
 	RUN(function_lengths);
 	RUN(messages_are_utf8);
 	RUN(targets_accepted);
+	RUN(targets_with_qualifiers);
 	RUN(targets_refused);
 	RUN(target_lengths);
 	RUN(names_of_kinds);

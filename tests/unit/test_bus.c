@@ -83,6 +83,12 @@ static void every_member(void)
 	CHECK(!b->rules[1].sources);
 	CHECK(good(RULE(""))->rules[0].enabled);
 	CHECK_INT(good(with(""))->n_rules, 0);
+	b = good(TARGETS("[{\"Id\":\"1\",\"Arn\":\"arn:aws:lambda:us-east-1:" ACCT ":function:f:live\"},{\"Id\":\"2\",\"Arn\":"
+			 "\"function:f:3\"},{\"Id\":\"3\",\"Arn\":\"function:f\"}]"));
+	CHECK_STR(b->rules[0].targets[0].name, "f");
+	CHECK_STR(b->rules[0].targets[0].qualifier, "live");
+	CHECK_STR(b->rules[0].targets[1].qualifier, "3");
+	CHECK_STR(b->rules[0].targets[2].qualifier, "");
 }
 
 static void matching(void)

@@ -71,7 +71,13 @@ static void defaults(void)
 	CHECK_STR(conf.region, "us-east-1");
 	CHECK_STR(conf.socket_group, "fated");
 	CHECK_INT(conf.concurrency_max, 1000);
-	CHECK_INT(conf.queue_max, 100000);
+	CHECK_INT(conf.queue_max, 1000000);
+	CHECK_INT(conf.window_max, 8192);
+	CHECK_INT(conf.window_bytes, 64 << 20);
+	CHECK_INT(conf.lease_s, 2400);
+	CHECK_INT(conf.retain_s, 7 * 24 * 3600);
+	CHECK_INT(conf.retain_bytes, 0);
+	CHECK(conf.keep_running);
 	CHECK_INT(conf.environments_max, 4096);
 	CHECK_INT(conf.ring_bytes, 262144);
 	CHECK_INT(conf.stop_grace_ms, 10000);
@@ -99,6 +105,14 @@ static const struct sample { const char *key, *env, *json, *text; size_t place; 
 	{ "SocketGroup", "FATED_SOCKET_GROUP", "\"\"", "", offsetof(struct config, socket_group), CONFIG_STRING, 0 },
 	{ "MaxConcurrency", "FATED_MAX_CONCURRENCY", "7", "7", offsetof(struct config, concurrency_max), CONFIG_INT, 7 },
 	{ "MaxQueuedEvents", "FATED_MAX_QUEUED_EVENTS", "8", "8", offsetof(struct config, queue_max), CONFIG_INT, 8 },
+	{ "EventsInMemory", "FATED_EVENTS_IN_MEMORY", "100", "100", offsetof(struct config, window_max), CONFIG_INT, 100 },
+	{ "EventBytesInMemory", "FATED_EVENT_BYTES_IN_MEMORY", "2097152", "2097152", offsetof(struct config, window_bytes),
+	  CONFIG_INT64, 2097152 },
+	{ "LeaseSeconds", "FATED_LEASE_SECONDS", "61", "61", offsetof(struct config, lease_s), CONFIG_INT, 61 },
+	{ "RetainSeconds", "FATED_RETAIN_SECONDS", "0", "0", offsetof(struct config, retain_s), CONFIG_INT, 0 },
+	{ "RetainBytes", "FATED_RETAIN_BYTES", "5000000000", "5000000000", offsetof(struct config, retain_bytes),
+	  CONFIG_INT64, 5000000000 },
+	{ "KeepRunning", "FATED_KEEP_RUNNING", "false", "false", offsetof(struct config, keep_running), CONFIG_BOOL, 0 },
 	{ "MaxEnvironments", "FATED_MAX_ENVIRONMENTS", "5000", "5000", offsetof(struct config, environments_max),
 	  CONFIG_INT, 5000 },
 	{ "RingBytes", "FATED_RING_BYTES", "65536", "65536", offsetof(struct config, ring_bytes), CONFIG_INT64, 65536 },
@@ -212,8 +226,9 @@ static void spellings(void)
 	CHECK_STR(conf.run_dir, "/y");
 	CHECK_STR(conf.log_dir, "/z");
 	CHECK_STR(conf.functions_dir, "/f");
-	/* fatectl's variable is not ours, and nobody else's is either */
-	loads(ARGS("--config", file), ENV("FATED_SOCKET=/run/x", "FATED=1", "FATE_X=1", "XFATED_A=1", "FATED_NOVALUE"));
+	/* fatectl's variable and the unit's are no settings, and nobody else's is either */
+	loads(ARGS("--config", file),
+	      ENV("FATED_SOCKET=/run/x", "FATED_FDSTORE=1", "FATED=1", "FATE_X=1", "XFATED_A=1", "FATED_NOVALUE"));
 	refused(ARGS("--config", file), ENV("FATED_REGION=eu-west-1", "FATED_region=eu-west-2"), "FATED_region: is given twice\n");
 	/* a file has one spelling */
 	put("{\"state-directory\":\"/x\"}");
@@ -236,7 +251,9 @@ static void bounds(void)
 	static const struct { const char *key; double lo, hi, step; } rows[] = {
 		{ "MaxConcurrency", 1, 100000, 1 }, { "MaxQueuedEvents", 1, 10000000, 1 }, { "MaxEnvironments", 16, 1048576, 1 },
 		{ "RingBytes", 4096, 1073741824, 1 }, { "StopGracePeriod", 0, 3600, 0.001 },
-		{ "FunctionLogBytes", 65536, 1099511627776.0, 1 },
+		{ "FunctionLogBytes", 65536, 1099511627776.0, 1 }, { "EventsInMemory", 64, 1000000, 1 },
+		{ "EventBytesInMemory", 1048576, 1099511627776.0, 1 }, { "LeaseSeconds", 60, 86400, 1 },
+		{ "RetainSeconds", 0, 315360000, 1 }, { "RetainBytes", 0, 562949953421312.0, 1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {

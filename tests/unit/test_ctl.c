@@ -214,7 +214,10 @@ static void usage_and_help(void)
 					     "event show", "event cancel",
 					     "event retry", "record list", "record show", "record tail", "queue list",
 					     "queue receive",
-					     "queue peek", "queue purge", "queue redrive", "delivery list", "logs", "top",
+					     "queue peek", "queue purge", "queue redrive", "delivery list", "delivery show",
+					     "delivery retry", "delivery drop", "event redrive", "function publish",
+					     "function versions", "alias list", "alias get", "alias set", "alias delete", "health",
+					      "logs", "top",
 					     "reload", "version", "doctor", "completion" };
 
 	fake = (struct fake){};
@@ -318,6 +321,7 @@ static void what_status_warns_of(void)
 	fake_start();
 	CHECK_EXIT(0, "status");
 	CHECK_OUT("0 events seen, none dropped\n");
+	CHECK(!strstr(buf_str(&out), "on disk") && !strstr(buf_str(&out), "not answer") && !strstr(buf_str(&out), "clock"));
 	CHECK(!strstr(buf_str(&out), "DROPPED") && !strstr(buf_str(&out), "witnesses") &&
 	      !strstr(buf_str(&out), "after the answer"));
 	fake.engine.worries = true;
@@ -325,6 +329,14 @@ static void what_status_warns_of(void)
 	CHECK_OUT("0 events seen, DROPPED 5: 4 exit, 1 fork, MISSED 6\n");
 	CHECK_OUT("\n            2 ends on which the two witnesses disagree\n"
 		  "left        3 environments whose processes go on after the answer\n");
+	CHECK_OUT("2 waiting, 0 routing; 1 in memory (2.0K), 2 on disk alone\n");
+	CHECK_OUT("\n            2 targets do not answer; 6 deliveries owed\n"
+		  "            5 DestinationDeliveryFailures, 1 DeadLetterErrors (fatectl delivery list --failed)\n"
+		  "ended early 7 stopped as recursive, 8 as poison\n"
+		  "restart     1 running events taken over from the daemon before; 9 late settles refused\n"
+		  "clock       the wall clock was set back by 2h 0m while events were open;");
+	CHECK_EXIT(0, "top", "--once");
+	CHECK_OUT("0 synchronous; 2 on disk alone; 2 targets do not answer\n");
 	rig_stop(&fake.rig);
 	fake_start();
 	fake.engine.fallback = true;
@@ -652,17 +664,23 @@ static void cancel_and_retry(void)
 	CHECK_EXIT(0, "event", "retry", FAKE_OPEN_ID);
 	CHECK_STR(buf_str(&out), FAKE_OPEN_ID "\n");
 	CHECK_STR(buf_str(&err), "fatectl: due now: " FAKE_OPEN_ID "\n");
-	CHECK_EXIT(0, "event", "retry", FAKE_ID);
+	CHECK_EXIT(4, "event", "retry", FAKE_ID);
+	CHECK_ERR("has ended successfully: with force=true");
+	CHECK_EXIT(0, "event", "retry", FAKE_ID, "--force");
 	CHECK_STR(buf_str(&out), FAKE_ID "\n");
 	CHECK_STR(buf_str(&err), "fatectl: it had ended; accepted again as " FAKE_ID "\n");
-	CHECK_STR(fake.engine.last_payload, FAKE_PAYLOAD);
-	CHECK_EXIT(0, "event", "retry", FAKE_ID, "--json");
-	CHECK_STR(buf_str(&out), "{\"requestId\":\"" FAKE_ID "\",\"retryOf\":\"" FAKE_ID "\"}\n");
+	CHECK_STR(buf_str(&fake.engine.redrives), "echo:$LATEST " FAKE_PAYLOAD "\n");
+	CHECK_EXIT(0, "event", "retry", FAKE_ID, "--json", "--force", "--timeout", "60", "--memory=512", "--qualifier", "$LATEST");
+	CHECK_STR(buf_str(&out), "{\"requestId\":\"" FAKE_ID "\",\"redriveOf\":\"" FAKE_ID "\"}\n");
+	CHECK_INT(fake.engine.last_timeout_ms, 60000);
+	CHECK_INT(fake.engine.last_memory_mb, 512);
 	quiet();
-	CHECK_EXIT(0, "event", "retry", FAKE_ID, "--wait");
+	CHECK_EXIT(4, "event", "retry", FAKE_ID, "--timeout", "x");
+	CHECK_ERR("Value 'x' at 'timeout'");
+	CHECK_EXIT(0, "event", "retry", FAKE_ID, "--wait", "--force");
 	CHECK_STR(buf_str(&out), FAKE_RECORD "\n");
 	fake.failing = true;
-	CHECK_EXIT(1, "event", "retry", FAKE_ID, "--wait");
+	CHECK_EXIT(1, "event", "retry", FAKE_ID, "--wait", "--force");
 	CHECK_STR(buf_str(&out), FAKE_FAILED_RECORD "\n");
 	CHECK_ERR("\nRetriesExhausted: RequestId: ");
 	CHECK_EXIT(4, "event", "retry", FAKE_QUEUED_ID);
@@ -762,10 +780,199 @@ static void redrive(void)
 	CHECK_OUT("message 00000002-2222-4333-8444-555555555555 would go to echo\n");
 	CHECK_ERR("stays: ");
 	CHECK_INT(fake.engine.redriven, 0);
+	CHECK_EXIT(0, "queue", "redrive", "dead", "--function", "echo", "--verdict", "OutOfMemory", "--since", "2h",
+		"--until=2026-11-25",
+		   "--rate", "9", "--timeout", "9", "--memory", "300", "--qualifier=x");
+	CHECK_STR(buf_str(&out), "");
 	CHECK_EXIT(0, "queue", "redrive", "empty");
 	CHECK_STR(buf_str(&err), "fatectl: no visible message in empty\n");
 	CHECK_EXIT(4, "queue", "redrive", "dead", "--to", "nope");
 	CHECK_ERR("Function not found");
+	rig_stop(&fake.rig);
+}
+
+static void events_again(void)
+{
+	fake_start();
+	fake.ended = 5;
+	CHECK_EXIT(0, "event", "redrive", "--rate", "1000");
+	quiet();
+	CHECK_OUT("event 00000001-0000-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
+	CHECK_INT(fake.engine.redriven, 5);
+	/* In several requests, and each event once. */
+	buf_clear(&fake.engine.redrives);
+	CHECK_EXIT(0, "event", "redrive", "--rate=2", "--max", "3");
+	CHECK_STR(buf_str(&fake.engine.redrives), "echo [1]\necho [2]\necho [3]\n");
+	CHECK_STR(buf_str(&err), "fatectl: there are more: 3 sent; to go on: --after 3 --up-to 42\n");
+	buf_clear(&fake.engine.redrives);
+	CHECK_EXIT(0, "event", "redrive", "--after", "3", "--up-to", "42", "--json");
+	CHECK_STR(buf_str(&fake.engine.redrives), "echo [4]\necho [5]\n");
+	CHECK_OUT("{\"redriven\":[{\"seq\":4,");
+	CHECK_OUT("\"more\":false}\n");
+	/* The engine has no room: it says where to go on. */
+	fake.engine.redriven = 0;
+	fake.engine.busy_at = 3;
+	CHECK_EXIT(4, "event", "redrive", "--rate", "2");
+	CHECK_STR(buf_str(&err), "fatectl: Rate Exceeded.: 2 sent; to go on: --after 2 --up-to 42\n");
+	fake.engine.redriven = 0;
+	CHECK_EXIT(0, "event", "redrive", "--dry-run", "--verdict", "Timeout", "--function", "echo", "--since", "1d");
+	CHECK_OUT("REQUEST ID                            FUNCTION  CONDITION         VERDICT  ENDED\n"
+		  "00000001-0000-4333-8444-555555555555  echo      RetriesExhausted  Timeout  2026-11-24T00:00:00.001Z\n");
+	CHECK_INT(fake.engine.redriven, 0);
+	CHECK_EXIT(4, "event", "redrive", "--qualifier", "gone");
+	CHECK_ERR("fatectl: 00000001-0000-4333-8444-555555555555  stays: Function not found: ");
+	CHECK_EXIT(2, "event", "redrive", "--max", "0");
+	CHECK_ERR("--max '0' is no number from 1 to 100000\nusage: fatectl event redrive [--function NAME]");
+	CHECK_EXIT(2, "event", "redrive", "--rate", "1x");
+	CHECK_EXIT(4, "event", "redrive", "--since", "yesterday");
+	CHECK_STR(buf_str(&err), "fatectl: ValidationException: 1 validation error detected: Value 'yesterday' at 'since' "
+		"failed to "
+		  "satisfy constraint: Member must be a time (2026-11-24T10:00:00Z) or how long ago (90s, 15m, 2h, 3d)\n");
+	fake.ended = 0;
+	CHECK_EXIT(0, "event", "redrive");
+	CHECK_STR(buf_str(&err), "fatectl: none matches\n");
+	rig_stop(&fake.rig);
+}
+
+/* Between two requests: what was sent is known, and how to go on. */
+static void an_interrupted_pass_says_how_far_it_came(void)
+{
+	char socket[128], text[512] = "";
+	int e[2], status;
+	pid_t pid;
+
+	fake_start();
+	fake.ended = 40;
+	snprintf(socket, sizeof(socket), "FATED_SOCKET=%s", fake.rig.path);
+	CHECK(pipe2(e, O_CLOEXEC) == 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		if (dup2(e[1], 2) < 0 || dup2(e[1], 1) < 0)
+			_exit(99);
+		execve(fatectl, (char *const []){ "fatectl", "event", "redrive", "--rate", "4", "--max", "40", "--json", NULL },
+		       (char *const []){ socket, NULL });
+		_exit(98);
+	}
+	close(e[1]);
+	wait_count(&fake.engine.redriven, 1);
+	CHECK(kill(pid, SIGINT) == 0);
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+	CHECK(read(e[0], text, sizeof(text) - 1) > 0);
+	for (size_t n = strlen(text); n < sizeof(text) - 1 && read(e[0], text + n, 1) == 1; n++)
+		;
+	close(e[0]);
+	rig_stop(&fake.rig);
+	CHECK_INT(fake.engine.redriven, 4);
+}
+
+static void deliveries(void)
+{
+	static const char first[] = "00000001-0000-4333-8444-555555555555";
+
+	fake_start();
+	fake.failed = 3;
+	CHECK_EXIT(0, "delivery", "list", "--failed", "--limit", "2");
+	CHECK_OUT("REQUEST ID                            FUNCTION  ROLE       TARGET      TRIES  DUE     LAST ERROR\n"
+		  "00000001-0000-4333-8444-555555555555  echo      OnFailure  file:/full      9  failed  No space left on "
+		  "device\n");
+	CHECK_STR(buf_str(&err), "fatectl: there are more: --after 10\n");
+	CHECK_INT(fake.last.state, 1);
+	CHECK_EXIT(0, "delivery", "list", "--target", "queue:x", "--after=10");
+	CHECK_STR(fake.last.target, "queue:x");
+	CHECK_INT(fake.last.after_pos, 10);
+	CHECK_INT(fake.last.state, -1);
+	CHECK_EXIT(0, "delivery", "show", first);
+	CHECK_OUT("OnFailure of echo\n  target      file:/full\n");
+	CHECK_OUT("\nbody:\n  {\n");
+	CHECK_OUT("lastError   No space left on device\n");
+	CHECK_EXIT(0, "delivery", "retry", first);
+	CHECK_STR(buf_str(&out), "00000001-0000-4333-8444-555555555555 OnFailure is due now\n");
+	CHECK_EXIT(0, "delivery", "retry", first, "OnFailure", "--json");
+	CHECK_STR(buf_str(&out), "{\"requestId\":\"00000001-0000-4333-8444-555555555555\",\"role\":\"OnFailure\",\"due\":true}\n");
+	CHECK_INT(fake.engine.retried, 2);
+	CHECK_EXIT(4, "delivery", "retry", first, "DeadLetter");
+	CHECK_ERR("Delivery not found");
+	CHECK_EXIT(4, "delivery", "retry", FAKE_ID);		/* nothing of it is open */
+	CHECK_ERR("has none that is open");
+	CHECK_EXIT(0, "delivery", "drop", first, "OnFailure");
+	CHECK_STR(buf_str(&out), "00000001-0000-4333-8444-555555555555 OnFailure is given up\n");
+	CHECK_INT(fake.engine.dropped, 1);
+	CHECK_EXIT(0, "delivery", "retry", "--all", "--target", "file:/full", "--rate", "1000");
+	CHECK_OUT("00000003-0000-4333-8444-555555555555 OnFailure is due now, to file:/full\n");
+	CHECK_INT(fake.engine.retried, 5);
+	CHECK_EXIT(2, "delivery", "retry");
+	CHECK_ERR("whose? say an ID, or --all");
+	CHECK_EXIT(2, "delivery", "retry", first, "--all");
+	CHECK_EXIT(2, "delivery", "retry", first, "--rate", "5");
+	CHECK_EXIT(2, "delivery", "drop", first);
+	fake.engine.delivery_status = 409;
+	CHECK_EXIT(4, "delivery", "retry", "--all", "--rate", "1000");
+	CHECK_ERR("fatectl: 00000001-0000-4333-8444-555555555555 OnFailure stays: The event is ending already\n");
+	rig_stop(&fake.rig);
+}
+
+static void versions_and_aliases(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "function", "publish", "echo", "--description", "say \"hi\"");
+	CHECK_STR(buf_str(&out), "1\n");
+	quiet();
+	CHECK_EXIT(0, "function", "publish", "echo", "--json");
+	CHECK_OUT("\"Version\":\"2\",");
+	for (int i = 3; i <= 60; i++)
+		CHECK_EXIT(0, "function", "publish", "echo");
+	CHECK_EXIT(0, "function", "versions", "echo");		/* two pages */
+	CHECK_OUT("VERSION  PUBLISHED                     TIMEOUT  MEMORY  DESCRIPTION\n"
+		  "$LATEST  -                               3.5 s  128 MB  -\n"
+		  "1        2026-11-24T00:00:00.001+0000      7 s  256 MB  say \"hi\"\n"
+		  "2        2026-11-24T00:00:00.002+0000      7 s  256 MB  as it was\n");
+	CHECK_OUT("\n60 ");
+	CHECK_EXIT(4, "function", "publish", "nope");
+	CHECK_EXIT(4, "function", "versions", "nope");
+	CHECK_STR(buf_str(&out), "");
+
+	CHECK_EXIT(0, "alias", "set", "echo", "prod", "--version", "1", "--also", "2=0.25", "--description", "d");
+	CHECK_OUT("Name  prod\nFunctionVersion  1\nDescription  d\nRoutingConfig.AdditionalVersionWeights.2  0.25\n");
+	CHECK_EXIT(0, "alias", "list", "echo");
+	CHECK_STR(buf_str(&out), "ALIAS  VERSION  ALSO    DESCRIPTION\nprod   1        2=0.25  d\n");
+	CHECK_EXIT(0, "alias", "set", "echo", "prod", "--version=2", "--json");	/* without --also no weights */
+	CHECK_OUT("\"FunctionVersion\":\"2\",\"Description\":\"d\",\"RevisionId\"");
+	CHECK_EXIT(0, "alias", "get", "echo", "prod");
+	CHECK_OUT("FunctionVersion  2\n");
+	CHECK_EXIT(4, "alias", "set", "echo", "prod", "--version", "99");
+	CHECK_STR(buf_str(&err), "fatectl: ResourceNotFoundException: Function not found: "
+		  "arn:aws:lambda:us-east-1:000000000000:function:echo:99\n");
+	CHECK_EXIT(4, "alias", "set", "echo", "prod", "--version", "1", "--also", "2=7");
+	CHECK_ERR("at 'routingConfig.additionalVersionWeights'");
+	CHECK_EXIT(2, "alias", "set", "echo", "prod", "--version", "1", "--also", "2");
+	CHECK_ERR("is no VERSION=WEIGHT");
+	CHECK_EXIT(2, "alias", "set", "echo", "prod", "--version", "1", "--also", "2={}");
+	CHECK_EXIT(2, "alias", "set", "echo", "prod");
+	CHECK_ERR("which version?");
+	CHECK_EXIT(0, "alias", "delete", "echo", "prod");
+	CHECK_EXIT(0, "alias", "delete", "echo", "prod");
+	CHECK_STR(buf_str(&out), "");
+	CHECK_EXIT(4, "alias", "get", "echo", "prod");
+	CHECK_ERR("Cannot find alias arn");
+	rig_stop(&fake.rig);
+}
+
+static void health(void)
+{
+	fake_start();
+	CHECK_EXIT(0, "health");
+	CHECK_STR(buf_str(&out), "ok\n");
+	quiet();
+	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
+	CHECK_EXIT(1, "health");
+	CHECK_STR(buf_str(&out), "in doubt: disk \"full\"\n");
+	CHECK_EXIT(1, "health", "--json");
+	CHECK_STR(buf_str(&out), "{\"status\":\"in doubt\",\"reason\":\"disk \\\"full\\\"\"}\n");
+	CHECK_EXIT(1, "health", "--socket", "/nonexistent/socket");
+	CHECK_STR(buf_str(&out), "");
+	CHECK_EXIT(2, "health", "now");
 	rig_stop(&fake.rig);
 }
 
@@ -1064,6 +1271,11 @@ int main(void)
 	RUN(peek_and_purge);
 	RUN(purge_asks_at_a_terminal);
 	RUN(redrive);
+	RUN(events_again);
+	RUN(an_interrupted_pass_says_how_far_it_came);
+	RUN(deliveries);
+	RUN(versions_and_aliases);
+	RUN(health);
 	RUN(tail);
 	RUN(tail_ends_with_its_reader);
 	RUN(watched);

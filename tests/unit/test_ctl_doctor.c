@@ -288,6 +288,16 @@ static void what_the_daemon_says(void)
 	doc_list_done(&l);
 	doc_judge_engine(&l, status_of("{\"engine\":{\"inDoubt\":false,\"commitFailures\":1}}"));
 	last_is(2, DOC_WARN, "store", "1 commits had failed");
+	EXPECT(doc_judge_deliveries(&l, status_of("{\"engine\":{\"openBreakers\":0,\"deliveriesOwed\":2},\"counts\":"
+						  "{\"deliveriesFailed\":0}}")), DOC_OK, "deliveries", "2 owed");
+	EXPECT(doc_judge_deliveries(&l, status_of("{\"engine\":{\"openBreakers\":3,\"deliveriesOwed\":2}}")), DOC_WARN,
+	       "deliveries", "3 targets do not answer, 2 deliveries");
+	EXPECT(doc_judge_deliveries(&l, status_of("{\"engine\":{\"openBreakers\":3},\"counts\":{\"deliveriesFailed\":4}}")),
+		DOC_WARN,
+	       "deliveries", "4 records that no target would take");
+	EXPECT(doc_judge_time(&l, status_of("{\"engine\":{\"clockStepMs\":-59999}}")), DOC_OK, "time", "was not set");
+	EXPECT(doc_judge_time(&l, status_of("{\"engine\":{\"clockStepMs\":-7200000}}")), DOC_WARN, "time", "set back by 2h 0m");
+	EXPECT(doc_judge_time(&l, status_of("{\"engine\":{\"clockStepMs\":60001}}")), DOC_WARN, "time", "set forward by 1m 0s");
 	EXPECT(doc_judge_definitions(&l,
 				     status_of("{\"definitions\":{\"functions\":3,\"problems\":0,\"directory\":\"/f\"}}")),
 				     DOC_OK, "definitions",
@@ -304,6 +314,8 @@ static void what_the_daemon_says(void)
 		doc_judge_observer(&l, s);
 		doc_judge_limits(&l, s);
 		doc_judge_engine(&l, s);
+		doc_judge_deliveries(&l, s);
+		doc_judge_time(&l, s);
 		doc_judge_definitions(&l, s);
 	}
 	CHECK_INT(l.n, 0);

@@ -70,7 +70,7 @@ static int limits(void *arg, const struct func *f, struct err *e)
 	CHECK(f->require_limits && arg == &defs);
 	return f->cpu_percent ? err_set(e, -EOPNOTSUPP, "no cpu (for CpuPercent): a reason") : 0;
 }
-static const struct definitions_check check = { .limits = limits, .arg = &defs };
+static struct definitions_check check = { .limits = limits, .arg = &defs };
 
 static int by_name(const void *a, const void *b)
 {
@@ -532,6 +532,62 @@ static void required_limits(void)
 	CHECK_STR(line, "added b, t-m, topic t; 1 unchanged");
 }
 
+/* A claim must hold longer than the longest attempt; what was in force, was good and stays. */
+static void lease(void)
+{
+	fresh();
+	check.lease_s = 60;
+	put_file("a.json", def("a", 49));
+	put_file("b.json", def("b", 10));
+	put_file("t.json", TOPIC("t", COMMAND("m", "")));
+	CHECK_INT(load(), 0);
+	put_file("a.json", def("a", 50));
+	put_file("b.json", "{\"FunctionName\":\"b\",\"Command\":\"/x\",\"Timeout\":10,\"KillGracePeriod\":1.5,"
+		 "\"RetryPolicy\":{\"Timeout\":{\"Attempts\":1,\"TimeoutFactor\":2,\"TimeoutMax\":48.5}}}");
+	put_file("t.json", TOPIC("t", COMMAND("m", ",\"Timeout\":45,\"KillGracePeriod\":5")));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "a:49 b:10 t-m:3");
+	CHECK_INT(res.n_problems, 3);
+	check_problem(0, "a.json", "$.Timeout", "may take 50 s; with 10 s to settle it that is not less than LeaseSeconds");
+	check_problem(1, "b.json", "$.RetryPolicy.Timeout.TimeoutMax", "KillGracePeriod an attempt may take 50 s");
+	check_problem(2, "t.json", "$.Subscriptions[0].Timeout", "configuration (60)");
+	/* A maximum that no factor leads to means nothing; one below Timeout neither. */
+	put_file("a.json", def("a", 49));
+	put_file("b.json", "{\"FunctionName\":\"b\",\"Command\":\"/x\",\"Timeout\":11,"
+		 "\"RetryPolicy\":{\"Timeout\":{\"Attempts\":1,\"TimeoutFactor\":1,\"TimeoutMax\":900}}}");
+	put_file("t.json", TOPIC("t", COMMAND("m", ",\"Timeout\":44,\"KillGracePeriod\":5")));
+	CHECK_INT(load(), 0);
+	CHECK_STR(in_force(), "a:49 b:11 t-m:44");
+	/* At start there is nothing to keep. */
+	fresh();
+	put_file("a.json", def("a", 50));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "");
+	check.lease_s = 0;
+	CHECK_INT(load(), 0);
+	CHECK_STR(in_force(), "a:50");
+}
+
+#define RESERVED(name, n) "{\"FunctionName\":\"" name "\",\"Command\":\"/x\",\"ReservedConcurrentExecutions\":" n "}"
+static void reserved_concurrency(void)
+{
+	fresh();
+	check.concurrency_max = 10;
+	put_file("a.json", RESERVED("a", "4"));
+	put_file("b.json", RESERVED("b", "6"));
+	CHECK_INT(load(), 0);		/* nobody else is there to go without */
+	put_file("c.json", def("c", 3));
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "a:3 b:3 c:3");
+	CHECK_INT(res.n_problems, 1);
+	check_problem(0, "", "", "come to 10, MaxConcurrency is 10: that leaves nothing for the 1 function without");
+	put_file("b.json", RESERVED("b", "5"));
+	CHECK_INT(load(), 0);
+	put_file("b.json", RESERVED("b", "6"));
+	check.concurrency_max = 0;
+	CHECK_INT(load(), 0);
+}
+
 static int open_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -587,6 +643,8 @@ int main(void)
 	RUN(commands_are_functions_by_name);
 	RUN(names_that_lead_nowhere);
 	RUN(required_limits);
+	RUN(lease);
+	RUN(reserved_concurrency);
 	RUN(leaks_no_descriptor);
 	empty_dir();
 	(void)rmdir(dir);

@@ -100,6 +100,11 @@ static void defaults(void)
 	CHECK_INT(f->leftovers, FUNC_LEFTOVERS_KILL);
 	CHECK(f->oom_group);
 	CHECK(!f->require_limits);
+	CHECK_INT(f->poison_after, 0);
+	CHECK(!f->recursive_loop);
+	CHECK_INT(f->version, 0);
+	CHECK(!f->published_as);
+	CHECK_STR(f->source->data, with(""));
 	for (int k = 0; k < OUTCOME_MAX; k++)
 		CHECK(!f->retry[k].given);
 	CHECK_INT(f->refs, 1);
@@ -302,7 +307,8 @@ static void names(void)
 {
 	static const struct { const char *name, *word; } rows[] = {
 		{ "\"\"", "empty" }, { "\"a b\"", "no function name" }, { "7", "must be a string" }, { "null", "must be a string" },
-		{ "\"f:1\"", "versions and aliases" }, { "\"arn:aws:lambda:us-east-1:123456789012:function:f\"", "not this host" },
+		{ "\"f:1\"", "qualifier \"1\"" }, { "\"f:live\"", "qualifier \"live\": a definition is of $LATEST" },
+		{ "\"arn:aws:lambda:us-east-1:123456789012:function:f\"", "not this host" },
 		{ "\"aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffff12345\"", "65 characters, at most 64" },
 		{ "\"f\\u0000\"", "NUL" },
 	};
@@ -564,6 +570,23 @@ static void destinations(void)
 	CHECK_INT(f->on_success.kind, TARGET_BUS);
 	CHECK_STR(f->on_success.name, "b");
 	func_unref(f);
+	/* Versions and aliases: which one is part of what is named. */
+	f = good(with(TOP("OnFailure", "arn:aws:lambda:us-east-1:" ACCT ":function:g:live") "," EIC("OnSuccess", "function:g:7")));
+	CHECK_INT(f->on_failure.kind, TARGET_FUNCTION);
+	CHECK_STR(f->on_failure.name, "g");
+	CHECK_STR(f->on_failure.qualifier, "live");
+	CHECK_STR(f->on_success.qualifier, "7");
+	func_unref(f);
+	f = good(with(TOP("OnFailure", "function:g:7") "," EIC("OnFailure", "arn:aws:lambda:us-east-1:" ACCT ":function:g:7")));
+	CHECK_STR(f->on_failure.qualifier, "7");
+	func_unref(f);
+	func_unref(good(with(TOP("OnFailure", "function:g:$LATEST") "," EIC("OnFailure", "function:g"))));
+	EACH({ TOP("OnFailure", "function:g:1") "," EIC("OnFailure", "function:g:2"),
+	       "$.EventInvokeConfig.DestinationConfig.OnFailure.Destination", "differs from the one in $.DestinationConfig" },
+	     { EIC("OnSuccess", "function:g:live") "," TOP("OnSuccess", "function:g"),
+	       "$.DestinationConfig.OnSuccess.Destination", "differs from the one in $.EventInvokeConfig" },
+	     { TOP("OnFailure", "function:g:"), "$.DestinationConfig.OnFailure.Destination", "no qualifier" },
+	     { TOP("OnFailure", "function:f:7"), "$.DestinationConfig.OnFailure.Destination", "as a destination for itself." });
 	/* a queue of the function's name is not the function */
 	func_unref(good(with(TOP("OnFailure", "queue:f"))));
 	/* known before it is read */
@@ -657,6 +680,25 @@ static void retry_policy_refused(void)
 	     { "\"RetryPolicy\":{\"Invalid\":{\"Attempts\":1}}", "$.RetryPolicy.Invalid", "no policy can be given" },
 	     { "\"RetryPolicy\":{\"Cr\\u0000\":{\"Attempts\":1}}", "$.RetryPolicy[\"Cr\357\277\275\"]", "the name contains a NUL" },
 	     { "\"RetryPolicy\":{\"Crash\":{\"Attempts\":1},\"Crash\":{\"Attempts\":1}}", "$.RetryPolicy.Crash", "is given twice" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":1}", "$.RetryPolicy.PoisonAfter", "is 1, must be from 2 to 100" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":0}", "$.RetryPolicy.PoisonAfter", "is 0, must be from 2" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":-3}", "$.RetryPolicy.PoisonAfter", "is -3" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":101}", "$.RetryPolicy.PoisonAfter", "is 101, must be from 2 to 100" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":2.5}", "$.RetryPolicy.PoisonAfter", "whole number" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":1e999}", "$.RetryPolicy.PoisonAfter", "must be" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":\"3\"}", "$.RetryPolicy.PoisonAfter", "must be a number, is a string" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":null}", "$.RetryPolicy.PoisonAfter", "must be a number, is null" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":{\"Attempts\":1}}", "$.RetryPolicy.PoisonAfter",
+		"must be a number, is an object" },
+	     { "\"RetryPolicy\":{\"PoisonAfter\":2,\"PoisonAfter\":2}", "$.RetryPolicy.PoisonAfter", "is given twice" },
+	     { "\"RetryPolicy\":{\"PoisonAftr\":2}", "$.RetryPolicy.PoisonAftr", "did you mean PoisonAfter?" },
+	     { "\"PoisonAfter\":2", "$.PoisonAfter", "belongs in RetryPolicy" },
+	     { RP("Crash", ",\"PoisonAfter\":2"), "$.RetryPolicy.Crash.PoisonAfter", "" },
+	     { "\"RecursiveLoop\":\"allow\"", "$.RecursiveLoop", "must be \"Terminate\" or \"Allow\"" },
+	     { "\"RecursiveLoop\":\"\"", "$.RecursiveLoop", "must be \"Terminate\" or \"Allow\"" },
+	     { "\"RecursiveLoop\":\"Allow\\u0000\"", "$.RecursiveLoop", "NUL" },
+	     { "\"RecursiveLoop\":true", "$.RecursiveLoop", "must be a string, is true" },
+	     { "\"RecursiveLoop\":\"Allow\",\"RecursiveLoop\":\"Allow\"", "$.RecursiveLoop", "is given twice" },
 	     { RP("Crash", ",\"DelaysInSeconds\":[]"), "$.RetryPolicy.Crash.DelaysInSeconds", "has 0 entries" },
 	     { RP("Crash", ",\"DelaysInSeconds\":[1,21601]"), "$.RetryPolicy.Crash.DelaysInSeconds[1]", "is 21601" },
 	     { RP("Crash", ",\"Atempts\":1"), "$.RetryPolicy.Crash.Atempts", "did you mean Attempts?" },
@@ -674,6 +716,89 @@ static void retry_policy_refused(void)
 	     { "\"Leftovers\":true", "$.Leftovers", "must be a string, is true" },
 	     { "\"OomGroup\":1", "$.OomGroup", "must be true or false, is a number" },
 	     { "\"RequireLimits\":\"yes\"", "$.RequireLimits", "must be true or false, is a string" });
+}
+
+static void poison_and_recursion(void)
+{
+	struct func *f;
+
+	for (int n = 2; n <= 100; n += 98) {
+		char text[60];
+
+		snprintf(text, sizeof(text), "\"RetryPolicy\":{\"Crash\":{\"Attempts\":7},\"PoisonAfter\":%d}", n);
+		f = good(with(text));
+		CHECK_INT(f->poison_after, n);
+		CHECK_INT(f->retry[OUTCOME_CRASH].attempts, 7);
+		func_unref(f);
+	}
+	f = good(with("\"RecursiveLoop\":\"Allow\""));
+	CHECK(f->recursive_loop);
+	func_unref(f);
+	f = good(with("\"RecursiveLoop\":\"Terminate\""));
+	CHECK(!f->recursive_loop);
+	func_unref(f);
+}
+
+static const char policies[] =
+"{\"FunctionName\": \"f\", \"Command\": \"/bin/true\", \"Leftovers\": \"warn\", \"OomGroup\": false, \"RequireLimits\": true,\n"
+" \"RecursiveLoop\": \"Allow\", \"Timeout\": 0.001,\n"
+" \"DestinationConfig\": {\"OnSuccess\": {\"Destination\": \"function:g:live\"},\n"
+"  \"OnFailure\": {\"Destination\": \"file:/var/log/\\u00e9 \\\"x\\\".jsonl\"}},\n"
+" \"User\": 4294967294, \"Rlimits\": {\"AS\": 4503599627370497},\n"
+" \"RetryPolicy\": {\"PoisonAfter\": 3, \"Timeout\": {\"Attempts\": 2, \"TimeoutFactor\": 1.1, \"TimeoutMax\": 899.999,\n"
+"  \"DelaysInSeconds\": [0.001, 1e2, 21600]}, \"OutOfMemory\": {\"Attempts\": 0, \"MemoryFactor\": 3.0000000000000004}}}\n";
+
+/* What is published: the source of a function gives the same function, also one of a file with blanks and escapes. */
+static void source_gives_the_same_function(void)
+{
+	static const char *const texts[] = { everything, policies };
+
+	for (size_t i = 0; i < ARRAY_SIZE(texts) + 1; i++) {
+		struct func *f = good(i < ARRAY_SIZE(texts) ? texts[i] : with("")), *again;
+
+		CHECK(f->source && f->source->len == strlen(f->source->data));
+		CHECK(!strchr(f->source->data, '\n'));
+		again = good(f->source->data);
+		if (difference(f, again))
+			FAIL("%s differs", difference(f, again));
+		CHECK_STR(again->source->data, f->source->data);
+		func_unref(again);
+		func_unref(f);
+	}
+	/* The comparison sees what it should see. */
+	{
+		static const char *const members[] = {
+			"\"Description\":\"x\"", "\"Command\":[\"/bin/true\",\"\"]", "\"Timeout\":1", "\"KillGracePeriod\":1",
+			"\"MemorySize\":129",
+			"\"PidsMax\":1", "\"CpuPercent\":1", "\"User\":\"u\"", "\"Group\":\"g\"", "\"NoNewPrivileges\":false",
+			"\"Rlimits\":{\"CORE\":1}", "\"ReservedConcurrentExecutions\":1", "\"RetryDelaysInSeconds\":[60]",
+			"\"EventInvokeConfig\":{\"MaximumRetryAttempts\":1}",
+			"\"EventInvokeConfig\":{\"MaximumEventAgeInSeconds\":60}",
+			"\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":\"q\"}}",
+			"\"DeadLetterConfig\":{\"TargetArn\":\"q\"}",
+			"\"DestinationConfig\":{\"OnFailure\":{\"Destination\":\"q\"}}", "\"RecordFate\":false",
+			"\"RetryPolicy\":{\"Crash\":{\"Attempts\":1}}", "\"RetryPolicy\":{\"PoisonAfter\":2}",
+			"\"Leftovers\":\"wait\"",
+			"\"RecursiveLoop\":\"Allow\"", "\"OomGroup\":false", "\"RequireLimits\":true", "\"WorkingDirectory\":\"/\"",
+			"\"Environment\":{\"Variables\":{\"AB\":\"\"}}",
+		};
+		struct func *f = good(with("")), *other;
+
+		for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
+			if (strncmp(members[i], "\"Command", 8) == 0) {
+				char text[100];
+
+				snprintf(text, sizeof(text), "{\"FunctionName\":\"f\",%s}", members[i]);
+				other = good(text);
+			} else {
+				other = good(with(members[i]));
+			}
+			if (!difference(f, other))
+				FAIL("%s makes no difference", members[i]);
+			func_unref(other);
+		}
+		func_unref(f);
+	}
 }
 
 static void leftovers_and_limits(void)
@@ -923,6 +1048,8 @@ int main(void)
 	RUN(dead_letters);
 	RUN(retry_policy);
 	RUN(retry_policy_refused);
+	RUN(poison_and_recursion);
+	RUN(source_gives_the_same_function);
 	RUN(leftovers_and_limits);
 	RUN(unknown_members);
 	RUN(members_without_effect);

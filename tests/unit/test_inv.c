@@ -32,23 +32,78 @@ static void every_state_and_event(void)
 		{ INV_QUEUED, INV_EV_CANCEL, T0, INV_FX_ROUTE, INV_ROUTING },
 		{ INV_WAITING, INV_EV_CANCEL, T0, INV_FX_ROUTE, INV_ROUTING },
 		{ INV_WAITING, INV_EV_NOW, T0, INV_FX_REQUEUE, INV_QUEUED },
+		{ INV_QUEUED, INV_EV_RECURSIVE, T0, INV_FX_ROUTE, INV_ROUTING },
+		/* only when their time has come */
+		{ INV_WAITING, INV_EV_DUE, T0 + 1000, INV_FX_REQUEUE, INV_QUEUED },
+		{ INV_QUEUED, INV_EV_EXPIRE, T0 + 21600000, INV_FX_ROUTE, INV_ROUTING },
+		{ INV_WAITING, INV_EV_EXPIRE, T0 + 21600000, INV_FX_ROUTE, INV_ROUTING },
 	};
+	static const int64_t times[] = { T0, T0 + 999, T0 + 1000, T0 + 21599999, T0 + 21600000, T0 + 99999999 };
 
 	for (int s = 0; s < INV_MAX; s++)
-		for (int k = INV_EV_DISPATCH; k <= INV_EV_NOW; k++) {
-			struct inv_row row = row_in((enum inv_state)s), before = row;
-			int fx = step(&row, (enum inv_event_kind)k, OUTCOME_SUCCESS, T0);
+		for (int k = INV_EV_DISPATCH; k <= INV_EV_NOW + 1; k++)
+			for (size_t t = 0; t < ARRAY_SIZE(times); t++) {
+				struct inv_row row = row_in((enum inv_state)s), before = row;
+				int fx = step(&row, (enum inv_event_kind)k, OUTCOME_SUCCESS, times[t]);
+				bool found = false;
+
+				for (size_t i = 0; i < ARRAY_SIZE(legal); i++)
+					if ((int)legal[i].s == s && (int)legal[i].k == k && times[t] >= legal[i].now) {
+						found = true;
+						CHECK_INT(fx, legal[i].fx);
+						CHECK_INT(row.state, legal[i].to);
+						CHECK_INT(row.due_at_ms, 0);
+					}
+				if (!found && (fx >= 0 || memcmp(&row, &before, sizeof(row)) != 0))
+					FAIL("state %d took event %d: %d", s, k, fx);
+			}
+}
+
+/* An outcome that is missing is no outcome. */
+static void an_outcome_is_needed(void)
+{
+	struct inv_row row = row_in(INV_RUNNING);
+
+	CHECK_INT(inv_step(&row, NULL, &(struct inv_event){ .kind = INV_EV_OUTCOME }, T0), -22);
+	CHECK_INT(row.state, INV_RUNNING);
+}
+
+static void edges(void)
+{
+	static const char *const legal[] = { "queued running", "queued routing", "running judged", "judged waiting",
+		"judged routing",
+					     "waiting queued", "waiting routing", "routing done" };
+	size_t n = 0;
+
+	for (int from = -1; from <= INV_MAX; from++)
+		for (int to = -1; to <= INV_MAX; to++) {
+			char text[40];
 			bool found = false;
 
+			snprintf(text, sizeof(text), "%s %s", inv_state_name((enum inv_state)from),
+				inv_state_name((enum inv_state)to));
 			for (size_t i = 0; i < ARRAY_SIZE(legal); i++)
-				if ((int)legal[i].s == s && (int)legal[i].k == k) {
-					found = true;
-					CHECK_INT(fx, legal[i].fx);
-					CHECK_INT(row.state, legal[i].to);
-				}
-			if (!found && (fx >= 0 || memcmp(&row, &before, sizeof(row)) != 0))
-				FAIL("state %d took event %d: %d", s, k, fx);
+				found |= strcmp(legal[i], text) == 0;
+			if (inv_edge_ok((enum inv_state)from, (enum inv_state)to) != found)
+				FAIL("%s: %d", text, !found);
+			n += found;
 		}
+	CHECK_INT(n, ARRAY_SIZE(legal));
+}
+
+static void conditions(void)
+{
+	/* By number: they are stored. */
+	static const char *const names[COND_MAX] = { "", "Success", "RetriesExhausted", "EventAgeExceeded",
+		"ZeroReservedConcurrency",
+						     "Cancelled", "RecursiveInvocation", "Poison" };
+
+	for (int c = 0; c < COND_MAX; c++) {
+		CHECK_STR(inv_condition_name((enum inv_condition)c), names[c]);
+		CHECK_STR(inv_condition_wire((enum inv_condition)c), c == COND_POISON ? "RetriesExhausted" : names[c]);
+	}
+	CHECK_STR(inv_condition_name(COND_MAX), "");
+	CHECK_STR(inv_condition_wire((enum inv_condition)-1), "");
 }
 
 static void claims_are_numbered(void)
@@ -302,6 +357,257 @@ static void verdicts_are_counted_apart(void)
 	CHECK_INT(inv_verdicts(&row, OUTCOME_HOST), 0);
 }
 
+static void deaths_are_told_apart(void)
+{
+	static const struct outcome different[] = {
+		{ .kind = OUTCOME_CRASH, .exit_status = 1 }, { .kind = OUTCOME_CRASH, .exit_status = 2 },
+		{ .kind = OUTCOME_CRASH, .exit_status = 255 }, { .kind = OUTCOME_SIGNAL, .signo = 1 },
+		{ .kind = OUTCOME_SIGNAL, .signo = 9 }, { .kind = OUTCOME_SIGNAL, .signo = 11 },
+		{ .kind = OUTCOME_OOM, .signo = 9, .oom_scope = OOM_SCOPE_OWN }, { .kind = OUTCOME_OOM, .exit_status = 137 },
+		{ .kind = OUTCOME_TIMEOUT, .signo = 9 }, { .kind = OUTCOME_ERROR }, { .kind = OUTCOME_ERROR, .exit_status = 1 },
+		{ .kind = OUTCOME_EXEC_FAILED }, { .kind = OUTCOME_TOO_LARGE, .signo = 9 },
+	};
+	static const struct outcome none[] = {
+		{ .kind = OUTCOME_SUCCESS }, { .kind = OUTCOME_CANCELLED, .signo = 9 }, { .kind = OUTCOME_HOST,
+			.hosts_fault = true },
+		{ .kind = OUTCOME_INTERRUPTED, .hosts_fault = true, .signo = 9 },
+		{ .kind = OUTCOME_OOM, .hosts_fault = true, .signo = 9, .oom_scope = OOM_SCOPE_HOST },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(different); i++) {
+		CHECK(inv_death(&different[i]) != 0);
+		for (size_t k = 0; k < ARRAY_SIZE(different); k++)
+			if ((inv_death(&different[i]) == inv_death(&different[k])) != (i == k))
+				FAIL("deaths %zu and %zu", i, k);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		CHECK_INT(inv_death(&none[i]), 0);
+	/* What else is known of it does not make it another one. */
+	CHECK_INT(inv_death(&(struct outcome){ .kind = OUTCOME_SIGNAL, .signo = 11, .core_dumped = true, .witness = WITNESS_BPF }),
+		  inv_death(&different[5]));
+}
+
+/* One letter an attempt: c, C crash with status 1, 2; s, S signal 9, 11; t timeout; o out of its own memory; e reported error;
+ * h could not be started; i interrupted; m killed for want of the host's memory; k cancelled; + success. */
+static struct outcome outcome_of(char c)
+{
+	switch (c) {
+	case 'c': return (struct outcome){ .kind = OUTCOME_CRASH, .exit_status = 1 };
+	case 'C': return (struct outcome){ .kind = OUTCOME_CRASH, .exit_status = 2 };
+	case 's': return (struct outcome){ .kind = OUTCOME_SIGNAL, .signo = 9 };
+	case 'S': return (struct outcome){ .kind = OUTCOME_SIGNAL, .signo = 11 };
+	case 't': return (struct outcome){ .kind = OUTCOME_TIMEOUT, .signo = 9 };
+	case 'o': return (struct outcome){ .kind = OUTCOME_OOM, .signo = 9, .oom_scope = OOM_SCOPE_OWN };
+	case 'e': return (struct outcome){ .kind = OUTCOME_ERROR };
+	case 'h': return (struct outcome){ .kind = OUTCOME_HOST, .hosts_fault = true };
+	case 'i': return (struct outcome){ .kind = OUTCOME_INTERRUPTED, .hosts_fault = true, .signo = 9 };
+	case 'm': return (struct outcome){ .kind = OUTCOME_OOM, .hosts_fault = true, .signo = 9, .oom_scope = OOM_SCOPE_HOST };
+	case 'k': return (struct outcome){ .kind = OUTCOME_CANCELLED, .signo = 9 };
+	case '+': return (struct outcome){ .kind = OUTCOME_SUCCESS };
+	}
+	FAIL("'%c' is no outcome", c);
+}
+
+/* Runs an event through these attempts; all but the last must be followed by another one. */
+static struct inv_row lived(const struct func *f, const char *attempts)
+{
+	struct inv_row row = row_in(INV_QUEUED);
+	int64_t now = T0;
+
+	for (const char *p = attempts; *p; p++) {
+		struct outcome o = outcome_of(*p);
+
+		CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_DISPATCH }, now), INV_FX_START);
+		CHECK(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_OUTCOME, .outcome = &o, .rnd = 12345 }, now) > 0);
+		if (!p[1])
+			break;
+		if (row.state != INV_WAITING)
+			FAIL("%s: over at %s: %s", attempts, p, inv_condition_name(row.condition));
+		now = row.due_at_ms;
+		CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_DUE }, now), INV_FX_REQUEUE);
+	}
+	return row;
+}
+
+static void poison(void)
+{
+	static const struct { int after, retries; const char *attempts; enum inv_condition condition; int deaths,
+		counted; } rows[] = {
+		{ 2, 100, "cc", COND_POISON, 2, 2 },
+		{ 3, 100, "ccc", COND_POISON, 3, 3 },
+		{ 2, 100, "c", COND_NONE, 1, 1 },
+		{ 3, 100, "cc", COND_NONE, 2, 2 },
+		/* Another way to die begins anew, also when the old one comes back. */
+		{ 2, 100, "cCC", COND_POISON, 2, 3 },
+		{ 2, 100, "sSS", COND_POISON, 2, 3 },
+		{ 3, 100, "cctcc", COND_NONE, 2, 5 },
+		{ 3, 100, "cctccc", COND_POISON, 3, 6 },
+		{ 2, 100, "ctctctct", COND_NONE, 1, 8 },
+		{ 2, 100, "os", COND_NONE, 1, 2 },
+		{ 2, 100, "cecoctcs", COND_NONE, 1, 8 },
+		/* What was not the function's doing neither counts nor begins anew. */
+		{ 2, 100, "chc", COND_POISON, 2, 2 },
+		{ 2, 100, "cic", COND_POISON, 2, 2 },
+		{ 2, 100, "omo", COND_POISON, 2, 2 },
+		{ 3, 100, "hchimhchhic", COND_POISON, 3, 3 },
+		{ 2, 100, "hhhhhhhhh", COND_NONE, 0, 0 },
+		{ 2, 100, "iiiii", COND_NONE, 0, 0 },
+		{ 2, 100, "mmmmm", COND_NONE, 0, 0 },
+		{ 2, 100, "chhh", COND_NONE, 1, 1 },
+		{ 2, 100, "chC", COND_NONE, 1, 2 },
+		/* The retries are over first; both at once; a success is one. */
+		{ 4, 2, "ccc", COND_RETRIES_EXHAUSTED, 3, 3 },
+		{ 2, 0, "c", COND_RETRIES_EXHAUSTED, 1, 1 },
+		{ 3, 2, "ccc", COND_POISON, 3, 3 },
+		{ 2, 100, "c+", COND_SUCCESS, 0, 2 },
+		{ 3, 100, "cc+", COND_SUCCESS, 0, 3 },
+		{ 2, 100, "ck", COND_CANCELLED, 0, 2 },
+		/* Never. */
+		{ 0, 100, "cccccccccccccccccccccccccccccc", COND_NONE, 30, 30 },
+		{ 0, 3, "cccc", COND_RETRIES_EXHAUSTED, 4, 4 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct func *f = func_new();
+		struct inv_row row;
+
+		f->poison_after = rows[i].after;
+		f->retries_max = rows[i].retries;
+		f->retry_delays_ms[0] = f->retry_delays_ms[1] = 10;
+		row = lived(f, rows[i].attempts);
+		if (row.condition != rows[i].condition || row.deaths != rows[i].deaths || row.attempts != rows[i].counted ||
+		    row.starts != (int)strlen(rows[i].attempts) ||
+		    row.state != (rows[i].condition == COND_NONE ? INV_WAITING : INV_ROUTING))
+			FAIL("%d, \"%s\": %s \"%s\", deaths %d, attempts %d, starts %d", rows[i].after, rows[i].attempts,
+			     inv_state_name(row.state), inv_condition_name(row.condition), row.deaths, row.attempts, row.starts);
+		func_unref(f);
+	}
+}
+
+static void poison_and_the_rest_of_the_policy(void)
+{
+	struct func *f = func_new();
+	struct inv_row row;
+	struct outcome o;
+
+	f->retry_delays_ms[0] = f->retry_delays_ms[1] = 10;
+	f->retries_max = 100;
+	f->poison_after = 2;
+	/* A verdict's own number of attempts is one of retries: poison ends those, too. */
+	f->retry[OUTCOME_CRASH] = (struct func_retry){ .given = true, .attempts = 50 };
+	CHECK_INT(lived(f, "cc").condition, COND_POISON);
+	f->retry[OUTCOME_CRASH].attempts = 0;
+	CHECK_INT(lived(f, "c").condition, COND_RETRIES_EXHAUSTED);
+	f->retry[OUTCOME_CRASH].given = false;
+	f->retry[OUTCOME_EXEC_FAILED] = (struct func_retry){ .given = true, .attempts = 5 };
+	/* One that was asked to end has been cancelled, however it died. */
+	row = lived(f, "c");
+	step(&row, INV_EV_NOW, 0, T0);
+	step(&row, INV_EV_DISPATCH, 0, T0);
+	row.condition = COND_CANCELLED;
+	o = outcome_of('c');
+	CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_OUTCOME, .outcome = &o }, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_CANCELLED);
+	/* Its age would have ended it as well: it died in the same way often enough, that is the better reason. */
+	f->event_age_max_s = 60;
+	row = row_in(INV_RUNNING);
+	row.death = inv_death(&o);
+	row.deaths = 1;
+	CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_OUTCOME, .outcome = &o }, T0 + 59999), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_POISON);
+	f->event_age_max_s = 21600;
+	/* The definition has come to allow fewer: a fault of the host is not what the event died of, a death of its own is. */
+	for (const char *p = "him"; *p; p++) {
+		f->poison_after = 0;
+		row = lived(f, "ccc");
+		f->poison_after = 2;
+		step(&row, INV_EV_NOW, 0, T0);
+		step(&row, INV_EV_DISPATCH, 0, T0);
+		o = outcome_of(*p);
+		CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_OUTCOME, .outcome = &o }, T0), INV_FX_WAIT);
+		CHECK_INT(row.deaths, 3);
+	}
+	step(&row, INV_EV_NOW, 0, T0);
+	step(&row, INV_EV_DISPATCH, 0, T0);
+	o = outcome_of('c');
+	CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_OUTCOME, .outcome = &o }, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_POISON);
+	CHECK_INT(row.deaths, 4);
+	func_unref(f);
+}
+
+/* A chain that is too long: over before it ran, whatever the function says about retries. */
+static void recursion_is_no_attempt(void)
+{
+	struct func *f = func_new();
+	struct inv_row row = row_in(INV_QUEUED);
+
+	f->retries_max = 5;
+	f->poison_after = 2;
+	row.hops = LIM_CHAIN + 1;
+	CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_RECURSIVE }, T0), INV_FX_ROUTE);
+	CHECK_INT(row.condition, COND_RECURSIVE);
+	CHECK_INT(row.attempts, 0);
+	CHECK_INT(row.starts, 0);
+	CHECK_INT(row.epoch, 7);
+	CHECK_INT(row.hops, LIM_CHAIN + 1);
+	func_unref(f);
+}
+
+/* What a redrive asked for stands, whatever the definition says and however the attempts end. */
+static void asked_for_with_a_redrive(void)
+{
+	struct func *f = func_new();
+	struct inv_row row = row_in(INV_RUNNING);
+
+	f->retry[OUTCOME_TIMEOUT] = (struct func_retry){ .given = true, .attempts = 9, .timeout_factor = 2,
+		.timeout_max_ms = 900000 };
+	f->retry[OUTCOME_OOM] = (struct func_retry){ .given = true, .attempts = 9, .memory_factor = 2, .memory_max_mb = 10240 };
+	inv_verdicts_add(&row, OUTCOME_TIMEOUT);
+	inv_verdicts_add(&row, OUTCOME_OOM);
+	CHECK_INT(policy_timeout_ms(&row, f), 6000);
+	CHECK_INT(policy_memory_mb(&row, f), 256);
+	row.timeout_ms = 1;
+	CHECK_INT(policy_timeout_ms(&row, f), 1);
+	CHECK_INT(policy_memory_mb(&row, f), 256);
+	row.memory_mb = 128;
+	CHECK_INT(policy_memory_mb(&row, f), 128);
+	row.timeout_ms = 0;
+	CHECK_INT(policy_timeout_ms(&row, f), 6000);
+	/* and kept over a step */
+	row = row_in(INV_RUNNING);
+	row.timeout_ms = 70000;
+	row.memory_mb = 4096;
+	row.version = 7;
+	row.hops = 3;
+	step(&row, INV_EV_OUTCOME, OUTCOME_TIMEOUT, T0);
+	step(&row, INV_EV_NOW, 0, T0);
+	step(&row, INV_EV_DISPATCH, 0, T0);
+	CHECK_INT(row.timeout_ms, 70000);
+	CHECK_INT(row.memory_mb, 4096);
+	CHECK_INT(row.version, 7);
+	CHECK_INT(row.hops, 3);
+	func_unref(f);
+}
+
+/* Captured: what is not there any more is tried as often as anything, each time found missing. */
+static void a_function_that_is_gone(void)
+{
+	struct inv_row row = row_in(INV_RUNNING);
+
+	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_NO_FUNCTION, T0), INV_FX_WAIT);
+	CHECK_INT(row.due_at_ms, T0 + 60000);
+	for (int i = 0; i < 2; i++) {
+		CHECK_INT(row.state, INV_WAITING);
+		step(&row, INV_EV_NOW, 0, T0);
+		step(&row, INV_EV_DISPATCH, 0, T0);
+		step(&row, INV_EV_OUTCOME, OUTCOME_NO_FUNCTION, T0);
+	}
+	CHECK_INT(row.state, INV_ROUTING);
+	CHECK_INT(row.condition, COND_RETRIES_EXHAUSTED);
+	CHECK_INT(row.attempts, 3);
+}
+
 static void what_is_cancelled_ends(void)
 {
 	struct inv_row row = row_in(INV_WAITING);
@@ -341,6 +647,9 @@ static void back_off(void)
 int main(void)
 {
 	RUN(every_state_and_event);
+	RUN(an_outcome_is_needed);
+	RUN(edges);
+	RUN(conditions);
 	RUN(claims_are_numbered);
 	RUN(function_errors_use_lambdas_delays);
 	RUN(our_faults_consume_no_attempt);
@@ -350,6 +659,12 @@ int main(void)
 	RUN(an_exec_failure_is_not_repeated);
 	RUN(a_policy_by_verdict);
 	RUN(verdicts_are_counted_apart);
+	RUN(deaths_are_told_apart);
+	RUN(poison);
+	RUN(poison_and_the_rest_of_the_policy);
+	RUN(recursion_is_no_attempt);
+	RUN(asked_for_with_a_redrive);
+	RUN(a_function_that_is_gone);
 	RUN(what_is_cancelled_ends);
 	RUN(back_off);
 	TEST_END();

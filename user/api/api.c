@@ -20,6 +20,8 @@
 
 static void call_free(struct api_call *c)
 {
+	for (size_t i = 0; i < c->n_owned; i++)
+		free(c->owned[i]);
 	free(c->query);
 	free(c);
 }
@@ -102,99 +104,6 @@ void api_fail_value(struct api_call *c, const char *field, const char *value, co
 
 /* ---- parameters -------------------------------------------------------------------------------------------- */
 
-const char *api_arg(const struct api_call *c, const char *name)
-{
-	for (size_t i = 0; i < c->n_args; i++)
-		if (strcmp(c->args[i].name, name) == 0)
-			return c->args[i].value;
-	return NULL;
-}
-
-bool api_arg_int(struct api_call *c, const char *name, int64_t min, int64_t max, int64_t fallback, int64_t *ret)
-{
-	const char *text = api_arg(c, name);
-	char constraint[96];
-	int64_t v = 0;
-
-	*ret = fallback;
-	if (!text)
-		return true;
-	if (!*text || strlen(text) > 18 || strspn(text, "0123456789") != strlen(text)) {
-		api_fail_value(c, name, text, "Member must satisfy regular expression pattern: [0-9]{1,18}");
-		return false;
-	}
-	for (const char *p = text; *p; p++)
-		v = v * 10 + (*p - '0');
-	if (v >= min && v <= max) {
-		*ret = v;
-		return true;
-	}
-	snprintf(constraint, sizeof(constraint), "Member must have value %s than or equal to %" PRId64,
-		 v < min ? "greater" : "less", v < min ? min : max);
-	api_fail_value(c, name, text, constraint);
-	return false;
-}
-
-static bool function_name(struct api_call *c, const char *field, const char *text, char ret[LIM_FUNCTION_NAME_MAX + 1])
-{
-	struct arn_function fn;
-	struct err e = {};
-
-	if (arn_parse_function(text, &fn, &e) < 0) {
-		api_fail(c, API_VALIDATION, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: %s",
-			 text, field, err_msg(&e));
-		return false;
-	}
-	memcpy(ret, fn.name, sizeof(fn.name));
-	return true;
-}
-
-bool api_arg_function(struct api_call *c, const char *name, char ret[LIM_FUNCTION_NAME_MAX + 1])
-{
-	const char *text = api_arg(c, name);
-
-	ret[0] = '\0';
-	return !text || function_name(c, name, text, ret);
-}
-
-bool api_param_id(struct api_call *c, int i, char ret[ID_UUID_LEN + 1])
-{
-	if (!id_is_uuid(c->param[i])) {
-		api_fail_value(c, "id", c->param[i], "Member must satisfy regular expression pattern: "
-			       "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}");
-		return false;
-	}
-	memcpy(ret, c->param[i], ID_UUID_LEN + 1);
-	return true;
-}
-
-bool api_param_function(struct api_call *c, int i, char ret[LIM_FUNCTION_NAME_MAX + 1], struct func **ret_func)
-{
-	char arn[LIM_ARN_MAX + 1];
-
-	if (!function_name(c, "name", c->param[i], ret))
-		return false;
-	if (!ret_func)
-		return true;
-	*ret_func = registry_get(intake_registry(c->a->ctx.engine), ret);
-	if (*ret_func)
-		return true;
-	arn_format_function(arn, sizeof(arn), c->a->ctx.region, ret, NULL);
-	api_fail(c, API_NOT_FOUND, "Function not found: %s", arn);
-	return false;
-}
-
-const char *api_param_target(struct api_call *c, enum target_kind kind, struct target *t)
-{
-	struct err e = {};
-	int r = target_parse(c->param[0], t, &e);
-
-	/* A bare name is read as a queue's or function's, whose rules are narrower: it may be another kind's all the same. */
-	if (r < 0 || t->kind == TARGET_NAME)
-		return c->param[0];
-	return t->kind == kind ? t->name : NULL;
-}
-
 static bool take_params(struct api_call *c, const struct route_param params[ROUTE_PARAMS_MAX])
 {
 	for (int i = 0; i < ROUTE_PARAMS_MAX && params[i].at; i++) {
@@ -210,7 +119,7 @@ static bool take_params(struct api_call *c, const struct route_param params[ROUT
 	return true;
 }
 
-static const char *known_arg(const struct api_route *route, const char *name)
+const char *api_known_arg(const struct api_route *route, const char *name)
 {
 	for (size_t i = 0; i < ROUTE_ARGS_MAX && route->args[i]; i++)
 		if (strcmp(route->args[i], name) == 0)
@@ -230,7 +139,7 @@ static bool take_arg(struct api_call *c, char *text)
 	for (char *p = value; *p; p++)
 		if (*p == '+')
 			*p = ' ';
-	if (http_decode(text, strlen(text), name, sizeof(name)) < 0 || !(known = known_arg(c->route, name))) {
+	if (http_decode(text, strlen(text), name, sizeof(name)) < 0 || !(known = api_known_arg(c->route, name))) {
 		if (c->route->args_open)
 			return true;
 		api_fail(c, API_INVALID_PARAMETER, "Unknown query parameter '%s' for %s %s", text, c->route->method,

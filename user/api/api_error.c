@@ -20,6 +20,8 @@ static const struct row {
 	[API_INVALID_PARAMETER] = { "InvalidParameterValueException", 400, "message", false },
 	[API_VALIDATION] = { "ValidationException", 400, "message", true },
 	[API_INVALID_CONTENT] = { "InvalidRequestContentException", 400, "message", false },
+	[API_SERIALIZATION] = { "SerializationException", 400, "Message", false },
+	[API_PRECONDITION] = { "PreconditionFailedException", 412, "message", false },
 	[API_NOT_FOUND] = { "ResourceNotFoundException", 404, "Message", false },
 	[API_UNKNOWN_OPERATION] = { "UnknownOperationException", 404, "message", true },
 	[API_METHOD_NOT_ALLOWED] = { "MethodNotAllowedException", 405, "message", true },

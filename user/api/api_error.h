@@ -7,6 +7,8 @@ enum api_exception {
 	API_INVALID_PARAMETER,		/* semantic: 400 InvalidParameterValueException */
 	API_VALIDATION,			/* schema: 400 ValidationException */
 	API_INVALID_CONTENT,		/* event not JSON: 400 InvalidRequestContentException */
+	API_SERIALIZATION,		/* body not JSON, or a member of a wrong type: 400 SerializationException */
+	API_PRECONDITION,		/* RevisionId: 412 PreconditionFailedException */
 	API_NOT_FOUND,			/* 404 ResourceNotFoundException */
 	API_UNKNOWN_OPERATION,		/* path: 404 UnknownOperationException */
 	API_METHOD_NOT_ALLOWED,		/* ours: the path exists for another method: 405 */

@@ -8,37 +8,11 @@
 #include <string.h>
 
 #include "api/api_int.h"
-
-static bool arg_name(struct api_call *c, const char *name, const char *(*name_of)(int), int max, int *ret)
-{
-	const char *text = api_arg(c, name);
-	CLEAN(buf_done) struct buf b = {};
-
-	if (!text)
-		return true;
-	buf_adds(&b, "Member must satisfy enum value set: [");
-	for (int i = 0; i < max; i++) {
-		if (!*name_of(i))
-			continue;
-		if (strcmp(text, name_of(i)) == 0) {
-			*ret = i;
-			return true;
-		}
-		buf_addf(&b, "%s%s", b.data[b.len - 1] == '[' ? "" : ", ", name_of(i));
-	}
-	buf_addc(&b, ']');
-	api_fail_value(c, name, text, buf_str(&b));
-	return false;
-}
+#include "engine/engine.h"
 
 static const char *state_name(int i)
 {
 	return i == INV_JUDGED ? "" : inv_state_name((enum inv_state)i);	/* never in a row */
-}
-
-static const char *condition_name(int i)
-{
-	return inv_condition_name((enum inv_condition)i);
 }
 
 static bool arg_page(struct api_call *c, struct store_query *q)
@@ -64,20 +38,45 @@ static void page_end(struct buf *b, const struct store_query *q, size_t n, int64
 
 /* ---- events ------------------------------------------------------------------------------------------------ */
 
-/* Members only: the caller has opened the object and closes it. */
-static void row_json(struct buf *b, const struct inv_row *row)
+int64_t api_clock_step(struct api_call *c)
 {
+	struct engine_stats s;
+
+	engine_stats(c->a->ctx.engine, &s);
+	return s.clock_step_ms;
+}
+
+/* Members only: the caller has opened the object and closes it. step_ms: from the engine's clock to the wall's. */
+static void row_json(struct buf *b, const struct inv_row *row, int64_t step_ms)
+{
+	char version[VERSION_LEN + 1];
+	/* The engine's clock is anchored anew while nothing is open: of what has ended the step is not known any more. */
+	int64_t step = row->state == INV_DONE ? 0 : step_ms;
+
 	api_json_int(b, "seq", row->seq);
 	api_json_str(b, "requestId", row->request_id);
 	api_json_str(b, "function", row->function);
 	api_json_opt(b, "qualifier", row->qualifier);
+	api_json_str(b, "version", version_format(row->version, version));
 	api_json_str(b, "state", inv_state_name(row->state));
 	api_json_opt(b, "condition", inv_condition_name(row->condition));
-	api_json_time(b, "acceptedAt", row->accepted_at_ms);
-	api_json_time(b, "dueAt", row->due_at_ms);
+	api_json_time(b, "acceptedAt", row->accepted_at_ms + step);
+	if (row->due_at_ms)
+		api_json_time(b, "dueAt", row->due_at_ms + step);
 	api_json_int(b, "attemptCount", row->attempts);
 	api_json_int(b, "startCount", row->starts);
 	api_json_int(b, "backoffs", row->backoffs);
+	if (row->hops > 1)
+		api_json_int(b, "hops", row->hops);
+	api_json_opt(b, "redriveOf", row->origin);
+	if (row->timeout_ms)
+		api_json_seconds(b, "timeout", row->timeout_ms);
+	if (row->memory_mb)
+		api_json_int(b, "memory", row->memory_mb);
+	if (row->state == INV_RUNNING && row->lease_until_ms)
+		api_json_time(b, "leaseUntil", row->lease_until_ms + step);
+	if (row->deaths > 1)
+		api_json_int(b, "equalDeaths", row->deaths);
 }
 
 static void attempt_json(struct buf *b, const struct store_op_attempt *a)
@@ -93,32 +92,16 @@ static void attempt_json(struct buf *b, const struct store_op_attempt *a)
 	buf_addc(b, '}');
 }
 
-void api_outbox_json(struct buf *b, const struct store_op_outbox *row)
-{
-	api_json_next(b);
-	buf_addc(b, '{');
-	api_json_int(b, "seq", row->seq);
-	api_json_str(b, "role", outbox_role_name(row->role));
-	api_json_str(b, "target", row->target);
-	api_json_str(b, "key", row->key);
-	api_json_int(b, "tries", row->tries);
-	if (row->due_at_ms == INT64_MAX)
-		buf_adds(b, ",\"failed\":true");	/* for good: kept to be seen, not sent again */
-	else
-		api_json_time(b, "dueAt", row->due_at_ms);
-	api_json_opt(b, "lastError", row->last_error);
-	buf_addc(b, '}');
-}
-
 static void on_events(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
+	int64_t step = api_clock_step(c);
 	CLEAN(buf_done) struct buf b = {};
 
 	buf_adds(&b, "{\"events\":[");
 	for (size_t i = 0; i < res->n_events; i++) {
 		api_json_next(&b);
 		buf_addc(&b, '{');
-		row_json(&b, &res->events[i]);
+		row_json(&b, &res->events[i], step);
 		buf_addc(&b, '}');
 	}
 	page_end(&b, q, res->n_events, res->n_events ? res->events[res->n_events - 1].seq : 0);
@@ -129,12 +112,14 @@ void api_events(struct api_call *c)
 {
 	struct store_query q = { .kind = STORE_Q_EVENTS, .state = -1 };
 
-	if (api_arg_function(c, "function", q.function) && arg_name(c, "state", state_name, INV_MAX, &q.state) && arg_page(c, &q))
+	if (api_arg_function(c, "function", q.function) && api_arg_word(c, "state", state_name, INV_MAX, &q.state) &&
+	    arg_page(c, &q))
 		api_query(c, &q, on_events);
 }
 
 static void on_event(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
+	int64_t step = api_clock_step(c);
 	CLEAN(buf_done) struct buf b = {};
 
 	if (!res->n_events) {
@@ -142,7 +127,7 @@ static void on_event(struct api_call *c, const struct store_query *q, const stru
 		return;
 	}
 	buf_addc(&b, '{');
-	row_json(&b, &res->events[0]);
+	row_json(&b, &res->events[0], step);
 	api_json_splice(&b, "payload", res->payload && res->payload->len ? res->payload : c->a->empty_event);
 	api_json_key(&b, "attempts");
 	buf_addc(&b, '[');
@@ -154,7 +139,7 @@ static void on_event(struct api_call *c, const struct store_query *q, const stru
 	api_json_key(&b, "deliveries");
 	buf_addc(&b, '[');
 	for (size_t i = 0; i < res->n_outbox; i++)
-		api_outbox_json(&b, &res->outbox[i]);
+		api_outbox_json(&b, &res->outbox[i], step, false);
 	buf_adds(&b, "]}");
 	api_answer_json(c, 200, &b);
 }
@@ -169,17 +154,6 @@ void api_event(struct api_call *c)
 
 /* ---- what is done to one ----------------------------------------------------------------------------------- */
 
-static void answer_id(struct api_call *c, int status, const char *request_id, const char *retry_of)
-{
-	CLEAN(buf_done) struct buf b = {};
-
-	buf_addc(&b, '{');
-	api_json_str(&b, "requestId", request_id);
-	api_json_opt(&b, "retryOf", retry_of);
-	buf_addc(&b, '}');
-	api_answer_json(c, status, &b);
-}
-
 /* The engine does not have it: it has ended, or there never was one. */
 static void on_cancel_stored(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
@@ -192,27 +166,27 @@ static void on_cancel_stored(struct api_call *c, const struct store_query *q, co
 		api_fail(c, API_CONFLICT, "Event %s is ending already", q->request_id);
 }
 
-static void ask_event(struct api_call *c, void (*on_result)(struct api_call *c, const struct store_query *q,
-							      const struct store_result *res))
-{
-	struct store_query q = { .kind = STORE_Q_EVENT };
-
-	memcpy(q.request_id, c->param[0], sizeof(q.request_id));
-	api_query(c, &q, on_result);
-}
-
 static void on_cancel(void *arg, const struct intake_reply *r)
 {
+	struct store_query q = { .kind = STORE_Q_EVENT };
 	struct api_call *c = arg;
+	CLEAN(buf_done) struct buf b = {};
 
 	if (!api_arrived(c))
 		return;
-	if (r->status == 202)
-		answer_id(c, 202, c->param[0], NULL);
-	else if (r->status == 404)
-		ask_event(c, on_cancel_stored);
-	else
+	if (r->status == 404) {
+		memcpy(q.request_id, c->param[0], sizeof(q.request_id));
+		api_query(c, &q, on_cancel_stored);
+		return;
+	}
+	if (r->status != 202) {
 		api_fail_reply(c, r);
+		return;
+	}
+	buf_addc(&b, '{');
+	api_json_str(&b, "requestId", c->param[0]);
+	buf_addc(&b, '}');
+	api_answer_json(c, 202, &b);
 }
 
 void api_event_cancel(struct api_call *c)
@@ -223,67 +197,6 @@ void api_event_cancel(struct api_call *c)
 		return;
 	c->owed = true;
 	c->intake_handle = intake_cancel(c->a->ctx.engine, id, on_cancel, c);
-}
-
-static void on_accepted_again(void *arg, const struct intake_reply *r)
-{
-	struct api_call *c = arg;
-
-	if (!api_arrived(c))
-		return;
-	if (r->status == 202)
-		answer_id(c, 202, c->request_id, c->param[0]);
-	else
-		api_fail_reply(c, r);
-}
-
-/* It did not wait. One that has ended is accepted again, as a new event. */
-static void on_retry_stored(struct api_call *c, const struct store_query *q, const struct store_result *res)
-{
-	struct blob *payload = res->payload && res->payload->len ? res->payload : c->a->empty_event;
-	const struct inv_row *row = res->events;
-	struct arn_function fn = {};
-	const char *is;
-
-	if (!res->n_events) {
-		api_fail(c, API_NOT_FOUND, "Event not found: %s", q->request_id);
-		return;
-	}
-	if (row->state != INV_DONE) {
-		/* WAITING with its time come is queued: nothing is written until it is started. */
-		is = row->state == INV_RUNNING ? "running" : row->state == INV_ROUTING ? "ending" : "queued";
-		api_fail(c, API_CONFLICT, "Event %s is %s: only one that waits for a retry or has ended can be retried",
-			 q->request_id, is);
-		return;
-	}
-	memcpy(fn.name, row->function, sizeof(fn.name));
-	memcpy(fn.qualifier, row->qualifier, sizeof(fn.qualifier));
-	c->owed = true;
-	c->intake_handle = intake_invoke(c->a->ctx.engine, INTAKE_ASYNC, &fn, payload, on_accepted_again, c, c->request_id);
-}
-
-static void on_retry(void *arg, const struct intake_reply *r)
-{
-	struct api_call *c = arg;
-
-	if (!api_arrived(c))
-		return;
-	if (r->status == 200)
-		answer_id(c, 200, c->param[0], NULL);
-	else if (r->status == 404 || r->status == 409)
-		ask_event(c, on_retry_stored);
-	else
-		api_fail_reply(c, r);
-}
-
-void api_event_retry(struct api_call *c)
-{
-	char id[ID_UUID_LEN + 1];
-
-	if (!api_param_id(c, 0, id))
-		return;
-	c->owed = true;
-	c->intake_handle = intake_retry(c->a->ctx.engine, id, on_retry, c);
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------- */
@@ -322,7 +235,7 @@ void api_records(struct api_call *c)
 	int condition = 0;
 
 	if (!api_arg_function(c, "function", q.function) ||
-	    !arg_name(c, "condition", condition_name, COND_MAX, &condition) || !arg_page(c, &q))
+	    !api_arg_word(c, "condition", api_word_condition, COND_MAX, &condition) || !arg_page(c, &q))
 		return;
 	q.condition = (enum inv_condition)condition;
 	api_query(c, &q, on_records);
@@ -346,7 +259,8 @@ void api_records_tail(struct api_call *c)
 	int64_t limit;
 	int condition = 0;
 
-	if (!api_arg_function(c, "function", q.function) || !arg_name(c, "condition", condition_name, COND_MAX, &condition) ||
+	if (!api_arg_function(c, "function", q.function) ||
+	    !api_arg_word(c, "condition", api_word_condition, COND_MAX, &condition) ||
 	    !api_arg_int(c, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit) ||
 	    !api_arg_int(c, "after", 0, INT64_MAX, -1, &q.after_pos))
 		return;

@@ -57,7 +57,7 @@ static void strings_json(struct buf *b, const char *name, char *const *list)
 	buf_addc(b, ']');
 }
 
-static void environment_json(struct buf *b, const struct func *f)
+void api_environment_json(struct buf *b, const struct func *f)
 {
 	if (!f->env || !*f->env)
 		return;
@@ -180,7 +180,7 @@ static void function_json(struct api_call *c, struct buf *b, const struct func *
 	api_json_str(b, "Mode", "exec");	/* the only one so far */
 	strings_json(b, "Command", f->command);
 	api_json_opt(b, "WorkingDirectory", f->working_dir);
-	environment_json(b, f);
+	api_environment_json(b, f);
 	api_json_seconds(b, "Timeout", f->timeout_ms);
 	api_json_seconds(b, "KillGracePeriod", f->kill_grace_ms);
 	api_json_int(b, "MemorySize", f->memory_mb);

@@ -137,13 +137,19 @@ void api_queue_peek(struct api_call *c)
 	api_query(c, &q, on_received);
 }
 
+/* The store may do it in parts, so that others get their turn. */
 static void on_purged(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
 	CLEAN(buf_done) struct buf b = {};
 
+	c->count += res->affected;
+	if (res->more) {
+		api_query(c, q, on_purged);
+		return;
+	}
 	buf_addc(&b, '{');
 	api_json_str(&b, "queue", q->queue);
-	api_json_int(&b, "deleted", res->affected);
+	api_json_int(&b, "deleted", c->count);
 	buf_addc(&b, '}');
 	api_answer_json(c, 200, &b);
 }
@@ -157,26 +163,4 @@ void api_queue_purge(struct api_call *c)
 		return;
 	q.now_ms = clock->wall_ms(clock->self);
 	api_query(c, &q, on_purged);
-}
-
-static void on_deliveries(struct api_call *c, const struct store_query *q, const struct store_result *res)
-{
-	CLEAN(buf_done) struct buf b = {};
-
-	buf_adds(&b, "{\"deliveries\":[");
-	for (size_t i = 0; i < res->n_outbox; i++)
-		api_outbox_json(&b, &res->outbox[i]);
-	buf_adds(&b, "]}");
-	api_answer_json(c, 200, &b);
-}
-
-void api_deliveries(struct api_call *c)
-{
-	struct store_query q = { .kind = STORE_Q_OUTBOX };
-	int64_t limit;
-
-	if (!api_arg_int(c, "limit", 1, API_LIST_MAX, API_LIST_DEFAULT, &limit))
-		return;
-	q.limit = (int)limit;
-	api_query(c, &q, on_deliveries);
 }

@@ -21,6 +21,10 @@ static const struct field fields[] = {
 	FIELD("commits", commits), FIELD("commitFailures", commit_failures), FIELD("opsCommitted", ops_committed),
 	FIELD("deliveriesAcked", deliveries_acked), FIELD("deliveriesRetried", deliveries_retried),
 	FIELD("deliveriesFailed", deliveries_failed), FIELD("recoveredRunning", recovered_running), FIELD("stale", stale),
+	FIELD("adopted", adopted), FIELD("refusedRows", refused_ops), FIELD("inMemory", in_memory),
+	FIELD("inMemoryBytes", in_memory_bytes), FIELD("recursive", recursive), FIELD("poison", poison),
+	FIELD("destinationDeliveryFailures", delivery_failures), FIELD("deadLetterErrors", dead_letter_errors),
+	FIELD("deliveriesOwed", deliveries_owed), FIELD("openBreakers", targets_open), FIELD("clockStepMs", clock_step_ms),
 };
 
 static void conditions(struct buf *b, const int64_t *counts)
@@ -47,6 +51,9 @@ static void engine_json(struct buf *b, const struct engine_stats *s)
 	for (int i = WITNESS_NONE; i <= WITNESS_BOTH; i++)
 		api_json_int(b, witness_name((enum witness)i), s->witness[i]);
 	buf_addc(b, '}');
+	/* What is open and not in memory waits in the store. */
+	api_json_int(b, "onDisk", MAX(s->queued + s->running + s->waiting + s->routing - s->in_memory, 0));
+	api_json_bool(b, "rebooted", s->rebooted);
 	api_json_bool(b, "inDoubt", s->in_doubt);
 	api_json_opt(b, "doubtWhy", s->doubt_why);
 	api_json_bool(b, "draining", s->draining);
@@ -127,6 +134,7 @@ static void counts_json(struct buf *b, const struct store_counts *n)
 	api_json_int(b, "attempts", n->attempts);
 	api_json_int(b, "records", n->records);
 	api_json_int(b, "deliveries", n->outbox);
+	api_json_int(b, "deliveriesFailed", n->outbox_failed);
 	api_json_int(b, "messages", n->messages);
 	conditions(b, n->by_condition);
 	buf_addc(b, '}');
@@ -183,6 +191,23 @@ void api_status(struct api_call *c)
 		answer(c, NULL);
 	else
 		api_query(c, &(struct store_query){ .kind = STORE_Q_COUNTS }, on_counts);
+}
+
+/* For probes: nothing is asked of the store, so the answer comes at once or the daemon is stuck. */
+void api_health(struct api_call *c)
+{
+	CLEAN(buf_done) struct buf b = {};
+	struct engine_stats s;
+	bool ok;
+
+	engine_stats(c->a->ctx.engine, &s);
+	ok = !s.in_doubt && !s.draining;
+	buf_addc(&b, '{');
+	api_json_str(&b, "status", s.in_doubt ? "in doubt" : s.draining ? "draining" : "ok");
+	if (!ok)
+		api_json_str(&b, "reason", s.in_doubt ? s.doubt_why : "the daemon is stopping and takes nothing new");
+	buf_addc(&b, '}');
+	api_answer_json(c, ok ? 200 : 503, &b);
 }
 
 void api_version(struct api_call *c)

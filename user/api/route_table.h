@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #define ROUTE_PARAMS_MAX 2
-#define ROUTE_ARGS_MAX 4
+#define ROUTE_ARGS_MAX 14
 
 struct api_call;
 struct api_route {

@@ -48,6 +48,11 @@ struct ctl_option {
 };
 /* Takes options (--name VALUE, --name=VALUE) out; exactly n_words words must be left, into words. False: usage was printed. */
 bool ctl_args(struct ctl *c, int argc, char **argv, const struct ctl_option *opts, size_t n_opts, const char **words, int n_words);
+/* The same with n_least to n_words words; *ret_n is how many there were. */
+bool ctl_args_some(struct ctl *c, int argc, char **argv, const struct ctl_option *opts, size_t n_opts, const char **words,
+		   int n_least, int n_words, int *ret_n);
+/* An option's value as a number; *ret is left alone when text is NULL. False: usage was printed. */
+bool ctl_number_arg(const struct ctl *c, const char *name, const char *text, int64_t min, int64_t max, int64_t *ret);
 /* Prints one sentence and how the verb is used; returns CTL_USAGE. */
 int ctl_usage(const struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -58,6 +63,7 @@ struct ctl_request {
 	const char *body;
 	size_t body_len;
 	bool patient;			/* CTL_UNREACHABLE is not printed */
+	int expected;			/* a refusal with this status is not printed: it is asked for; 0 = none */
 };
 int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *ret);
 /* GET head + encoded word. */
@@ -125,6 +131,25 @@ int ctl_status_get(struct ctl *c, cJSON **ret_json);
 void ctl_headline(const cJSON *status);
 void ctl_law(const cJSON *status);
 
+/* ---- many things sent again, in many requests (ctl_redrive.c) */
+struct ctl_pass {
+	const char *path;		/* POST; with the filters in its query */
+	const char *done;		/* the answer's list of what was sent; "left" is the other */
+	int64_t max, rate;
+	bool dry;
+	const char *after, *up_to;	/* as given; NULL = from the beginning, to the end there is now */
+	void (*each)(const cJSON *one, void *arg);	/* of what was sent */
+	void *arg;
+};
+#define CTL_PASS_MAX 100000
+#define CTL_PASS_RATE_MAX 10000
+/* Asks for about a second's worth at a time, and says how far it came whenever it ends early. */
+int ctl_pass(struct ctl *c, const struct ctl_pass *p);
+/* Rows of deliveries (ctl_delivery.c) */
+void ctl_deliveries(const cJSON *list);
+/* A member of an answer as indented JSON, under its name; nothing when it is absent (ctl_event.c) */
+void ctl_spliced(const char *json, size_t len, const char *name);
+
 /* ---- verbs that go on until they are interrupted (ctl_follow.c) */
 /* From now on an interrupt ends the program with CTL_OK, wherever it comes: nothing of use may wait in a buffer. */
 void ctl_follow_begin(void);
@@ -142,11 +167,19 @@ int ctl_topic_list(struct ctl *c, int argc, char **argv);
 int ctl_topic_show(struct ctl *c, int argc, char **argv);
 int ctl_bus_list(struct ctl *c, int argc, char **argv);
 int ctl_bus_show(struct ctl *c, int argc, char **argv);
+int ctl_health(struct ctl *c, int argc, char **argv);
+int ctl_function_publish(struct ctl *c, int argc, char **argv);
+int ctl_function_versions(struct ctl *c, int argc, char **argv);
+int ctl_alias_list(struct ctl *c, int argc, char **argv);
+int ctl_alias_get(struct ctl *c, int argc, char **argv);
+int ctl_alias_set(struct ctl *c, int argc, char **argv);
+int ctl_alias_delete(struct ctl *c, int argc, char **argv);
 int ctl_invoke(struct ctl *c, int argc, char **argv);
 int ctl_event_list(struct ctl *c, int argc, char **argv);
 int ctl_event_show(struct ctl *c, int argc, char **argv);
 int ctl_event_cancel(struct ctl *c, int argc, char **argv);
 int ctl_event_retry(struct ctl *c, int argc, char **argv);
+int ctl_event_redrive(struct ctl *c, int argc, char **argv);
 int ctl_record_list(struct ctl *c, int argc, char **argv);
 int ctl_record_show(struct ctl *c, int argc, char **argv);
 int ctl_record_tail(struct ctl *c, int argc, char **argv);
@@ -156,6 +189,9 @@ int ctl_queue_peek(struct ctl *c, int argc, char **argv);
 int ctl_queue_purge(struct ctl *c, int argc, char **argv);
 int ctl_queue_redrive(struct ctl *c, int argc, char **argv);
 int ctl_delivery_list(struct ctl *c, int argc, char **argv);
+int ctl_delivery_show(struct ctl *c, int argc, char **argv);
+int ctl_delivery_retry(struct ctl *c, int argc, char **argv);
+int ctl_delivery_drop(struct ctl *c, int argc, char **argv);
 int ctl_logs(struct ctl *c, int argc, char **argv);
 int ctl_top(struct ctl *c, int argc, char **argv);
 int ctl_reload(struct ctl *c, int argc, char **argv);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -53,6 +54,33 @@ static int take_option(struct ctl *c, int argc, char **argv, const struct ctl_op
 
 bool ctl_args(struct ctl *c, int argc, char **argv, const struct ctl_option *opts, size_t n_opts, const char **words, int n_words)
 {
+	int n;
+
+	return ctl_args_some(c, argc, argv, opts, n_opts, words, n_words, n_words, &n);
+}
+
+/* Digits alone, so that nothing is taken for a number that the daemon would not take for one. */
+bool ctl_number_arg(const struct ctl *c, const char *name, const char *text, int64_t min, int64_t max, int64_t *ret)
+{
+	int64_t v = 0;
+
+	if (!text)
+		return true;
+	if (*text && strlen(text) <= 18 && strspn(text, "0123456789") == strlen(text)) {
+		for (const char *p = text; *p; p++)
+			v = v * 10 + (*p - '0');
+		if (v >= min && v <= max) {
+			*ret = v;
+			return true;
+		}
+	}
+	ctl_usage(c, "%s '%s' is no number from %" PRId64 " to %" PRId64, name, text, min, max);
+	return false;
+}
+
+bool ctl_args_some(struct ctl *c, int argc, char **argv, const struct ctl_option *opts, size_t n_opts, const char **words,
+		   int n_least, int n_words, int *ret_n)
+{
 	bool only_words = false;
 	int n = 0;
 
@@ -74,11 +102,12 @@ bool ctl_args(struct ctl *c, int argc, char **argv, const struct ctl_option *opt
 		argc -= taken;
 		argv += taken;
 	}
-	if (n < n_words) {
+	if (n < n_least) {
 		ctl_usage(c, "an argument is missing");
 		return false;
 	}
-	for (int i = 0; i < n_words; i++)
+	*ret_n = n;
+	for (int i = 0; i < n; i++)
 		if (!*words[i]) {
 			ctl_usage(c, "an argument is empty");
 			return false;

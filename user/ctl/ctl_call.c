@@ -47,6 +47,8 @@ int ctl_call(struct ctl *c, const struct ctl_request *req, struct http_result *r
 	}
 	if (ret->status >= 200 && ret->status < 300)
 		return CTL_OK;
+	if (req->expected && ret->status == req->expected)
+		return CTL_REFUSED;
 	if (c->json && ret->body.len)
 		ctl_puts_raw(ret->body.data, ret->body.len, true);
 	print_refusal(ret);

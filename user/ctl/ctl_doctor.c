@@ -141,6 +141,8 @@ int ctl_doctor(struct ctl *c, int argc, char **argv)
 	doc_look_at_pins(&l, status);
 	doc_judge_limits(&l, status);
 	doc_judge_engine(&l, status);
+	doc_judge_deliveries(&l, status);
+	doc_judge_time(&l, status);
 	doc_look_at_files(&l, status);
 	doc_look_at_process(&l, status);
 	failed = doc_count(&l, DOC_FAIL) > 0;

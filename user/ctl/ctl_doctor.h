@@ -68,6 +68,8 @@ void doc_judge_observer(struct doc_list *l, const cJSON *status);
 void doc_judge_pins(struct doc_list *l, const char *dir, const struct doc_pins *p, const cJSON *status);
 void doc_judge_limits(struct doc_list *l, const cJSON *status);
 void doc_judge_engine(struct doc_list *l, const cJSON *status);
+void doc_judge_deliveries(struct doc_list *l, const cJSON *status);
+void doc_judge_time(struct doc_list *l, const cJSON *status);	/* the wall clock against the engine's */
 void doc_judge_definitions(struct doc_list *l, const cJSON *status);
 
 /* ---- looking (ctl_doctor_host.c); status NULL: the daemon does not answer */

@@ -171,6 +171,42 @@ void doc_judge_engine(struct doc_list *l, const cJSON *status)
 		doc_add(l, DOC_OK, "store", NULL, "works, %s commits since the start", ctl_text(e, "commits"));
 }
 
+void doc_judge_deliveries(struct doc_list *l, const cJSON *status)
+{
+	const cJSON *e = ctl_member(status, "engine"), *counts = ctl_member(status, "counts");
+	double breakers = ctl_number(e, "openBreakers", 0), failed = ctl_number(counts, "deliveriesFailed", 0);
+
+	if (!ctl_member(e, "openBreakers"))
+		return;
+	if (failed > 0)
+		doc_add(l, DOC_WARN, "deliveries", "fatectl delivery list --failed says why; mend the target, then fatectl "
+			"delivery "
+			"retry --all", "%.15g records that no target would take are kept", failed);
+	else if (breakers > 0)
+		doc_add(l, DOC_WARN, "deliveries", "fatectl delivery list says which and why; each is tried again by itself for "
+			"six "
+			"hours", "%.15g targets do not answer, %s deliveries are owed", breakers, ctl_text(e, "deliveriesOwed"));
+	else
+		doc_add(l, DOC_OK, "deliveries", NULL, "%s owed, every target answers", ctl_text(e, "deliveriesOwed"));
+}
+
+void doc_judge_time(struct doc_list *l, const cJSON *status)
+{
+	const cJSON *e = ctl_member(status, "engine");
+	double step = ctl_number(e, "clockStepMs", 0);
+
+	if (!ctl_member(e, "clockStepMs"))
+		return;
+	if (step < -60000 || step > 60000)
+		doc_add(l, DOC_WARN, "time", "none for fated: retries and ages go by the time that passed, until nothing is "
+			"open; a "
+			"time server that slews (chronyd) would not step it",
+			"the wall clock was set %s by %s while events were open", step < 0 ? "back" : "forward",
+			ctl_duration(step < 0 ? -step : step));
+	else
+		doc_add(l, DOC_OK, "time", NULL, "the wall clock was not set while events were open");
+}
+
 void doc_judge_definitions(struct doc_list *l, const cJSON *status)
 {
 	const cJSON *d = ctl_member(status, "definitions");

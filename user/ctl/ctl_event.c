@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Events, deliveries. Payloads and records are shown from the answer's text, so no number loses digits. */
+/* Events. Payloads and records are shown from the answer's text, so no number loses digits. */
 #include <string.h>
 
 #include "base/json.h"
@@ -31,23 +31,6 @@ int ctl_event_list(struct ctl *c, int argc, char **argv)
 	return CTL_OK;
 }
 
-static void deliveries(const cJSON *list)
-{
-	static const char *const headings[] = { "ROLE", "TARGET", ">TRIES", "DUE", "LAST ERROR", "KEY", NULL };
-	struct ctl_table *t = ctl_table_new(headings);
-	const cJSON *d;
-
-	cJSON_ArrayForEach(d, list) {
-		ctl_cell(t, ctl_text(d, "role"));
-		ctl_cell(t, ctl_text(d, "target"));
-		ctl_cell(t, ctl_text(d, "tries"));
-		ctl_cell(t, cJSON_IsTrue(ctl_member(d, "failed")) ? "never" : ctl_age(d, "dueAt"));
-		ctl_cell(t, ctl_text(d, "lastError"));
-		ctl_cell(t, ctl_text(d, "key"));
-	}
-	ctl_table_print(t, stdout);
-}
-
 static void attempts(const cJSON *list)
 {
 	static const char *const lines[] = { "startedAt", "endedAt" };
@@ -65,13 +48,13 @@ static void attempts(const cJSON *list)
 	}
 }
 
-static void spliced(const struct http_result *res, const char *name)
+void ctl_spliced(const char *json, size_t len, const char *name)
 {
 	CLEAN(buf_done) struct buf b = {};
 	const char *v;
 	size_t n;
 
-	if (!json_member(buf_str(&res->body), res->body.len, name, &v, &n))
+	if (!json_member(json, len, name, &v, &n))
 		return;
 	buf_addf(&b, "\n%s:\n  ", name);
 	ctl_pretty(&b, v, n, 2);
@@ -80,8 +63,10 @@ static void spliced(const struct http_result *res, const char *name)
 
 static void event_head(const cJSON *j)
 {
-	static const char *const members[] = { "requestId", "function", "qualifier", "state", "condition", "acceptedAt", "dueAt",
-					       "attemptCount", "startCount", "backoffs" };
+	static const char *const members[] = { "requestId", "function", "qualifier", "version", "state", "condition", "acceptedAt",
+					       "dueAt", "attemptCount", "startCount", "backoffs", "equalDeaths", "leaseUntil",
+					       "hops",
+					       "redriveOf", "timeout", "memory" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		const char *age = ctl_age(j, members[i]);
@@ -112,13 +97,13 @@ int ctl_event_show(struct ctl *c, int argc, char **argv)
 	if (r != CTL_OK)
 		return r;
 	event_head(j);
-	spliced(&res, "payload");
+	ctl_spliced(buf_str(&res.body), res.body.len, "payload");
 	attempts(ctl_member(j, "attempts"));
-	spliced(&res, "record");
+	ctl_spliced(buf_str(&res.body), res.body.len, "record");
 	list = ctl_member(j, "deliveries");
 	if (cJSON_GetArraySize(list)) {
 		puts("\ndeliveries open:");
-		deliveries(list);
+		ctl_deliveries(list);
 	}
 	return CTL_OK;
 }
@@ -126,13 +111,10 @@ int ctl_event_show(struct ctl *c, int argc, char **argv)
 /* ---- what is done to one ----------------------------------------------------------------------------------- */
 
 /* POST; *ret_id is the event to look at from now on. */
-static int post(struct ctl *c, const char *id, const char *what, struct http_result *res, const char **ret_id, cJSON **ret_json)
+static int post(struct ctl *c, const char *target, struct http_result *res, const char **ret_id, cJSON **ret_json)
 {
-	CLEAN(buf_done) struct buf path = {};
-	int r;
+	int r = ctl_call(c, &(struct ctl_request){ .method = "POST", .target = target }, res);
 
-	ctl_path(&path, "/fate/v1/events/", id, what);
-	r = ctl_call(c, &(struct ctl_request){ .method = "POST", .target = buf_str(&path) }, res);
 	if (r == CTL_OK)
 		r = ctl_parse(res, ret_json);
 	if (r == CTL_OK)
@@ -144,6 +126,7 @@ int ctl_event_cancel(struct ctl *c, int argc, char **argv)
 {
 	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
+	CLEAN(buf_done) struct buf path = {};
 	bool wait = false;
 	const struct ctl_option opts[] = { { "--wait", NULL, &wait } };
 	const char *id;
@@ -151,7 +134,8 @@ int ctl_event_cancel(struct ctl *c, int argc, char **argv)
 
 	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &id, 1))
 		return CTL_USAGE;
-	r = post(c, id, "/cancel", &res, &id, &j);
+	ctl_path(&path, "/fate/v1/events/", id, "/cancel");
+	r = post(c, buf_str(&path), &res, &id, &j);
 	if (r != CTL_OK)
 		return r;
 	if (wait)
@@ -167,14 +151,21 @@ int ctl_event_retry(struct ctl *c, int argc, char **argv)
 {
 	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	bool wait = false;
-	const struct ctl_option opts[] = { { "--wait", NULL, &wait } };
-	const char *id;
+	CLEAN(buf_done) struct buf path = {};
+	const char *id, *timeout = NULL, *memory = NULL, *qualifier = NULL;
+	bool wait = false, force = false;
+	const struct ctl_option opts[] = { { "--wait", NULL, &wait }, { "--force", NULL, &force }, { "--timeout", &timeout, NULL },
+					   { "--memory", &memory, NULL }, { "--qualifier", &qualifier, NULL } };
 	int r;
 
 	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &id, 1))
 		return CTL_USAGE;
-	r = post(c, id, "/retry", &res, &id, &j);
+	ctl_path(&path, "/fate/v1/events/", id, "/retry");
+	ctl_query(&path, "force", force ? "true" : NULL);
+	ctl_query(&path, "timeout", timeout);
+	ctl_query(&path, "memory", memory);
+	ctl_query(&path, "qualifier", qualifier);
+	r = post(c, buf_str(&path), &res, &id, &j);
 	if (r != CTL_OK)
 		return r;
 	if (wait || !c->json)
@@ -186,24 +177,4 @@ int ctl_event_retry(struct ctl *c, int argc, char **argv)
 	else
 		puts(id);
 	return CTL_OK;
-}
-
-/* ---- deliveries -------------------------------------------------------------------------------------------- */
-
-int ctl_delivery_list(struct ctl *c, int argc, char **argv)
-{
-	const char *limit = NULL;
-	const struct ctl_option opts[] = { { "--limit", &limit, NULL } };
-	CLEAN(buf_done) struct buf path = {};
-	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	int r;
-
-	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), NULL, 0))
-		return CTL_USAGE;
-	buf_adds(&path, "/fate/v1/deliveries");
-	ctl_query(&path, "limit", limit);
-	r = ctl_get(c, buf_str(&path), &j);
-	if (j)
-		deliveries(ctl_member(j, "deliveries"));
-	return r;
 }

@@ -8,7 +8,7 @@ static void print_all(FILE *to)
 {
 	fprintf(to, "fatectl: talks to fated, the function supervisor, over its unix socket\n\n");
 	for (const struct ctl_verb *v = ctl_verbs; v->name; v++)
-		fprintf(to, "  %-16s %s\n", v->name, v->summary);
+		fprintf(to, "  %-18s %s\n", v->name, v->summary);
 	fprintf(to, "\nWith every verb:\n"
 		"  --json           the daemon's JSON instead of text for people\n"
 		"  --socket PATH    the daemon's socket (else $FATED_SOCKET, else " FATE_DEFAULT_RUN_DIR "/" FATE_SOCKET_NAME ")\n"
@@ -17,7 +17,7 @@ static void print_all(FILE *to)
 		"  --watch[=SECONDS]  again and again (every 2 s), until an interrupt or q; the exit status is the last round's\n\n"
 		"Exit status:\n"
 		"  0  done\n"
-		"  1  the function failed (invoke)\n"
+		"  1  the function failed (invoke), or the daemon takes no events (health)\n"
 		"  2  fatectl was called wrongly\n"
 		"  3  the daemon cannot be reached\n"
 		"  4  the daemon refused: not found, bad input, throttled, not allowed\n"

@@ -98,14 +98,50 @@ int ctl_status_get(struct ctl *c, cJSON **ret_json)
 
 /* ---- everything else --------------------------------------------------------------------------------------- */
 
+/* A line for what asks for somebody's attention; nothing while all is well. */
+static void worries(const cJSON *engine)
+{
+	double breakers = ctl_number(engine, "openBreakers", 0), step = ctl_number(engine, "clockStepMs", 0);
+	double lost = ctl_number(engine, "destinationDeliveryFailures", 0), letters = ctl_number(engine, "deadLetterErrors", 0);
+	double recursive = ctl_number(engine, "recursive", 0), poison = ctl_number(engine, "poison", 0);
+	double stale = ctl_number(engine, "stale", 0), adopted = ctl_number(engine, "adopted", 0);
+	char text[200];
+
+	if (breakers > 0) {
+		snprintf(text, sizeof(text), "%.15g target%s not answer; %s deliveries owed", breakers, breakers == 1 ? " does"
+			: "s do",
+			 ctl_text(engine, "deliveriesOwed"));
+		printf(LABEL "%s\n", "", ctl_paint(CTL_YELLOW, text));
+	}
+	if (lost + letters > 0) {
+		snprintf(text, sizeof(text), "%.15g DestinationDeliveryFailures, %.15g DeadLetterErrors (fatectl delivery list "
+			"--failed)",
+			 lost, letters);
+		printf(LABEL "%s\n", "", ctl_paint(CTL_YELLOW, text));
+	}
+	if (recursive + poison > 0)
+		printf(LABEL "%.15g stopped as recursive, %.15g as poison\n", "ended early", recursive, poison);
+	if (adopted + stale > 0)
+		printf(LABEL "%.15g running events taken over from the daemon before; %.15g late settles refused\n", "restart",
+			adopted,
+		       stale);
+	if (step < -1000 || step > 1000)
+		printf(LABEL "the wall clock was set %s by %s while events were open; their delays go by the time that passed\n",
+		       "clock", step < 0 ? "back" : "forward", ctl_duration(step < 0 ? -step : step));
+}
+
 static void counters(const cJSON *j, const cJSON *engine)
 {
 	const cJSON *outcomes = ctl_member(engine, "byOutcome"), *o;
 	const cJSON *counts = ctl_member(j, "counts");
 	bool any = false;
 
-	printf("events      %s queued, %s running, %s waiting, %s routing\n", ctl_text(engine, "queued"),
+	printf("events      %s queued, %s running, %s waiting, %s routing", ctl_text(engine, "queued"),
 	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"));
+	if (ctl_number(engine, "onDisk", 0) > 0)
+		printf("; %s in memory (%s), %s on disk alone", ctl_text(engine, "inMemory"),
+		       ctl_bytes(ctl_number(engine, "inMemoryBytes", 0)), ctl_text(engine, "onDisk"));
+	putchar('\n');
 	printf("since start %s accepted, %s refused, %s succeeded, %s failed; %s synchronous, %s running\n",
 	       ctl_text(engine, "accepted"),
 	       ctl_text(engine, "refused"), ctl_text(engine, "succeeded"), ctl_text(engine, "failed"),
@@ -268,6 +304,7 @@ int ctl_status(struct ctl *c, int argc, char **argv)
 	engine = ctl_member(j, "engine");
 	ctl_headline(j);
 	counters(j, engine);
+	worries(engine);
 	ctl_law(j);
 	observer(ctl_member(j, "observer"), engine);
 	limits(ctl_member(j, "launcher"));

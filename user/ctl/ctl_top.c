@@ -156,9 +156,14 @@ static void print(struct top *t)
 
 	ctl_headline(t->now);
 	ctl_law(t->now);
-	printf("%-12s%s queued, %s running, %s waiting, %s routing; %s synchronous\n", "events", ctl_text(engine, "queued"),
+	printf("%-12s%s queued, %s running, %s waiting, %s routing; %s synchronous", "events", ctl_text(engine, "queued"),
 	       ctl_text(engine, "running"), ctl_text(engine, "waiting"), ctl_text(engine, "routing"),
 	       ctl_text(engine, "runningSync"));
+	if (ctl_number(engine, "onDisk", 0) > 0)
+		printf("; %s on disk alone", ctl_text(engine, "onDisk"));
+	if (ctl_number(engine, "openBreakers", 0) > 0)
+		printf("; %s targets do not answer", ctl_text(engine, "openBreakers"));
+	putchar('\n');
 	printf("%-12sattempts %s, processes %s\n", "starts",
 	       rate(t, (const char *[]){ "engine", "attemptsStarted", NULL }, attempts),
 	       rate(t, (const char *[]){ "law", "processes", "starts", NULL }, processes));

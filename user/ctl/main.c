@@ -12,9 +12,29 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "status", "[--watch[=SECONDS]]", "what the daemon does at this moment",
 	  "Its \"law\" are the books: both sides of each line are counted apart, and the exit status is 6 when they differ.\n\n"
 	  "  fatectl status --watch=1\n  fatectl status\n  fatectl status --json | jq .engine.queued\n", ctl_status },
+	{ "health", "", "does the daemon take events? 0 or 1 as the exit status, for probes",
+	  "Says ok, or \"in doubt\" (its store fails) or \"draining\" (it is stopping) with the reason. The store is not asked.\n\n"
+	  "  fatectl health || systemctl restart fated\n", ctl_health },
 	{ "function list", "[--watch[=SECONDS]]", "the functions in force", "  fatectl function list\n", ctl_function_list },
 	{ "function show", "NAME", "one function's definition, as lines \"member  value\"", "  fatectl function show resize\n",
 	  ctl_function_show },
+	{ "function publish", "NAME [--description TEXT]", "keep the definition in force as a version, for good",
+	  "Prints the version's number; the newest one's when nothing has changed since. NAME:NUMBER invokes it, whatever becomes\n"
+	  "of the definition's file (without one no version runs).\n\n"
+	  "  fatectl function publish resize --description 'before the new codec'\n", ctl_function_publish },
+	{ "function versions", "NAME", "a function's versions, $LATEST first", "  fatectl function versions resize\n",
+	  ctl_function_versions },
+	{ "alias list", "NAME", "a function's aliases and the versions they stand for", "  fatectl alias list resize\n",
+	  ctl_alias_list },
+	{ "alias get", "NAME ALIAS", "one alias, as lines \"member  value\"", "  fatectl alias get resize prod\n", ctl_alias_get },
+	{ "alias set", "NAME ALIAS --version N [--also M=0.1] [--description TEXT]",
+		"make an alias, or let it stand for another version",
+	  "NAME:ALIAS invokes version N; with --also a share of the events (0.0 to 1.0) goes to version M. Without --also all go\n"
+	  "to N again. A description that is not given stays.\n\n"
+	  "  fatectl alias set resize prod --version 4\n"
+	  "  fatectl alias set resize prod --version 4 --also 5=0.1\n", ctl_alias_set },
+	{ "alias delete", "NAME ALIAS", "delete an alias; none of that name is fine", "  fatectl alias delete resize prod\n",
+	  ctl_alias_delete },
 	{ "invoke", "NAME [--async] [--wait] [--payload FILE|-] [--data JSON]", "run a function",
 	  "Without --async the answer's bytes go to stdout; when the function failed, one line on stderr says how, and\n"
 	  "the exit status is 1. With --json the answer comes in an object with requestId, statusCode, functionError,\n"
@@ -32,14 +52,34 @@ const struct ctl_verb ctl_verbs[] = {
 	  "Its record says Cancelled and goes where failures of the function go. With --wait the record is printed when it is\n"
 	  "there; the exit status is 1 when the event had come to another end first.\n\n"
 	  "  fatectl event cancel 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a --wait\n", ctl_event_cancel },
-	{ "event retry", "ID [--wait]", "try an event again now",
+	{ "event retry", "ID [--wait] [--force] [--timeout SECONDS] [--memory MB] [--qualifier Q]", "try an event again now",
 	  "One that waits for its next attempt is due at once. One that has ended is accepted again, as a new event with the\n"
-	  "same payload. The id to look at from now on is printed; with --wait, the record instead (exit status 1 when it\n"
-	  "failed for good).\n\n"
-	  "  fatectl event retry 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_event_retry },
+	  "same payload; one that ended with success only with --force. The new event may have another timeout, memory and "
+	  "version\n"
+	  "(or alias) than the definition says. The id to look at from now on is printed; with --wait, the record instead (exit\n"
+	  "status 1 when it failed for good).\n\n"
+	  "  fatectl event retry 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a --timeout 60\n", ctl_event_retry },
+	{ "event redrive", "[--function NAME] [--verdict VERDICT] [--condition CONDITION] [--since TIME] [--until TIME] [--max N] "
+	  "[--rate N] [--dry-run] [--timeout SECONDS] [--memory MB] [--qualifier Q] [--after SEQ] [--up-to SEQ]",
+	  "send ended events again: all that match",
+	  "Those that did not end with success, unless --condition says which. At most N (100), oldest first, --rate a second "
+	  "(50),\n"
+	  "each once, to the newest event there is when it begins. TIME is of their ends: 2026-11-24T10:00:00Z, or how long ago:\n"
+	  "90s, 15m, 2h, 3d. VERDICT is the last attempt's. --dry-run lists what would be sent.\n"
+	  "A second pass sends them again: what was sent already is not known; bound it with --since, --until or --after. "
+	  "Whatever\n"
+	  "ends a pass early (an interrupt, a full queue, the daemon's end), what it says then goes on with it: --after SEQ "
+	  "--up-to\n"
+	  "SEQ. What could not be sent is told with the reason (exit status 4). With --json a line for about each second.\n"
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled, RecursiveInvocation, "
+	  "Poison.\n"
+	  "VERDICT: Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, Cancelled.\n"
+	  "\n  fatectl event redrive --function resize --verdict OutOfMemory --since 2h --memory 512 --dry-run\n"
+	  "  fatectl event redrive --function resize --condition Poison --max 1000 --rate 20\n", ctl_event_redrive },
 	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ] [--watch[=SECONDS]]",
 	  "records of ended events, newest first",
-	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled,"
+	  " RecursiveInvocation, Poison.\n\n"
 	  "  fatectl record list --condition RetriesExhausted\n", ctl_record_list },
 	{ "record show", "ID", "one event's record, as destinations receive it",
 	  "  fatectl record show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_record_show },
@@ -47,7 +87,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  "The last N (10) first, then each new one, in the order of the events' ends, until it is interrupted: time, function,\n"
 	  "request id, condition, verdict of the last attempt. With --json each line is a whole record. A restart of the daemon\n"
 	  "is waited for, and nothing is missed or repeated.\n"
-	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled.\n\n"
+	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled,"
+	  " RecursiveInvocation, Poison.\n\n"
 	  "  fatectl record tail --condition RetriesExhausted\n"
 	  "  fatectl record tail -n 0 --json | jq -r .fate.attempts[-1].verdict\n", ctl_record_tail },
 	{ "queue list", "[--watch[=SECONDS]]", "local queues", "  fatectl queue list\n", ctl_queue_list },
@@ -59,13 +100,21 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "queue purge", "NAME [--yes]", "delete every message of a local queue for good",
 	  "Leased ones, too. Asks at a terminal; anywhere else --yes is needed.\n\n  fatectl queue purge done --yes\n",
 	  ctl_queue_purge },
-	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--dry-run]", "make events of a local queue's messages again",
+	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--function FUNCTION] [--verdict VERDICT] [--since TIME] [--until TIME] "
+	  "[--rate N] [--dry-run] [--timeout SECONDS] [--memory MB] [--qualifier Q]",
+	  "make events of a local queue's messages again",
 	  "A record goes back to the function it is about with the request's payload, a dead letter to the function whose event\n"
 	  "it was; with --to everything goes to FUNCTION. The event is accepted and the message gone in one transaction. At most\n"
-	  "N (100), oldest first. What stays is told with the reason (exit status 4), and hidden for 30 s. --dry-run says what\n"
-	  "would happen.\n\n"
-	  "  fatectl queue redrive dead --dry-run\n"
-	  "  fatectl queue redrive dead --to repair --max 10\n", ctl_queue_redrive },
+	  "N (100), oldest first; with --function and --verdict those of that function and verdict, as record or stored event "
+	  "say;\n"
+	  "--since and --until are about when they were sent (2026-11-24T10:00:00Z, or 2h ago). --rate is a second's worth; "
+	  "without\n"
+	  "it they go as fast as they can. What stays is told with the reason (exit status 4); it, and what was passed over, is\n"
+	  "hidden for 30 s. --dry-run says what would happen to the oldest 1000.\n"
+	  "VERDICT: Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, Cancelled.\n"
+	  "\n  fatectl queue redrive dead --dry-run\n"
+	  "  fatectl queue redrive dead --to repair --max 10\n"
+	  "  fatectl queue redrive dead --function resize --verdict Timeout --timeout 60 --rate 5\n", ctl_queue_redrive },
 	{ "topic list", "[--watch[=SECONDS]]", "local topics and how many subscriptions they have",
 	  "  fatectl topic list\n", ctl_topic_list },
 	{ "topic show", "TOPIC", "one topic: its subscriptions and where they lead", "  fatectl topic show alerts\n",
@@ -73,8 +122,23 @@ const struct ctl_verb ctl_verbs[] = {
 	{ "bus list", "[--watch[=SECONDS]]", "local event buses and how many rules they have", "  fatectl bus list\n",
 	  ctl_bus_list },
 	{ "bus show", "BUS", "one event bus: its rules, their patterns and targets", "  fatectl bus show default\n", ctl_bus_show },
-	{ "delivery list", "[--limit N] [--watch[=SECONDS]]", "deliveries not yet acknowledged, by due time",
-	  "  fatectl delivery list\n", ctl_delivery_list },
+	{ "delivery list", "[--failed] [--target TARGET] [--limit N] [--after POS] [--watch[=SECONDS]]",
+	  "deliveries that no target has taken yet",
+	  "With --failed those that are not tried again by themselves: the target would not have them, or six hours have passed.\n"
+	  "TARGET is meant as it stands in the definition.\n\n  fatectl delivery list --failed\n", ctl_delivery_list },
+	{ "delivery show", "ID", "an event's deliveries, with what is sent",
+	  "  fatectl delivery show 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n", ctl_delivery_show },
+	{ "delivery retry", "ID [ROLE] | --all [--target TARGET] [--max N] [--rate N] [--after POS]",
+	  "send an event's record again now, or all that failed",
+	  "Without ROLE all of the event's that are open. With --all those that failed, to one target or to any, --rate a second\n"
+	  "(50); their tries are counted anew.\n"
+	  "ROLE: OnSuccess, OnFailure, DeadLetter.\n\n"
+	  "  fatectl delivery retry 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a\n"
+	  "  fatectl delivery retry --all --target file:/var/log/failed.jsonl\n", ctl_delivery_retry },
+	{ "delivery drop", "ID ROLE", "give a delivery up: its event has ended then",
+	  "The record stays (record show), the target does not get it.\n"
+	  "ROLE: OnSuccess, OnFailure, DeadLetter.\n\n"
+	  "  fatectl delivery drop 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a OnFailure\n", ctl_delivery_drop },
 	{ "logs", "NAME [--bytes N] [-f|--follow]", "the end of a function's log",
 	  "With --follow it goes on with what the function writes, until it is interrupted; over rotations and over a\n"
 	  "restart of the daemon, too.\n\n  fatectl logs resize --bytes 4096\n  fatectl logs -f resize\n", ctl_logs },

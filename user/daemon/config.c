@@ -95,11 +95,27 @@ const struct config_row config_rows[] = {
 	  .help = "The AWS region this host says it is, in ARNs and in AWS_REGION." },
 	{ .key = "MaxConcurrency", .type = CONFIG_INT, PLACE(concurrency_max), .def = "1000", .min = 1, .max = 100000,
 	  .help = "Functions that run at a time, all together; beyond it callers are throttled and events wait." },
-	/* An open event is a row kept in memory, too, about half a kilobyte: a full queue is 50 MB. Callers are better
-	 * told 429 early than kept happy until the host is out of memory; who has the memory raises it. */
-	{ .key = "MaxQueuedEvents", .type = CONFIG_INT, PLACE(queue_max), .def = "100000", .min = 1, .max = 10000000,
-	  .help = "Asynchronous events accepted and not ended; beyond it new ones are refused (429). About 0.5 KB of memory "
-		  "each." },
+	{ .key = "MaxQueuedEvents", .type = CONFIG_INT, PLACE(queue_max), .def = "1000000", .min = 1, .max = 10000000,
+	  .help = "Asynchronous events accepted and not ended; beyond it new ones are refused (429). They are rows on disk: only "
+		  "the next ones are in memory, see EventsInMemory." },
+	{ .key = "EventsInMemory", .type = CONFIG_INT, PLACE(window_max), .def = "8192", .min = 64, .max = 1000000,
+	  .help = "Open events held in memory, of the functions' queues the next ones; more when very many functions have events "
+		  "waiting." },
+	{ .key = "EventBytesInMemory", .type = CONFIG_INT64, PLACE(window_bytes), .def = "67108864", .min = 1 << 20,
+	  .max = 1ll << 40,
+	  .help = "Bytes that the payloads of those may have together." },
+	{ .key = "LeaseSeconds", .type = CONFIG_INT, PLACE(lease_s), .def = "2400", .min = 60, .max = 86400,
+	  .help = "How long the claim of a running event holds. A function whose longest attempt (Timeout or RetryPolicy's "
+		  "TimeoutMax, KillGracePeriod, 10 s) is not shorter is refused." },
+	/* Whole seconds, as FunctionLogMaxAge. */
+	{ .key = "RetainSeconds", .type = CONFIG_INT, PLACE(retain_s), .def = "604800", .max = 315360000,
+	  .help = "Ended events, with their attempts and records, are kept so long; 0: for ever. What is still owed to a target "
+		  "or was not delivered stays." },
+	{ .key = "RetainBytes", .type = CONFIG_INT64, PLACE(retain_bytes), .def = "0", .max = 1ll << 49,
+	  .help = "Bytes the database may have in use: beyond it the oldest ended events go before their time; 0: no limit." },
+	{ .key = "KeepRunning", .type = CONFIG_BOOL, PLACE(keep_running), .def = "true",
+	  .help = "Running functions outlive a restart of the daemon, where there is a file descriptor store (systemd's, see "
+		  "fated.service); else, and where there is none, they are ended and run again." },
 	{ .key = "MaxEnvironments", .type = CONFIG_INT, PLACE(environments_max), .def = "4096", .min = 16, .max = 1048576,
 	  .help = "Entries of the kernel's map of environments; at least MaxConcurrency." },
 	/* Rounded up to whole pages where they are larger. */
@@ -427,7 +443,8 @@ static void load_file(struct config *c, const char *file, bool named, struct fun
 static bool foreign_variable(const char *name, size_t len)
 {
 	return (len == 12 && strncmp(name, "FATED_SOCKET", len) == 0) ||	/* fatectl's */
-	       (len == 12 && strncmp(name, "FATED_CONFIG", len) == 0);		/* found by find_file() */
+	       (len == 12 && strncmp(name, "FATED_CONFIG", len) == 0) ||	/* found by find_file() */
+	       (len == 13 && strncmp(name, "FATED_FDSTORE", len) == 0);		/* of fated.service: launch_keep_available() */
 }
 
 static void load_environment(struct config *c, char *const *envp, struct func_problems *p)

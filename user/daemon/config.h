@@ -33,6 +33,12 @@ struct config {
 	char *socket_group;		/* "" = root alone */
 	int concurrency_max;		/* environments that run at a time */
 	int queue_max;			/* open asynchronous events */
+	int window_max;			/* of those, held in memory */
+	int64_t window_bytes;
+	int lease_s;
+	int retain_s;			/* 0 = for ever */
+	int64_t retain_bytes;		/* 0 = no limit */
+	bool keep_running;
 	int environments_max;		/* entries of the kernel map; ≥ concurrency_max */
 	int64_t ring_bytes;		/* a power of two */
 	int stop_grace_ms;

@@ -325,6 +325,42 @@ static bool refused(struct load *l, enum definitions_kind kind, void *item, cons
 	return any;
 }
 
+/* How long one attempt of it may take, and the member that says so. */
+static int longest_ms(const struct func *f, const char **ret_member)
+{
+	const struct func_retry *r = &f->retry[OUTCOME_TIMEOUT];
+	bool raised = r->given && r->timeout_factor > 1 && r->timeout_max_ms > f->timeout_ms;
+
+	*ret_member = raised ? "RetryPolicy.Timeout.TimeoutMax" : "Timeout";
+	return raised ? r->timeout_max_ms : f->timeout_ms;
+}
+
+/* Would one of its functions run on when its claim is over? Then another daemon would take it for dead. Says so. */
+static bool outlives_lease(struct load *l, enum definitions_kind kind, void *item, const char *file)
+{
+	bool any = false;
+
+	for_each_thing(t, kind, item) {
+		CLEAN(freep) char *path = NULL;
+		CLEAN(freep) char *why = NULL;
+		const char *member;
+		int64_t ms;
+
+		if (!t->func || !l->check || !l->check->lease_s)
+			continue;
+		ms = (int64_t)longest_ms(t->func, &member) + t->func->kill_grace_ms;
+		if (ms + DEFINITIONS_LEASE_SLACK_S * 1000 < l->check->lease_s * 1000ll)
+			continue;
+		any = true;
+		path = t->sub == SIZE_MAX ? xasprintf("$.%s", member) : xasprintf("$.Subscriptions[%zu].%s", t->sub, member);
+		why = xasprintf("with KillGracePeriod an attempt may take %.15g s; with %d s to settle it that is not less than "
+				"LeaseSeconds of the daemon's configuration (%d)", (double)ms / 1000, DEFINITIONS_LEASE_SLACK_S,
+				l->check->lease_s);
+		problem(l, file, path, why);
+	}
+	return any;
+}
+
 enum verdict { FILE_GOOD, FILE_BAD, FILE_REFUSED, FILE_GONE };
 
 static enum verdict load_file(struct load *l, const char *file)
@@ -358,7 +394,7 @@ static enum verdict load_file(struct load *l, const char *file)
 	}
 	if (refused(l, kind, item, file))
 		v = FILE_REFUSED;
-	else if (taken(l, kind, item, file))
+	else if (outlives_lease(l, kind, item, file) || taken(l, kind, item, file))
 		v = FILE_BAD;
 	if (v == FILE_GOOD)
 		put(l, file, buf_str(&text), text.len, kind, item);
@@ -607,6 +643,27 @@ static void cross_check(struct load *l)
 	}
 }
 
+/* Reserved concurrency is taken from what all share. */
+static void check_reserved(struct load *l)
+{
+	CLEAN(freep) char *why = NULL;
+	int64_t sum = 0;
+	size_t others = 0;
+
+	for (size_t i = 0; i < l->n; i++)
+		for_each_thing(t, l->list[i].kind, l->list[i].item) {
+			if (t->func && t->func->reserved_concurrency >= 0)
+				sum += t->func->reserved_concurrency;
+			else if (t->func)
+				others++;
+		}
+	if (!l->check || !l->check->concurrency_max || sum < l->check->concurrency_max || !others)
+		return;
+	why = xasprintf("ReservedConcurrentExecutions of all functions come to %lld, MaxConcurrency is %d: that leaves nothing for "
+			"the %zu function%s without", (long long)sum, l->check->concurrency_max, others, others == 1 ? "" : "s");
+	problem(l, NULL, "", why);
+}
+
 /* ---- the result ---- */
 
 static void fill(const struct load *l)
@@ -637,6 +694,7 @@ int definitions_load(struct definitions *d, const char *dir, const struct defini
 	for (int k = 0; k < DEFINITIONS_KIND_MAX; k++)
 		compare_kind(&l, (enum definitions_kind)k);
 	cross_check(&l);
+	check_reserved(&l);
 	fill(&l);
 	names_done(&l.names);
 	definitions_done(d);

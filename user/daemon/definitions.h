@@ -19,8 +19,16 @@ struct definitions { struct definitions_entry *list; size_t n; };
 
 enum definitions_kind { DEFINITIONS_FUNCTION, DEFINITIONS_TOPIC, DEFINITIONS_BUS, DEFINITIONS_KIND_MAX };
 
-/* Asked for every function with RequireLimits: 0, or -errno and the reason why this host cannot keep its limits. */
-struct definitions_check { int (*limits)(void *arg, const struct func *f, struct err *e); void *arg; };
+/* What this host and its daemon demand of functions. */
+struct definitions_check {
+	/* Asked for every function with RequireLimits: 0, or -errno and the reason why this host cannot keep its limits. */
+	int (*limits)(void *arg, const struct func *f, struct err *e);
+	void *arg;
+	int lease_s;		/* longer than any attempt with its grace, or the definition is a bad one; 0: not looked at */
+	int concurrency_max;	/* of all functions together; 0: not looked at */
+};
+/* Between the deadline with its grace and the end of a lease: for the kill, the judging and the commit. */
+#define DEFINITIONS_LEASE_SLACK_S 10
 
 /* One thing wrong. path: JSON path in the file; "" when it is about the file or the directory itself. */
 struct definitions_problem { char *file, *path, *reason; };
@@ -57,7 +65,7 @@ struct definitions_result {
  * One exception: a function that requires limits which the check refuses is neither put in force nor kept.
  * A directory that is missing or cannot be read is a problem and keeps everything: an empty one removes everything.
  * A destination, subscription or rule's target that names a function, topic or bus which is not defined is a problem and
- * takes nothing down. check may be NULL.
+ * takes nothing down; so is a sum of ReservedConcurrentExecutions that leaves the other functions nothing. check may be NULL.
  * ret is filled in every case; the caller frees it with definitions_result_done(). Returns 0 when there was no
  * problem, else -EINVAL. Blocks on the file system.
  */

@@ -14,6 +14,7 @@
 #include "daemon/config.h"
 #include "daemon/manager.h"
 #include "fate_abi.h"
+#include "launch/launch_keep.h"
 #include "ops/journal.h"
 
 static int preflight(void)
@@ -43,12 +44,15 @@ static void block_signals(void)
 int main(int argc, char **argv)
 {
 	CLEAN(config_done) struct config cfg = {};
+	CLEAN(launch_kept_done) struct launch_kept_list kept = {};
 	struct func_problems problems = {};
 	struct manager *m = NULL;
 	sd_event *loop = NULL;
 	struct err e = {};
 	int r;
 
+	/* Before anything else opens descriptors. */
+	launch_keep_received(&kept);
 	r = config_load(argc, argv, environ, &cfg, &problems);
 	if (r < 0) {
 		for (size_t i = 0; i < problems.n; i++)
@@ -80,7 +84,7 @@ int main(int argc, char **argv)
 		log_error("event loop: %s", strerror(-r));
 		return 1;
 	}
-	r = manager_new(&cfg, loop, &m, &e);
+	r = manager_new(&cfg, loop, &kept, &m, &e);
 	if (r < 0) {
 		log_error("cannot start: %s", err_msg(&e));
 		sd_notifyf(0, "STATUS=cannot start: %s\nERRNO=%d", err_msg(&e), -r);

@@ -4,14 +4,21 @@
  *
  *   collect until the loop is quiet or the budget is used → engine_turn → sleep until news or the next due time
  *
- * The engine has two clocks' due times; the loop sleeps until the earlier one, at most WAIT_MAX_US, so that a step of
- * the wall clock is noticed soon. Adapters get the engine's sinks through relays of ours, because they are made before
- * the engine that needs them as ports.
+ * The engine has two clocks' due times; the loop sleeps until the earlier one, at most WAIT_MAX_US: the steady clock counts
+ * a suspend of the host, the loop's own timer does not. Adapters get the engine's sinks through relays of ours, because
+ * they are made before the engine that needs them as ports.
+ *
+ * The end, after SIGTERM (SIGINT and a host without a descriptor store go to DRAINING at once):
+ *
+ *   RUNNING ─► ASKING ─restart─► LEAVING ─all that was decided is durable─► gone, what runs goes on
+ *                 └────stop────► DRAINING ─nothing runs─► gone
+ *                                    └─StopGracePeriod─► KILLING ─nothing runs─► gone
  */
 #include "daemon/manager.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +36,9 @@
 #include "base/mem.h"
 #include "cgroup/cg_tree.h"
 #include "daemon/definitions.h"
+#include "daemon/notify.h"
+#include "daemon/retain.h"
+#include "daemon/unit_job.h"
 #include "daemon/watch.h"
 #include "dest/deliver.h"
 #include "engine/engine.h"
@@ -44,6 +54,11 @@
 #define WAIT_MAX_US (10 * 1000000ULL)
 #define AUDIT_US (5 * 1000000ULL)
 #define STOP_KILL_NS (5 * NS_PER_S)	/* after the kill: how long we wait for the leaves to empty */
+#define STOP_LEAVE_NS (10 * NS_PER_S)	/* leaving: how long we wait for the store */
+#define STOP_SPARE_US (10 * 1000000ULL)	/* what else the service manager should wait for us */
+#define BOOT_ID "/proc/sys/kernel/random/boot_id"
+
+enum ending { ENDING_NOT = 0, ENDING_ASKING, ENDING_LEAVING, ENDING_DRAINING, ENDING_KILLING };
 
 struct manager {
 	const struct config *cfg;
@@ -52,6 +67,7 @@ struct manager {
 	struct port_store *store;
 	struct cg_tree *tree;
 	struct launch *launch;
+	struct launch_keeper *keeper;	/* NULL: what runs ends with us */
 	struct observe *observe;
 	struct port_deliver *deliver;
 	struct funclog *funclog;
@@ -65,9 +81,13 @@ struct manager {
 	char *socket_path;
 	sd_event_source *signals[3];
 	int64_t started_ns;
-	int64_t stop_at_ns;		/* draining: when to kill; 0 = not stopping */
-	bool killed;
-	bool doubt_logged;
+	enum ending ending;
+	int64_t stop_at_ns;		/* of this step of the ending */
+	bool left;			/* what runs goes on without us */
+	struct unit_job *job;		/* while ENDING_ASKING */
+	struct retain *retain;
+	struct notify notify;
+	int64_t doubt_since_ns;		/* 0 = the store is fine */
 	sd_event_source *audit;
 	int64_t audited_attempts;	/* started when the books were last compared */
 	int audits_due;			/* though nothing runs any more */
@@ -79,6 +99,22 @@ struct manager {
 static int64_t real_mono(void *self) { return clock_mono_ns(); }
 static int64_t real_wall(void *self) { return clock_wall_ms(); }
 static uint64_t real_random(void *self) { return id_random64(); }
+
+static int64_t real_boot(void *self)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * 1000LL + t.tv_nsec / NS_PER_MS;
+}
+
+/* What retention believes: the wall clock, but not a step forward (the engine takes that over when nothing is open). */
+static int64_t sober_now(void *self)
+{
+	struct manager *m = self;
+
+	return MIN(clock_wall_ms(), engine_steady_ms(m->engine));
+}
 
 static void relay_fact(void *self, const struct fact *f)
 {
@@ -149,7 +185,9 @@ static int check_limits(void *arg, const struct func *f, struct err *e)
 static void reload(struct manager *m, bool asked, cJSON *into)
 {
 	CLEAN(definitions_result_done) struct definitions_result res = {};
-	struct definitions_check check = { .limits = check_limits, .arg = m };
+	struct definitions_check check = {
+		.limits = check_limits, .arg = m, .lease_s = m->cfg->lease_s, .concurrency_max = m->cfg->concurrency_max,
+	};
 	struct registry_set set;
 	cJSON *problems;
 	char *summary;
@@ -214,10 +252,16 @@ static void api_status_members(void *arg, cJSON *into)
 		observe_status(m->observe, o);
 	else
 		cJSON_AddStringToObject(o, "mode", "fallback");
-	cg_tree_status(m->tree, cJSON_AddObjectToObject(into, "launcher"));
+	o = cJSON_AddObjectToObject(into, "launcher");
+	cg_tree_status(m->tree, o);
+	cJSON_AddBoolToObject(o, "outlivesRestart", m->keeper != NULL);
+	cJSON_AddNumberToObject(o, "notKept", (double)launch_keep_failed(m->launch));
 	o = cJSON_AddObjectToObject(into, "store");
 	cJSON_AddStringToObject(o, "engine", m->store->ops->name);
 	cJSON_AddStringToObject(o, "directory", m->cfg->state_dir);
+	cJSON_AddBoolToObject(o, "directoryWritable", access(m->cfg->state_dir, W_OK) == 0);
+	if (m->doubt_since_ns)
+		cJSON_AddNumberToObject(o, "inDoubtSeconds", (double)(clock_mono_ns() - m->doubt_since_ns) / 1e9);
 	o = cJSON_AddObjectToObject(into, "definitions");
 	cJSON_AddStringToObject(o, "directory", m->cfg->functions_dir);
 	cJSON_AddNumberToObject(o, "functions", (double)m->n_functions);
@@ -251,25 +295,71 @@ static int api_read_log(void *arg, const char *function, struct api_log *log, st
 
 /* ---- signals ----------------------------------------------------------------------------------------------- */
 
-static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
+static int64_t seconds(int64_t ns)
+{
+	return (ns + NS_PER_S - 1) / NS_PER_S;
+}
+
+static void begin(struct manager *m, enum ending ending, int64_t wait_ns)
+{
+	m->ending = ending;
+	m->stop_at_ns = clock_mono_ns() + wait_ns;
+	sd_notifyf(0, "EXTEND_TIMEOUT_USEC=%llu", (unsigned long long)(wait_ns + STOP_KILL_NS) / 1000 + STOP_SPARE_US);
+}
+
+static void begin_drain(struct manager *m, const char *why)
+{
+	int64_t grace_ns = m->cfg->stop_grace_ms * NS_PER_MS;
+
+	log_note("stopping (%s): no new work; waiting up to %lld s for what runs", why, (long long)seconds(grace_ns));
+	begin(m, ENDING_DRAINING, grace_ns);
+}
+
+static void on_job(void *arg, bool restart, const char *why)
 {
 	struct manager *m = arg;
 
-	if (m->stop_at_ns) {
-		log_note("asked to stop again: killing what runs");
+	m->job = unit_job_free(m->job);
+	if (!restart) {
+		begin_drain(m, why);
+		return;
+	}
+	log_note("stopping for a restart (%s): what runs goes on", why);
+	begin(m, ENDING_LEAVING, STOP_LEAVE_NS);
+}
+
+static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
+{
+	struct manager *m = arg;
+	bool asked = false;
+
+	/* Once asked to leave, the engine has let go of what runs: then it is only the store we would not wait for. */
+	if (m->ending == ENDING_LEAVING || m->ending == ENDING_KILLING) {
+		log_note("asked to stop again: waiting no longer");
 		m->stop_at_ns = clock_mono_ns();
 		return 0;
 	}
-	log_note("stopping: no new work; waiting up to %d s for what runs", m->cfg->stop_grace_ms / 1000);
+	if (m->ending) {
+		log_note("asked to stop again: killing what runs");
+		m->job = unit_job_free(m->job);
+		begin(m, ENDING_DRAINING, 0);
+		return 0;
+	}
 	sd_notify(0, "STOPPING=1");
-	m->stop_at_ns = clock_mono_ns() + m->cfg->stop_grace_ms * NS_PER_MS;
 	engine_drain(m->engine);
+	if (si->ssi_signo == SIGTERM && m->keeper && unit_job_possible())
+		asked = unit_job_ask(m->loop, on_job, m, &m->job) >= 0;
+	if (asked)
+		begin(m, ENDING_ASKING, UNIT_JOB_WAIT_MS * NS_PER_MS);
+	else
+		begin_drain(m, si->ssi_signo == SIGINT ? "SIGINT" : "SIGTERM");
 	return 0;
 }
 
 static int on_hup(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
 {
-	sd_notify(0, "RELOADING=1");
+	/* Type=notify-reload wants the time, and ignores what comes without. */
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono_ns() / 1000);
 	reload(arg, true, NULL);
 	sd_notify(0, "READY=1");
 	return 0;
@@ -361,11 +451,39 @@ static int make_dirs(const struct config *c, struct err *e)
 	return r;
 }
 
-static int make_world(struct manager *m, const struct fact_sink *sink, struct err *e)
+/* Gives up what an earlier daemon had kept, or the store would hold it for as long as the unit lives. */
+static void drop_kept(struct launch_keeper *k, struct launch_kept_list *kept)
+{
+	for (size_t i = 0; i < kept->n; i++)
+		(void)k->remove(k->self, kept->v[i].name);
+	launch_kept_done(kept);
+}
+
+static void make_keeper(struct manager *m, struct launch_kept_list *kept)
+{
+	struct err e = {};
+
+	if (!launch_keep_available()) {
+		if (m->cfg->keep_running && m->notify.on)
+			log_note("KeepRunning: the unit has no file descriptor store (fated.service: FileDescriptorStoreMax=, FATED_FDSTORE=1); "
+				 "a restart ends what runs, and it is run again");
+		return;
+	}
+	if (launch_keep_new(&m->keeper, &e) < 0) {
+		log_warn("KeepRunning: a restart will end what runs: %s", err_msg(&e));
+		return;
+	}
+	if (m->cfg->keep_running)
+		return;
+	drop_kept(m->keeper, kept);
+	m->keeper = launch_keep_free(m->keeper);
+}
+
+static int make_world(struct manager *m, struct launch_kept_list *kept, const struct fact_sink *sink, struct err *e)
 {
 	const struct config *c = m->cfg;
 	struct cg_tree_config tree = { .path = c->cgroup_root[0] ? c->cgroup_root : NULL };
-	struct launch_config launch = {};
+	struct launch_config launch = { .kept = kept };
 	struct observe_config obs = {
 		.bpf_dir = c->bpf_dir, .ring_bytes = (uint32_t)c->ring_bytes, .max_environments = (uint32_t)c->environments_max,
 	};
@@ -389,10 +507,34 @@ static int make_world(struct manager *m, const struct fact_sink *sink, struct er
 		if (r < 0)
 			return r;
 	}
+	make_keeper(m, kept);
+	launch.keeper = m->keeper;
 	r = launch_new(m->loop, m->tree, &launch, sink, &m->launch, e);
 	if (r < 0)
 		return err_wrap(e, r, "launcher");
 	return 0;
+}
+
+static void say_recovered(const struct manager *m)
+{
+	struct engine_stats st;
+	long long lost;
+
+	engine_stats(m->engine, &st);
+	if (st.rebooted)
+		log_note("the host was rebooted since the daemon before this one");
+	if (st.queued || st.waiting || st.routing)
+		log_note("taken up from before: %lld queued, %lld waiting, %lld to be delivered", (long long)st.queued,
+			 (long long)st.waiting, (long long)st.routing);
+	if (!st.recovered_running)
+		return;
+	lost = (long long)(st.recovered_running - st.adopted);
+	if (!lost)
+		log_note("adopted %lld running function%s", (long long)st.adopted, st.adopted == 1 ? "" : "s");
+	else
+		log_note("adopted %lld running function%s, %lld could not be (%s); their records say why", (long long)st.adopted,
+			 st.adopted == 1 ? "" : "s", lost, st.rebooted ? "the host was rebooted" :
+			 m->keeper ? "their descriptors are not there any more" : "no file descriptor store");
 }
 
 static int make_engine(struct manager *m, struct err *e)
@@ -402,11 +544,14 @@ static int make_engine(struct manager *m, struct err *e)
 		.clock = &m->clock, .store = m->store, .launch = launch_port(m->launch), .observe = m->observe ? observe_port(m->observe) : NULL,
 		.deliver = m->deliver, .log = funclog_port(m->funclog),
 	};
-	struct engine_stats st;
-	int r;
 	struct engine_config ec = {
 		.concurrency_max = c->concurrency_max, .queue_max = c->queue_max, .inbox_max = 4096, .record_fate = c->record_fate,
+		.window_max = c->window_max, .window_bytes = c->window_bytes, .lease_ms = c->lease_s * 1000ll,
 	};
+	struct retain_config rc = {
+		.age_ms = c->retain_s * 1000ll, .bytes_max = c->retain_bytes, .now_ms = sober_now, .arg = m,
+	};
+	int r;
 
 	snprintf(ec.region, sizeof(ec.region), "%s", c->region);
 	m->engine = engine_new(&ports, &ec);
@@ -415,11 +560,11 @@ static int make_engine(struct manager *m, struct err *e)
 		m->watch = watch_new(m->loop, c->functions_dir, definitions_is_file, on_change, m);
 	reload(m, true, NULL);
 	r = engine_start(m->engine, e);
-	engine_stats(m->engine, &st);
-	if (r == 0 && (st.queued || st.waiting || st.routing || st.recovered_running))
-		log_note("taken up from before: %lld queued, %lld waiting, %lld routing; %lld were running when the daemon ended",
-			 (long long)st.queued, (long long)st.waiting, (long long)st.routing, (long long)st.recovered_running);
-	return r;
+	if (r < 0)
+		return r;
+	say_recovered(m);
+	r = retain_new(m->loop, m->store, &rc, &m->retain, e);
+	return r < 0 ? err_wrap(e, r, "retention") : 0;
 }
 
 static int make_door(struct manager *m, struct err *e)
@@ -459,26 +604,68 @@ static int make_signals(struct manager *m)
 	return r;
 }
 
-static int make_all(struct manager *m, struct err *e)
+static int make_clock(struct manager *m, struct err *e)
+{
+	char text[ID_UUID_LEN + 2] = "";
+	CLEAN(closep) int fd = open(BOOT_ID, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n < 0)
+		return err_errno(e, -errno, BOOT_ID);
+	text[strcspn(text, "\n")] = '\0';
+	if (strlen(text) != ID_UUID_LEN)
+		return err_set(e, -EBADMSG, BOOT_ID ": \"%s\" is no boot id", text);
+	m->clock = (struct port_clock){
+		.self = m, .mono_ns = real_mono, .wall_ms = real_wall, .random64 = real_random, .boot_ms = real_boot,
+	};
+	memcpy(m->clock.boot_id, text, sizeof(m->clock.boot_id));
+	return 0;
+}
+
+/* A store that cannot be opened is the one thing a start cannot do without; the sentence says what to do about it. */
+static int open_store(struct manager *m, struct err *e)
+{
+	static const struct { int r; const char *remedy; } rows[] = {
+		{ -EBUSY, "stop that one, or give this one a StateDirectory of its own" },
+		{ -EBADMSG, "nothing was deleted or changed; \"sqlite3 FILE .recover | sqlite3 NEW\" saves what can be read; without "
+			    "the file, a new one is made" },
+		{ -EPROTONOSUPPORT, "run the version that made it, or newer" },
+		{ -EROFS, "mount the file system writable, or set StateDirectory" },
+		{ -ENOSPC, "make room on its file system" },
+		{ -EDQUOT, "make room on its file system" },
+	};
+	CLEAN(freep) char *path = xasprintf("%s/fated.db", m->cfg->state_dir);
+	char was[sizeof(e->msg)];
+	int r = store_sqlite_open(m->loop, path, &m->store, e);
+
+	if (r >= 0)
+		return r;
+	snprintf(was, sizeof(was), "%s", err_msg(e));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].r == r)
+			return err_set(e, r, "store: %.300s: %s", was, rows[i].remedy);
+	return err_wrap(e, r, "store");
+}
+
+static int make_all(struct manager *m, struct launch_kept_list *kept, struct err *e)
 {
 	struct fact_sink facts = { .self = m, .fact = relay_fact, .output = relay_output };
 	struct funclog_config logs = {
 		.dir = m->cfg->log_dir, .max_bytes = m->cfg->function_log_bytes, .files = m->cfg->function_log_files,
 		.max_age_ms = m->cfg->function_log_max_age_s * 1000ll, .clock = &m->clock,
 	};
-	char *path;
 	int r;
 
-	r = make_dirs(m->cfg, e);
+	r = make_clock(m, e);
+	if (r == 0)
+		r = make_dirs(m->cfg, e);
 	if (r < 0)
 		return r;
 	/* The store first: its lock says that no other daemon works on this state. */
-	path = xasprintf("%s/fated.db", m->cfg->state_dir);
-	r = store_sqlite_open(m->loop, path, &m->store, e);
-	free(path);
+	r = open_store(m, e);
 	if (r < 0)
-		return err_wrap(e, r, "store");
-	r = make_world(m, &facts, e);
+		return r;
+	r = make_world(m, kept, &facts, e);
 	if (r < 0)
 		return r;
 	m->deliveries = (struct deliver_sink){ .self = m, .delivered = relay_delivered };
@@ -500,16 +687,16 @@ static int make_all(struct manager *m, struct err *e)
 	return r < 0 ? err_errno(e, r, "signals") : 0;
 }
 
-int manager_new(const struct config *cfg, sd_event *loop, struct manager **ret, struct err *e)
+int manager_new(const struct config *cfg, sd_event *loop, struct launch_kept_list *kept, struct manager **ret, struct err *e)
 {
 	struct manager *m = XNEW(struct manager);
 	int r;
 
 	m->cfg = cfg;
 	m->loop = sd_event_ref(loop);
-	m->clock = (struct port_clock){ m, real_mono, real_wall, real_random };
 	m->started_ns = clock_mono_ns();
-	r = make_all(m, e);
+	notify_init(&m->notify);
+	r = make_all(m, kept, e);
 	if (r < 0) {
 		manager_free(m);
 		return r;
@@ -518,20 +705,25 @@ int manager_new(const struct config *cfg, sd_event *loop, struct manager **ret, 
 	return 0;
 }
 
+static int64_t until_us(int64_t at_ns)
+{
+	return at_ns == INT64_MAX ? INT64_MAX : MAX((at_ns - clock_mono_ns() + 999) / 1000, (int64_t)0);
+}
+
 /* Waits for news or the next due time; then everything that is there, up to the budget. */
 static int collect(struct manager *m)
 {
-	int64_t mono = engine_next_mono_ns(m->engine), wall = engine_next_wall_ms(m->engine), left_us = (int64_t)WAIT_MAX_US;
+	int64_t steady = engine_next_steady_ms(m->engine), left_us = (int64_t)WAIT_MAX_US;
 	int r;
 
 	if (engine_pending(m->engine)) {
 		left_us = 0;
 	} else {
-		if (mono != INT64_MAX)
-			left_us = MIN(left_us, MAX((mono - clock_mono_ns() + 999) / 1000, (int64_t)0));
-		if (wall != INT64_MAX)
-			left_us = MIN(left_us, MAX((wall - clock_wall_ms()) * 1000, (int64_t)0));
-		if (m->stop_at_ns)
+		left_us = MIN(left_us, until_us(engine_next_mono_ns(m->engine)));
+		left_us = MIN(left_us, until_us(notify_next_ns(&m->notify)));
+		if (steady != INT64_MAX)
+			left_us = MIN(left_us, MAX((steady - engine_steady_ms(m->engine)) * 1000, (int64_t)0));
+		if (m->ending)
 			left_us = MIN(left_us, (int64_t)100000);
 	}
 	r = sd_event_run(m->loop, (uint64_t)left_us);
@@ -545,32 +737,53 @@ static void say_doubt(struct manager *m)
 	struct engine_stats st;
 
 	engine_stats(m->engine, &st);
-	if (st.in_doubt == m->doubt_logged)
+	if (st.in_doubt == (m->doubt_since_ns != 0))
 		return;
-	m->doubt_logged = st.in_doubt;
 	if (st.in_doubt) {
+		m->doubt_since_ns = clock_mono_ns();
 		log_error("the event store is in doubt, no new events are accepted: %s", st.doubt_why);
-		sd_notifyf(0, "STATUS=store in doubt: %s", st.doubt_why);
 	} else {
-		log_note("the event store works again");
-		sd_notify(0, "STATUS=running");
+		log_note("the event store works again, recovered after %lld s",
+			 (long long)seconds(clock_mono_ns() - m->doubt_since_ns));
+		m->doubt_since_ns = 0;
 	}
+}
+
+/* What runs goes on, and what was decided is in the store; or it cannot be. */
+static bool left(struct manager *m)
+{
+	m->left = true;
+	if (engine_leave(m->engine)) {
+		log_note("left to the next start: what runs");
+		return true;
+	}
+	if (clock_mono_ns() < m->stop_at_ns)
+		return false;
+	/* As a crash would: rows and kernel entries have all that the next start needs, and nothing here must wait for a
+	 * disk that does not answer. */
+	log_warn("the event store did not take what was decided within %lld s: ending as after a crash", (long long)seconds(STOP_LEAVE_NS));
+	_exit(1);
 }
 
 /* True when the daemon may end. */
 static bool stopped(struct manager *m)
 {
-	int64_t now = clock_mono_ns();
-
-	if (!m->stop_at_ns)
+	switch (m->ending) {
+	case ENDING_NOT:
+	case ENDING_ASKING:
 		return false;
+	case ENDING_LEAVING:
+		return left(m);
+	case ENDING_DRAINING:
+	case ENDING_KILLING:
+		break;
+	}
 	if (engine_quiet(m->engine))
 		return true;
-	if (now < m->stop_at_ns)
+	if (clock_mono_ns() < m->stop_at_ns)
 		return false;
-	if (!m->killed) {
-		m->killed = true;
-		m->stop_at_ns = now + STOP_KILL_NS;
+	if (m->ending == ENDING_DRAINING) {
+		begin(m, ENDING_KILLING, STOP_KILL_NS);
 		engine_stop(m->engine);
 		return false;
 	}
@@ -583,8 +796,9 @@ int manager_run(struct manager *m)
 	int r;
 
 	log_note("fated %s is ready: socket %s, functions %s", FATED_VERSION, m->socket_path, m->cfg->functions_dir);
-	sd_notify(0, "READY=1\nSTATUS=running");
+	sd_notify(0, "READY=1");
 	for (;;) {
+		notify_turn(&m->notify, m->engine, clock_mono_ns());
 		r = collect(m);
 		if (r < 0) {
 			log_error("event loop: %s", strerror(-r));
@@ -603,11 +817,13 @@ struct manager *manager_free(struct manager *m)
 
 	if (!m)
 		return NULL;
-	clean = m->engine && engine_quiet(m->engine);
+	clean = m->engine && !m->left && engine_quiet(m->engine);
 	for (size_t i = 0; i < ARRAY_SIZE(m->signals); i++)
 		sd_event_source_disable_unref(m->signals[i]);
 	sd_event_source_disable_unref(m->audit);
+	unit_job_free(m->job);
 	watch_free(m->watch);
+	retain_free(m->retain);
 	api_free(m->api);
 	http_server_free(m->http);
 	if (m->socket_path)
@@ -618,6 +834,7 @@ struct manager *manager_free(struct manager *m)
 		m->store->ops->close(m->store);
 	engine_free(m->engine);
 	launch_free(m->launch);
+	launch_keep_free(m->keeper);
 	/* After a clean stop nothing of us stays in the kernel; otherwise the pins hold what the next start needs. A start
 	 * that was refused made no leaf: the groups go, unless they hold an earlier daemon's. */
 	observe_free(m->observe, clean);

@@ -164,7 +164,7 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 	if (fx == INV_FX_ROUTE) {
 		route_event(e, inv, false);
 	} else {
-		batch_event_set(e, inv, inv->row.epoch);
+		batch_event_set(e, inv);
 		wait_for_due(e, inv);
 	}
 	if (cgroup_id)

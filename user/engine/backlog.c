@@ -204,6 +204,7 @@ struct inv *backlog_inv(struct engine *e, const struct store_event *ev)
 	const char *fates = ev->fates ? ev->fates : "";
 
 	inv->row = ev->row;
+	inv->stored_epoch = ev->row.epoch;
 	inv->payload = blob_ref(ev->payload);
 	inv->started_at_ms = ev->last_started_at_ms;
 	buf_adds(&inv->fates, fates);
@@ -280,6 +281,28 @@ static void on_deliveries(struct engine *e, struct backlog *b, const struct stor
 		move_cursor(e, b, INT64_MAX, STORE_OUTBOX_POS(last->seq, last->role));
 }
 
+/* The end of the rows, and more were expected: somebody else has claimed or ended them. Counting them for ever would be
+ * asking for them for ever. */
+static void rows_missing(struct engine *e, struct backlog *b)
+{
+	int64_t n = b->on_disk;
+
+	b->on_disk = 0;
+	e->stats.stale += n;
+	snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "%lld rows of the backlog were changed by somebody else",
+		 (long long)n);
+	if (b->kind == BACKLOG_OUTBOX) {
+		e->stats.deliveries_owed -= n;
+		return;
+	}
+	e->on_disk -= n;
+	e->stats.lost += n;
+	if (b->kind == BACKLOG_QUEUED)
+		e->stats.queued -= n;
+	else
+		e->stats.waiting -= n;
+}
+
 static void on_page(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *err)
 {
 	struct engine *e = arg;
@@ -296,15 +319,9 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 	} else {
 		on_events(e, b, res);
 	}
-	/* The end of the rows, and more were expected: they were changed by somebody else. Counting them for ever would
-	 * ask for them for ever. */
 	if (result == 0 && n == 0 && b->on_disk && !e->left.len && !e->left_deliveries.len &&
-	    b->cursor == (b->kind == BACKLOG_OUTBOX ? q->after_pos : q->after_seq)) {
-		e->stats.refused_ops += b->on_disk;
-		if (b->kind != BACKLOG_OUTBOX)
-			e->on_disk -= b->on_disk;
-		b->on_disk = 0;
-	}
+	    b->cursor == (b->kind == BACKLOG_OUTBOX ? q->after_pos : q->after_seq))
+		rows_missing(e, b);
 	loading_over(e);
 	backlog_hunger(e, b);
 	if (b->kind == BACKLOG_QUEUED)

@@ -143,7 +143,6 @@ void dispatch_accepted(struct engine *e, struct inv *inv)
 
 static void start_next(struct engine *e, struct inv *inv, struct func *f)
 {
-	uint32_t epoch_was = inv->row.epoch;
 	struct store_op *op;
 	int fx;
 
@@ -153,7 +152,7 @@ static void start_next(struct engine *e, struct inv *inv, struct func *f)
 	inv->row.lease_until_ms = now_steady(e) + e->cfg.lease_ms;
 	inv_track(e, inv, INV_QUEUED);
 	inv->started_at_ms = now_wall(e);
-	batch_event_set(e, inv, epoch_was);
+	batch_event_set(e, inv);
 	op = batch_op(e, STORE_OP_ATTEMPT_PUT);
 	op->attempt.seq = inv->row.seq;
 	op->attempt.start = inv->row.starts;

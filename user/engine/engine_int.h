@@ -32,6 +32,7 @@ struct inv {
 	struct outcome last;		/* kind OUTCOME_INVALID: no attempt has ended in this process */
 	struct list ready;		/* in its function's queue while QUEUED */
 	struct sched_node due;		/* steady clock: due time, or expiry */
+	uint32_t stored_epoch;		/* the row's in the store, once what is in batches is written */
 	bool parking;			/* leaves the memory once its row is durable, unless there is room by then */
 	size_t bytes;			/* of payload and fates, as counted in engine_stats.in_memory_bytes */
 	struct env *env;		/* while RUNNING */
@@ -105,7 +106,8 @@ struct delivery {
 	struct sched_node due;		/* steady clock */
 	struct list queue;		/* due, waiting for a free sender */
 	bool sending;
-	bool pending;			/* an AFTER_SEND names it */
+	bool pending;			/* an AFTER_SEND or AFTER_OVER names it */
+	bool over;			/* not owed any more, once that is durable */
 	bool lost;			/* its row was not ours to change any more: forgotten when the sender has answered */
 };
 
@@ -117,6 +119,7 @@ enum after_kind {
 	AFTER_FORGET,	/* the outcome is durable: the pinned entry may go */
 	AFTER_SETTLED,	/* the record is durable: whoever waits for the end is told */
 	AFTER_SEND,	/* the outbox row is durable */
+	AFTER_OVER,	/* a delivery is not owed any more */
 	AFTER_ENDED,	/* the end is durable: out of memory */
 	AFTER_PARK,	/* its row is durable: out of memory until its turn comes near */
 	AFTER_ANSWER,	/* what was wished is durable: status to whoever wished it */
@@ -225,6 +228,7 @@ struct engine {
 	int64_t commit_retry_at_ns;	/* 0 = none */
 
 	int64_t next_seq;
+	int64_t on_behalf_of;		/* the event that is being routed: seq, 0 = none. What is written for it goes with it */
 	uint64_t next_handle;
 	int running;			/* environments, both kinds */
 	int running_unreserved;		/* of functions without a reserve */
@@ -264,7 +268,7 @@ void batch_forget(struct engine *e, const struct delivery *d);	/* no AFTER_SEND 
 void ask_again(struct engine *e, struct load *l);	/* the event is in memory now, or it is not open: what was asked is done */
 struct store_op *batch_op(struct engine *e, enum store_op_kind kind);
 void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id);
-void batch_event_set(struct engine *e, const struct inv *inv, uint32_t epoch_was);
+void batch_event_set(struct engine *e, struct inv *inv);
 
 /* dispatch.c */
 void dispatch_enqueue(struct engine *e, struct inv *inv);	/* QUEUED: into its function's queue, expiry armed */
@@ -327,6 +331,7 @@ struct delivery *outbox_put(struct engine *e, const struct inv *inv, enum outbox
 void outbox_undelivered(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
 			struct blob *body, struct blob *attributes, const char *why);
 void outbox_durable(struct engine *e, struct delivery *d);	/* AFTER_SEND */
+void outbox_over(struct engine *e, struct delivery *d);		/* AFTER_OVER */
 void outbox_take_in(struct engine *e, const struct store_op_outbox *row);	/* loaded from its target's backlog */
 void outbox_delivered(struct engine *e, int64_t seq, enum outbox_role role, enum delivered how, const char *why);
 void outbox_wish(struct engine *e, struct wish *wish);

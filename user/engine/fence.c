@@ -3,7 +3,8 @@
  * A row that could not be written, though the store is well: somebody else has claimed the event since (its epoch is not
  * the one our change was made under), or it is not there any more. What we meant to write is then not ours to write, now
  * or later: everything of that event leaves the batch and the memory, a process that runs for it is killed, and whoever
- * waits is told. It is counted (stale, refused_ops) and its reason kept for status. All else in the batch goes on.
+ * waits is told; so is all that was written on its behalf (a message to a queue, the event of a function it was to invoke).
+ * It is counted (stale, refused_ops) and its reason kept for status. All else in the batch goes on.
  *
  * With one daemon on a store this does not happen: it is the proof that it does not, and the guard for when it would.
  */
@@ -105,17 +106,52 @@ static void lose(struct engine *e, struct inv *inv)
 	inv_free(e, inv);
 }
 
+static void lose_event(struct engine *e, int64_t seq);
+
+/* What was written for it: messages to queues, and events of the functions it was to invoke, with all of theirs. */
+static void lose_offspring(struct engine *e, struct turn_batch *t, int64_t seq)
+{
+	for (size_t i = 0; i < t->store.n; ) {
+		struct store_op *op = &t->store.ops[i];
+
+		if (op->owner != seq || seq_of(op) == seq) {
+			i++;
+		} else if (op->kind == STORE_OP_EVENT_PUT) {
+			lose_event(e, op->event.row.seq);
+			i = 0;		/* what is left has moved */
+		} else {
+			remove_op(&t->store, i);
+		}
+	}
+}
+
+/* As the batch names it: what is in memory of it may be named by nothing else (it waits for its time). */
+static struct inv *find_inv(struct engine *e, const struct turn_batch *t, int64_t seq)
+{
+	for (size_t i = 0; i < t->store.n; i++) {
+		const struct store_op *op = &t->store.ops[i];
+
+		if ((op->kind == STORE_OP_EVENT_PUT || op->kind == STORE_OP_EVENT_SET) && op->event.row.seq == seq)
+			return strmap_get(&e->by_request, op->event.row.request_id);
+	}
+	return NULL;
+}
+
 static void lose_event(struct engine *e, int64_t seq)
 {
 	struct turn_batch *batches[] = { e->flying, e->filling };
 	struct inv *inv = NULL, *found;
 
+	for (size_t i = 0; i < ARRAY_SIZE(batches) && !inv; i++)
+		inv = find_inv(e, batches[i], seq);
 	for (size_t i = 0; i < ARRAY_SIZE(batches); i++) {
 		remove_ops(batches[i], seq);
 		found = remove_afters(e, batches[i], seq);
 		if (found)
 			inv = found;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
+		lose_offspring(e, batches[i], seq);
 	outbox_lost(e, seq);
 	if (inv)
 		lose(e, inv);

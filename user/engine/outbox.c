@@ -104,7 +104,7 @@ static void breaker_answered(struct engine *e, struct dest_target *t)
 
 static void due(struct engine *e, struct delivery *d)
 {
-	if (d->sending || !list_empty(&d->queue))
+	if (d->sending || d->over || !list_empty(&d->queue))
 		return;
 	sched_cancel(&e->outbox, &d->due);
 	list_add_tail(&d->to->due, &d->queue);
@@ -254,10 +254,23 @@ static void op_done(struct engine *e, int64_t seq)
 	batch_op(e, STORE_OP_EVENT_DONE)->done.seq = seq;
 }
 
+/* Kept until that is durable: a page that is loaded before then shows the row as it was. */
 static void owed_no_more(struct engine *e, struct delivery *d)
 {
+	assert(!d->over && !d->sending);
 	e->stats.deliveries_owed--;
 	op_done(e, d->row.seq);
+	list_del(&d->queue);
+	sched_cancel(&e->outbox, &d->due);
+	if (d->pending)
+		batch_forget(e, d);
+	d->over = d->pending = true;
+	batch_after(e, AFTER_OVER, NULL, d, 0);
+}
+
+void outbox_over(struct engine *e, struct delivery *d)
+{
+	d->pending = false;
 	forget(e, d);
 }
 
@@ -315,6 +328,7 @@ void outbox_delivered(struct engine *e, int64_t seq, enum outbox_role role, enum
 	}
 	t->in_memory--;
 	take_part(e, t);
+	backlog_hunger(e, &t->backlog);
 	outbox_maybe_free(e, t);
 }
 
@@ -390,8 +404,8 @@ void outbox_wish(struct engine *e, struct wish *wish)
 {
 	struct delivery *d = map_get(&e->deliveries, (uint64_t)STORE_OUTBOX_POS(wish->row.seq, wish->row.role));
 
-	if (d && d->sending)
-		answer_about(e, TAKE(wish->w), "", 409, "It is being sent at this moment");
+	if (d && (d->sending || d->over))
+		answer_about(e, TAKE(wish->w), "", 409, d->over ? "It is settled already" : "It is being sent at this moment");
 	else if (wish->delivery == DELIVERY_DROP)
 		drop(e, wish, d);
 	else
@@ -443,7 +457,7 @@ void outbox_lost(struct engine *e, int64_t seq)
 
 		if (!d)
 			continue;
-		e->stats.deliveries_owed--;
+		e->stats.deliveries_owed -= !d->over;
 		d->lost = true;
 		if (!d->sending)
 			forget(e, d);

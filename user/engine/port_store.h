@@ -111,6 +111,7 @@ struct store_op_message {
 
 struct store_op {
 	enum store_op_kind kind;
+	int64_t owner;			/* the caller's own note; not stored */
 	union {
 		struct store_op_event event;
 		struct store_op_attempt attempt;

@@ -12,7 +12,8 @@
  *
  * A start that provably never happened (its number was durable, the kernel saw no process) is our own fault and
  * consumes no attempt (I5). That proof needs the entries of the daemon before us: pins that survived. Without them
- * (reboot, another layout, no observer) it counts as started, because it may have been.
+ * (reboot, another layout, no observer) it counts as started, because it may have been. Pins of this boot prove nothing about
+ * the boot before: the stored anchor says which one the events are of, and it changes in the batch that settles them.
  */
 #include <assert.h>
 #include <errno.h>
@@ -63,7 +64,7 @@ static struct left *find_left(struct recovery *r, const struct inv_row *row)
 static void evidence_from(const struct recovery *r, const struct left *left, struct evidence *ev)
 {
 	*ev = (struct evidence){ .interrupted = true };
-	if (!left ? r->taken_over : !left->before.env.fork_ns && !left->after.env.fork_ns) {
+	if (!left ? r->taken_over && !r->e->stats.rebooted : !left->before.env.fork_ns && !left->after.env.fork_ns) {
 		ev->launch_failed = true;
 		snprintf(ev->launch_error, sizeof(ev->launch_error), "the supervisor was stopped before the function was started");
 		return;

@@ -298,6 +298,7 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 		.fates = e->cfg.record_fate && (!f || f->record_fate) && inv->fates.len ? buf_str(&inv->fates) : NULL,
 	};
 	CLEAN(blob_unrefp) struct blob *body = NULL;
+	int64_t outer = e->on_behalf_of;
 	int owed = 0;
 	struct routing rt;
 	struct buf b = {};
@@ -308,6 +309,7 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 	body = built(&b);
 	assert(body);
 	rt = (struct routing){ inv, &in, body, &owed };
+	e->on_behalf_of = inv->row.seq;
 
 	op = batch_op(e, STORE_OP_RECORD_PUT);
 	op->record.seq = inv->row.seq;
@@ -331,10 +333,11 @@ void route_event(struct engine *e, struct inv *inv, bool throttled)
 		put_dead_letter(e, &rt, f);
 	}
 	inv->payload = blob_unref(inv->payload);	/* the record has it: what waits for a target does not hold it twice */
+	e->on_behalf_of = outer;
 	if (!owed)
 		ended(e, inv);
 	/* Else its row goes on without us: it is DONE with its last delivery (STORE_OP_EVENT_DONE). */
-	batch_event_set(e, inv, inv->row.epoch);
+	batch_event_set(e, inv);
 	batch_after(e, AFTER_SETTLED, inv, NULL, 0);
 	batch_after(e, AFTER_ENDED, inv, NULL, 0);
 }

@@ -27,7 +27,10 @@
 
 struct store_op *batch_op(struct engine *e, enum store_op_kind kind)
 {
-	return store_batch_add(&e->filling->store, kind);
+	struct store_op *op = store_batch_add(&e->filling->store, kind);
+
+	op->owner = e->on_behalf_of;
+	return op;
 }
 
 void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id)
@@ -51,12 +54,13 @@ void batch_forget(struct engine *e, const struct delivery *d)
 				batches[i]->after[k].delivery = NULL;
 }
 
-void batch_event_set(struct engine *e, const struct inv *inv, uint32_t epoch_was)
+void batch_event_set(struct engine *e, struct inv *inv)
 {
 	struct store_op *op = batch_op(e, STORE_OP_EVENT_SET);
 
 	op->event.row = inv->row;
-	op->event.epoch_was = epoch_was;
+	op->event.epoch_was = inv->stored_epoch;
+	inv->stored_epoch = inv->row.epoch;
 }
 
 /* ---- act --------------------------------------------------------------------------------------------------- */
@@ -101,6 +105,10 @@ static void act(struct engine *e, const struct after *a)
 	case AFTER_SEND:
 		if (a->delivery)
 			outbox_durable(e, a->delivery);
+		break;
+	case AFTER_OVER:
+		if (a->delivery)
+			outbox_over(e, a->delivery);
 		break;
 	case AFTER_ENDED:
 		inv_free(e, a->inv);
@@ -233,6 +241,7 @@ static void on_async(struct engine *e, struct inv *inv, const struct redrive *fr
 		if (from && from->queue[0]) {
 			struct store_op *op = batch_op(e, STORE_OP_MESSAGE_DEL);
 
+			op->owner = inv->row.seq;
 			snprintf(op->message.queue, sizeof(op->message.queue), "%s", from->queue);
 			snprintf(op->message.receipt, sizeof(op->message.receipt), "%s", from->receipt);
 		}
@@ -333,7 +342,7 @@ static void on_cancel(struct engine *e, const char *request_id, struct waiter *w
 	if (was == INV_RUNNING) {
 		/* In the row, so that nobody repeats it: whatever its end will be, and whoever will judge it. */
 		inv->row.condition = COND_CANCELLED;
-		batch_event_set(e, inv, inv->row.epoch);
+		batch_event_set(e, inv);
 	} else {
 		int fx;
 
@@ -473,7 +482,7 @@ static void due_events(struct engine *e)
 			 * on disk as that. */
 			dispatch_place(e, inv);
 			if (inv->parking)
-				batch_event_set(e, inv, inv->row.epoch);
+				batch_event_set(e, inv);
 		}
 	}
 }
@@ -496,7 +505,8 @@ void engine_turn(struct engine *e)
 
 bool engine_pending(const struct engine *e)
 {
-	bool to_load = !list_empty(&e->loads) && !e->loading && !e->load_retry_at_ns;
+	bool page = !list_empty(&e->hungry) && !e->draining;
+	bool to_load = (page || !list_empty(&e->loads)) && !e->loading && !e->load_retry_at_ns && !e->leaving;
 	bool to_commit = !e->flying && !e->commit_retry_at_ns && (e->filling->store.n || e->filling->n_after);
 
 	return e->flown || e->n_inbox || e->news || to_load || to_commit;

@@ -10,17 +10,21 @@
  * All that can fail comes before the process exists. After its end, facts come in this order: the failed step of the
  * plan, if any, then the wait status.
  *
- * Considered and rejected: a file for stdout (no bound but the disk's); splice (nothing to splice to: responses are
+ * What is to outlive this daemon (launch_spec.keep) reads into memory files instead (launch/launch_kit.h), and these, the
+ * pipes and the pidfd are stored with the keeper in one message after the start. Not before: without the pidfd nobody
+ * could adopt it, so a first half would cost a message and save nothing. Not at once either, where the daemon says so
+ * (launch_config.keep_after_ms): to systemd a message is dear, and most functions are short. Who dies in between leaves
+ * an environment that is killed and tried again, as everything was before there was a keeper.
+ *
+ * Considered and rejected: a file for stdout (no bound but the disk's); splice for all (nothing to splice to: responses are
  * small and go through the judge).
  */
 #include "launch/launch.h"
 
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,69 +32,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
-#include "base/id.h"
-#include "base/log.h"
-#include "base/mem.h"
-#include "cgroup/cg_events.h"
-#include "cgroup/cg_leaf.h"
-#include "launch/launch_plan.h"
+#include "launch/launch_int.h"
 #include "launch/launch_probe.h"
 #include "launch/launch_user.h"
 #include "model/limits.h"
-#include "sys/sys_calls.h"
-#include "sys/sys_spawn.h"
 
 #define SPAWN_WORKERS_DEFAULT 64
 #define PIPE_BYTES 65536u		/* what Linux gives a pipe */
 #define READ_CHUNK 65536u
-#define REAP_MAX_NS (10 * NS_PER_S)
-
-enum { PIPE_OUT, PIPE_ERR, PIPE_REPORT, PIPES };
-
-struct launch {
-	struct port_launch port;
-	sd_event *loop;
-	struct cg_tree *tree;
-	struct fact_sink sink;
-	struct launch_host host;
-	struct sys_spawner *spawner;
-	struct cg_events *events;
-	struct strmap users;
-	struct strmap *retired;	/* users as they were before a reload */
-	size_t n_retired;
-	int reserved[LAUNCH_ERROR_FD + 1];	/* keep our descriptors above those the child's are put on */
-};
-
-struct env_proc {
-	struct launch *l;
-	struct func *func;
-	struct cg_leaf leaf;
-	struct launch_plan plan;
-	struct sys_spawn spawn;
-	struct blob *payload;
-	char *cgroup_path;
-	char request_id[ID_UUID_LEN + 1], id_text[24];	/* for the log; the leaf's id as text */
-	unsigned int attempt;
-	int child_fds[4];			/* until the start */
-	int fd[PIPES];
-	sd_event_source *source[PIPES], *child;
-	struct buf out, report;
-	struct cg_above_mark above;		/* taken just before the start */
-	unsigned int missing;			/* set of enum fact_missing */
-	int watch;				/* of the leaf's emptiness; -1 = none */
-	bool started, too_large, withheld;
-};
-
-static struct launch *as_launch(struct port_launch *p)
-{
-	return container_of(p, struct launch, port);
-}
-
-/* The ids of a log line about p, which has the strings. */
-#define IDS(p) (&(struct log_ctx){ .function = (p)->func->name, .request_id = (p)->request_id, .env = (p)->id_text, \
-				   .attempt = (p)->attempt })
+#define SETTLE_NS NS_PER_S		/* patience with abandoned children that do not get to their exec */
 
 static void tell(struct env_proc *p, enum fact_kind kind, int wait_status)
 {
@@ -104,7 +55,7 @@ static void tell(struct env_proc *p, enum fact_kind kind, int wait_status)
 static void close_pipe(struct env_proc *p, int i)
 {
 	p->source[i] = sd_event_source_disable_unref(p->source[i]);
-	sys_closep(&p->fd[i]);
+	sys_closep(&p->kit.pipe[i]);
 }
 
 /* Keeps one byte more than the limit: that is how the judge sees that there was more. False: no memory for it. */
@@ -120,23 +71,52 @@ static bool keep(struct buf *b, const char *data, size_t len, size_t limit)
 	return true;
 }
 
+void launch_env_too_large(struct env_proc *p)
+{
+	if (p->too_large)
+		return;
+	p->too_large = true;
+	tell(p, FACT_TOO_LARGE, 0);
+}
+
 static void took(struct env_proc *p, int i, const char *data, size_t len)
 {
 	switch (i) {
-	case PIPE_OUT:
+	case KIT_OUT:
 		/* A response we cannot carry is too large, whoever set the limit; a cut one must not pass for the answer. */
-		if ((!keep(&p->out, data, len, LIM_RESPONSE) || p->out.len > LIM_RESPONSE) && !p->too_large) {
-			p->too_large = true;
-			tell(p, FACT_TOO_LARGE, 0);
-		}
+		if (!keep(&p->out, data, len, LIM_RESPONSE) || p->out.len > LIM_RESPONSE)
+			launch_env_too_large(p);
 		break;
-	case PIPE_ERR:
+	case KIT_ERR:
 		p->l->sink.output(p->l->sink.self, p->leaf.id, data, len);
 		break;
-	case PIPE_REPORT:
+	case KIT_REPORT:
 		(void)keep(&p->report, data, len, LIM_ERROR_REPORT - 1);
 		break;
 	}
+}
+
+/* What is beyond the limit, or has no place, is read into nothing. */
+static ssize_t take_mem(struct env_proc *p, int i, char *data, size_t size)
+{
+	int mem = i == KIT_OUT ? KIT_MEM_OUT : KIT_MEM_REPORT;
+	ssize_t n = kit_move(&p->kit, mem);
+
+	if (i == KIT_OUT && (p->kit.mem_len[mem] > LIM_RESPONSE || p->kit.mem_cut[mem]))
+		launch_env_too_large(p);
+	return n >= 0 || n == -EAGAIN ? n : sys.read(p->kit.pipe[i], data, size);
+}
+
+static ssize_t take(struct env_proc *p, int i, char *data, size_t size)
+{
+	ssize_t n;
+
+	if (p->mem && i != KIT_ERR)
+		return take_mem(p, i, data, size);
+	n = sys.read(p->kit.pipe[i], data, size);
+	if (n > 0)
+		took(p, i, data, (size_t)n);
+	return n;
 }
 
 /* Reads at most `chunks` times; true while the pipe may hold more. */
@@ -144,20 +124,21 @@ static bool drain(struct env_proc *p, int i, int chunks)
 {
 	static char data[READ_CHUNK];		/* one loop, one thread */
 
-	while (p->fd[i] >= 0 && chunks--) {
-		ssize_t n = sys.read(p->fd[i], data, sizeof(data));
+	while (p->kit.pipe[i] >= 0 && chunks--) {
+		ssize_t n = take(p, i, data, sizeof(data));
 
 		if (n == -EAGAIN)
 			return false;
 		if (n <= 0) {
+			if (n < 0 && i == KIT_OUT)
+				launch_env_too_large(p);	/* what we cannot read is more than we can carry */
 			close_pipe(p, i);
 			return false;
 		}
-		took(p, i, data, (size_t)n);
 		if ((size_t)n < sizeof(data))
 			return true;		/* most likely all: the loop knows better than another system call */
 	}
-	return p->fd[i] >= 0;
+	return p->kit.pipe[i] >= 0;
 }
 
 static int on_pipe(struct env_proc *p, int i)
@@ -166,9 +147,9 @@ static int on_pipe(struct env_proc *p, int i)
 	return 0;
 }
 
-static int on_out(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, PIPE_OUT); }
-static int on_err(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, PIPE_ERR); }
-static int on_report(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, PIPE_REPORT); }
+static int on_out(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, KIT_OUT); }
+static int on_err(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, KIT_ERR); }
+static int on_report(sd_event_source *s, int fd, uint32_t revents, void *arg) { return on_pipe(arg, KIT_REPORT); }
 
 /*
  * The leader is dead and cannot be reaped: somebody traces it, and a tracer is told first. One that never takes note would
@@ -199,7 +180,8 @@ static int on_child(sd_event_source *s, int fd, uint32_t revents, void *arg)
 	if (r < 0) {
 		struct fact f = { .kind = FACT_WAIT, .cgroup_id = p->leaf.id, .at_ns = clock_mono_ns(), .error = -r };
 
-		log_msg(LOG_ERROR, IDS(p), "waitid on the pidfd: %s", strerror(-r));
+		if (!p->adopted || r != -ECHILD)	/* whoever started an adopted one is gone, and with it its status */
+			log_msg(LOG_ERROR, IDS(p), "waitid on the pidfd: %s", strerror(-r));
 		p->l->sink.fact(p->l->sink.self, &f);	/* the kernel half is the one witness then */
 		return 0;
 	}
@@ -224,19 +206,38 @@ static void on_empty(void *arg, uint64_t tag)
 
 /* ---- prepare ----------------------------------------------------------------------------------------------- */
 
-static void proc_free(struct env_proc *p)
+struct env_proc *launch_env_new(struct launch *l, struct func *func, const char *request_id, int attempt)
 {
-	if (!p)
-		return;
+	struct env_proc *p = XNEW(struct env_proc);
+
+	*p = (struct env_proc){ .l = l, .func = func_ref(func), .leaf = CG_LEAF_NONE, .watch = -1, .attempt = (unsigned int)attempt,
+				.spawn = { .pidfd = -EBADF }, .kit = KIT_NONE,
+				.child_fds = { -EBADF, -EBADF, -EBADF, -EBADF } };
+	snprintf(p->request_id, sizeof(p->request_id), "%s", request_id ? request_id : "");
+	return p;
+}
+
+void launch_env_close(struct env_proc *p)
+{
+	p->late = sd_event_source_disable_unref(p->late);
+	p->keep_timer = sd_event_source_disable_unref(p->keep_timer);
 	p->child = sd_event_source_disable_unref(p->child);
-	for (int i = 0; i < PIPES; i++)
+	for (int i = 0; i < KIT_PIPES; i++)
 		close_pipe(p, i);
+	kit_close(&p->kit);
 	for (int i = 0; i < 4; i++)
 		sys_closep(&p->child_fds[i]);
 	sys_closep(&p->spawn.pidfd);
+	cg_leaf_done(&p->leaf);
+}
+
+void launch_env_free(struct env_proc *p)
+{
+	if (!p)
+		return;
+	launch_env_close(p);
 	sys_spawn_done(&p->spawn);
 	launch_plan_done(&p->plan);
-	cg_leaf_done(&p->leaf);
 	buf_done(&p->out);
 	buf_done(&p->report);
 	blob_unref(p->payload);
@@ -316,13 +317,13 @@ static int pipes_make(struct env_proc *p, struct err *e)
 {
 	int r = stdin_make(p->payload, &p->child_fds[0], e);
 
-	for (int i = 0; r == 0 && i < PIPES; i++) {
+	for (int i = 0; r == 0 && i < KIT_PIPES; i++) {
 		int fds[2];
 
 		r = sys.pipe2(fds, 0);
 		if (r < 0)
 			return err_errno(e, r, "pipe");
-		p->fd[i] = fds[0];
+		p->kit.pipe[i] = fds[0];
 		p->child_fds[1 + i] = fds[1];
 		r = sys.fcntl(fds[0], F_SETFL, O_NONBLOCK);	/* our end only */
 		if (r < 0)
@@ -337,15 +338,27 @@ static unsigned int missing_facts(unsigned int controllers)
 	       (controllers & CG_CPU ? FACT_MISSING_CPU : 0);
 }
 
+struct cg_limits launch_env_limits(const struct func *f, int memory_mb)
+{
+	return (struct cg_limits){
+		.memory_bytes = (uint64_t)memory_mb << 20, .pids_max = (unsigned int)f->pids_max,
+		.cpu_percent = (unsigned int)f->cpu_percent, .oom_group = f->oom_group,
+	};
+}
+
+void launch_env_named(struct env_proc *p, const struct cg_limits *limits)
+{
+	p->missing = missing_facts(cg_limits_missing(p->l->tree->controllers, limits));
+	snprintf(p->id_text, sizeof(p->id_text), "%" PRIu64, p->leaf.id);
+	p->cgroup_path = xasprintf("%s/%s", p->l->tree->env, p->leaf.name);
+}
+
 static int l_prepare(struct port_launch *port, const struct launch_spec *spec, struct env_proc **ret, uint64_t *ret_cgroup_id,
 		     struct err *e)
 {
 	struct launch *l = as_launch(port);
 	const struct func *f = spec->func;
-	struct cg_limits limits = {
-		.memory_bytes = (uint64_t)spec->memory_mb << 20, .pids_max = (unsigned int)f->pids_max,
-		.cpu_percent = (unsigned int)f->cpu_percent, .oom_group = f->oom_group,
-	};
+	struct cg_limits limits = launch_env_limits(f, spec->memory_mb);
 	const struct launch_user *user;
 	struct env_proc *p;
 	int r;
@@ -353,26 +366,24 @@ static int l_prepare(struct port_launch *port, const struct launch_spec *spec, s
 	r = launch_user_get(&l->users, f->user, f->group, &user, e);
 	if (r < 0)
 		return r;
-	p = XNEW(struct env_proc);
-	*p = (struct env_proc){ .l = l, .func = func_ref((struct func *)f), .leaf = CG_LEAF_NONE, .watch = -1,
-				.missing = missing_facts(cg_limits_missing(l->tree->controllers, &limits)),
-				.payload = blob_ref(spec->payload), .spawn = { .pidfd = -EBADF },
-				.fd = { -EBADF, -EBADF, -EBADF }, .child_fds = { -EBADF, -EBADF, -EBADF, -EBADF } };
+	p = launch_env_new(l, (struct func *)f, spec->request_id, spec->attempt);
+	p->payload = blob_ref(spec->payload);
 	r = cg_leaf_new(l->tree, spec->name, &limits, &p->leaf, e);
 	if (r < 0) {
-		proc_free(p);
+		launch_env_free(p);
 		return err_wrap(e, r, "environment %s", spec->name);
 	}
 	r = pipes_make(p, e);
+	if (r == 0 && spec->keep && l->keeper) {
+		r = kit_mems(&p->kit, e);
+		p->mem = r == 0;
+	}
 	if (r < 0) {
 		(void)cg_leaf_remove(&p->leaf, NULL);
-		proc_free(p);
+		launch_env_free(p);
 		return err_wrap(e, r, "environment %s", spec->name);
 	}
-	snprintf(p->request_id, sizeof(p->request_id), "%s", spec->request_id ? spec->request_id : "");
-	snprintf(p->id_text, sizeof(p->id_text), "%" PRIu64, p->leaf.id);
-	p->attempt = (unsigned int)spec->attempt;
-	p->cgroup_path = xasprintf("%s/%s", l->tree->env, spec->name);
+	launch_env_named(p, &limits);
 	launch_plan_build(&l->host, spec, user, p->cgroup_path, p->child_fds, &p->plan);
 	p->spawn.steps = p->plan.steps;
 	p->spawn.n_steps = p->plan.n;
@@ -385,18 +396,50 @@ static int l_prepare(struct port_launch *port, const struct launch_spec *spec, s
 
 /* ---- start ------------------------------------------------------------------------------------------------- */
 
-static int sources_add(struct env_proc *p)
+int launch_env_sources(struct env_proc *p, struct err *e)
 {
-	static const sd_event_io_handler_t handlers[PIPES] = { on_out, on_err, on_report };
+	static const sd_event_io_handler_t handlers[KIT_PIPES] = { on_out, on_err, on_report };
 	sd_event *loop = p->l->loop;
 	int r = 0;
 
-	for (int i = 0; r >= 0 && i < PIPES; i++) {
-		r = sd_event_add_io(loop, &p->source[i], p->fd[i], EPOLLIN, handlers[i], p);
+	for (int i = 0; r >= 0 && i < KIT_PIPES; i++) {
+		if (p->kit.pipe[i] < 0)
+			continue;
+		r = sd_event_add_io(loop, &p->source[i], p->kit.pipe[i], EPOLLIN, handlers[i], p);
 		if (r >= 0)
 			r = sd_event_source_set_priority(p->source[i], LAUNCH_PRIORITY_PIPE);
 	}
-	return r;
+	return r < 0 ? err_errno(e, r, "event sources") : 0;
+}
+
+int launch_env_child_source(struct env_proc *p, struct err *e)
+{
+	int r = sd_event_add_io(p->l->loop, &p->child, p->spawn.pidfd, EPOLLIN, on_child, p);
+
+	if (r >= 0)
+		r = sd_event_source_set_priority(p->child, LAUNCH_PRIORITY_CHILD);
+	return r < 0 ? err_errno(e, r, "event source of the child") : 0;
+}
+
+/* What fails here costs the environment its adoption, nothing else. */
+void launch_env_keep(struct env_proc *p)
+{
+	struct launch *l = p->l;
+	struct kit_owner o = {
+		.cgroup_id = p->leaf.id, .request_id = p->request_id, .attempt = (int)p->attempt, .pid = p->spawn.pid,
+	};
+	int r;
+
+	p->kit.pidfd = p->spawn.pidfd;
+	r = kit_label(&p->kit, &o);
+	if (r >= 0)
+		r = kit_store(&p->kit, l->keeper, p->leaf.name);
+	p->kit.pidfd = -EBADF;
+	p->stored = r >= 0;
+	if (r >= 0)
+		return;
+	l->keep_failed++;
+	log_msg(LOG_DBG, IDS(p), "its descriptors are not kept: %s", strerror(-r));
 }
 
 /* There is a child whose end we should never hear of: its attempt would never be over. SIGKILL ends it at once, so the
@@ -411,14 +454,31 @@ static void undo_start(struct env_proc *p)
 	p->child = sd_event_source_disable_unref(p->child);
 }
 
+static int on_keep_timer(sd_event_source *s, uint64_t usec, void *arg)
+{
+	struct env_proc *p = arg;
+
+	p->keep_timer = sd_event_source_disable_unref(p->keep_timer);
+	launch_env_keep(p);
+	return 0;
+}
+
+static void keep_in_time(struct env_proc *p)
+{
+	uint64_t after_us = p->l->keep_after_ms * 1000ULL;
+
+	if (!after_us || sd_event_add_time_relative(p->l->loop, &p->keep_timer, CLOCK_MONOTONIC, after_us, 0, on_keep_timer, p) < 0)
+		launch_env_keep(p);
+}
+
 static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 {
 	int r;
 
 	assert(!p->started);
-	r = sources_add(p);
+	r = launch_env_sources(p, e);
 	if (r < 0)
-		return err_errno(e, r, "event sources");
+		return r;
 	cg_above_mark(p->l->tree->above, &p->above);
 	r = sys_spawner_start(p->l->spawner, &p->spawn, e);
 	/* The child has copies of its own: ours would keep the pipes from ending. */
@@ -426,14 +486,14 @@ static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)
 		sys_closep(&p->child_fds[i]);
 	if (r < 0)
 		return r;
-	r = sd_event_add_io(p->l->loop, &p->child, p->spawn.pidfd, EPOLLIN, on_child, p);
-	if (r >= 0)
-		r = sd_event_source_set_priority(p->child, LAUNCH_PRIORITY_CHILD);
+	r = launch_env_child_source(p, e);
 	if (r < 0) {
 		undo_start(p);
-		return err_errno(e, r, "event source of the child");
+		return r;
 	}
 	p->started = true;
+	if (p->mem)
+		keep_in_time(p);
 	return 0;
 }
 
@@ -478,19 +538,31 @@ static struct blob *as_blob(const struct buf *b, size_t max)
 	return b->len ? blob_new(b->data, MIN(b->len, max)) : NULL;
 }
 
+static struct blob *mem_blob(struct env_proc *p, int mem)
+{
+	struct blob *b;
+	int r = kit_read(&p->kit, mem, &b);
+
+	if (r < 0)
+		log_msg(LOG_ERROR, IDS(p), "what it wrote cannot be read back: %s", strerror(-r));
+	if (r < 0 && mem == KIT_MEM_OUT)
+		launch_env_too_large(p);	/* no answer must not pass for an empty one */
+	return b;
+}
+
 static void l_collect(struct port_launch *port, struct env_proc *p, struct fact_cgroup *ret, struct blob **ret_out,
 		      struct blob **ret_report)
 {
 	/* Enough rounds for what a full pipe holds. Who still writes is not waited for: the loop reads on. */
-	for (int i = 0; i < PIPES; i++)
+	for (int i = 0; i < KIT_PIPES; i++)
 		for (int round = 0; round < 32 && drain(p, i, 1); round++)
 			;
 	*ret = (struct fact_cgroup){ .missing = p->missing };
 	cg_leaf_facts(&p->leaf, ret);
 	if (ret->oom_kills && !ret->own_ooms)
 		cg_above_tell(p->l->tree->above, &p->above, ret);
-	*ret_out = as_blob(&p->out, LIM_RESPONSE + 1);
-	*ret_report = as_blob(&p->report, LIM_ERROR_REPORT);
+	*ret_out = p->mem ? mem_blob(p, KIT_MEM_OUT) : as_blob(&p->out, LIM_RESPONSE + 1);
+	*ret_report = p->mem ? mem_blob(p, KIT_MEM_REPORT) : as_blob(&p->report, LIM_ERROR_REPORT);
 }
 
 static int l_group_path(struct port_launch *port, uint64_t cgroup_id, char *ret, size_t size)
@@ -510,102 +582,11 @@ static void l_release(struct port_launch *port, struct env_proc *p)
 	if (r < 0)
 		log_msg(LOG_WARN, IDS(p), "leaf %s stays until the next start: %s",
 			p->cgroup_path ? p->cgroup_path : p->leaf.name, err_msg(&e));
-	proc_free(p);
-}
-
-/* ---- what an earlier run left ------------------------------------------------------------------------------ */
-
-/* Emptiness is read from cgroup.events, whose change poll() reports as POLLPRI. Read, then wait: the change may lie
- * behind us. */
-static int wait_empty(struct launch *l, struct cg_leaf *leaf, int64_t until_ns, struct err *e)
-{
-	CLEAN(sys_closep) int fd = sys.openat(leaf->fd, "cgroup.events", O_RDONLY, 0);
-	char text[256];
-
-	if (fd < 0)
-		return fd == -ENOENT ? 0 : err_errno(e, fd, "cgroup.events of %s", leaf->name);
-	for (;;) {
-		struct pollfd pfd = { .fd = fd, .events = POLLPRI };
-		int64_t left = until_ns - clock_mono_ns();
-		ssize_t n = sys.pread(fd, text, sizeof(text) - 1, 0);
-
-		if (n < 0)
-			return n == -ENODEV ? 0 : err_errno(e, (int)n, "cgroup.events of %s", leaf->name);
-		text[n] = '\0';
-		if (strstr(text, "populated 0"))
-			return 0;
-		if (left <= 0)
-			return err_set(e, -EBUSY, "processes in %s/%s do not die", l->tree->env, leaf->name);
-		(void)poll(&pfd, 1, (int)(left / NS_PER_MS + 1));
-	}
-}
-
-static int reap_one(struct launch *l, const char *name, int64_t until_ns, void (*gone)(void *, uint64_t, const char *), void *arg,
-		    struct err *e)
-{
-	CLEAN(cg_leaf_done) struct cg_leaf leaf = CG_LEAF_NONE;
-	uint64_t id;
-	int r = cg_leaf_open(l->tree, name, &leaf, e);
-
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	id = leaf.id;
-	r = cg_leaf_kill(&leaf, e);
-	if (r == 0)
-		r = wait_empty(l, &leaf, until_ns, e);
-	if (r == 0)
-		r = cg_leaf_remove(&leaf, e);
-	if (r == 0)
-		gone(arg, id, name);
-	return r;
-}
-
-/* The names first: the directory changes under our hands. */
-static int leaves_list(struct launch *l, char ***ret, size_t *ret_n, struct err *e)
-{
-	DIR *d = opendir(l->tree->env);
-	struct dirent *de;
-	size_t cap = 0;
-
-	if (!d)
-		return err_errno(e, -errno, "%s", l->tree->env);
-	while ((de = readdir(d))) {
-		if (de->d_type != DT_DIR || de->d_name[0] == '.')
-			continue;
-		if (*ret_n == cap) {
-			cap = cap ? cap * 2 : 64;
-			*ret = xrealloc(*ret, cap * sizeof(**ret));
-		}
-		(*ret)[(*ret_n)++] = xstrdup(de->d_name);
-	}
-	closedir(d);
-	return 0;
-}
-
-/* All are killed before one is waited for, and one that stays does not keep the others: the wait is one for all. */
-static int l_reap(struct port_launch *port, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e)
-{
-	struct launch *l = as_launch(port);
-	int64_t until = clock_mono_ns() + REAP_MAX_NS;
-	char **names = NULL;
-	size_t n = 0;
-	int result = leaves_list(l, &names, &n, e);
-
-	for (size_t i = 0; i < n; i++) {
-		CLEAN(cg_leaf_done) struct cg_leaf leaf = CG_LEAF_NONE;
-
-		if (cg_leaf_open(l->tree, names[i], &leaf, NULL) == 0)
-			(void)cg_leaf_kill(&leaf, NULL);
-	}
-	for (size_t i = 0; i < n; i++) {
-		int r = reap_one(l, names[i], until, gone, arg, e);
-
-		if (r < 0)
-			result = r;
-		free(names[i]);
-	}
-	free(names);
-	return result;
+	if (p->stored && p->l->keeper->remove(p->l->keeper->self, p->leaf.name) < 0)
+		p->l->keep_failed++;
+	if (p->adopted)
+		(void)map_del(&p->l->adopted, p->leaf.id);
+	launch_env_free(p);
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */
@@ -621,7 +602,9 @@ static const struct port_launch_ops ops = {
 	.collect = l_collect,
 	.group_path = l_group_path,
 	.release = l_release,
-	.reap = l_reap,
+	.abandon = launch_abandon,
+	.adopt = launch_adopt,
+	.reap = launch_reap,
 };
 
 /* Descriptors 0 to LAUNCH_ERROR_FD must never be a pipe of ours: dup3 onto itself fails, and onto another loses it. */
@@ -649,15 +632,21 @@ int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config 
 	struct launch *l;
 	int r;
 
+	if (cfg->kept && !cfg->keeper)
+		launch_kept_done(cfg->kept);
 	if (sigaction(SIGCHLD, NULL, &sa) == 0 && (sa.sa_handler == SIG_IGN || (sa.sa_flags & SA_NOCLDWAIT)))
 		return err_set(e, -EINVAL, "SIGCHLD is ignored: no child could be waited for");
 	l = XNEW(struct launch);
 	l->port.ops = &ops;
+	l->keeper = cfg->keeper;
+	l->keep_after_ms = cfg->keep_after_ms;
 	l->loop = sd_event_ref(loop);
 	l->tree = tree;
 	l->sink = *sink;
 	for (size_t i = 0; i < ARRAY_SIZE(l->reserved); i++)
 		l->reserved[i] = -EBADF;
+	if (cfg->kept)
+		launch_kept_take(l, cfg->kept);
 	launch_host_read(&l->host);
 	r = reserve_fds(l, e);
 	if (r == 0)
@@ -689,12 +678,27 @@ void launch_forget_users(struct launch *l)
 	l->retired[l->n_retired++] = old;
 }
 
+uint64_t launch_keep_failed(const struct launch *l)
+{
+	return l->keep_failed;
+}
+
 struct launch *launch_free(struct launch *l)
 {
+	struct env_proc *p;
+
 	if (!l)
 		return NULL;
-	sys_spawner_free(l->spawner);
 	cg_events_free(l->events);
+	launch_kept_free(l);
+	/* A child that hangs before its exec (a dead network mount) reads our memory until then: it is left to it. */
+	if (l->abandoned && !sys_spawner_settle(l->spawner, SETTLE_NS))
+		return NULL;
+	sys_spawner_free(l->spawner);
+	while ((p = l->abandoned)) {
+		l->abandoned = p->next;
+		launch_env_free(p);
+	}
 	launch_user_cache_done(&l->users);
 	for (size_t i = 0; i < l->n_retired; i++)
 		launch_user_cache_done(&l->retired[i]);

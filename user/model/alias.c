@@ -8,9 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
-
 #include "base/mem.h"
+#include "model/def_tree.h"
 
 #define DESCRIPTION_MAX 256	/* bytes; Lambda counts characters */
 
@@ -99,6 +98,8 @@ static int read_text(const cJSON *o, const char *name, const char **ret, size_t 
 		return err_set(e, -EINVAL, "%s must be a string", name);
 	if (strlen(v->valuestring) > max)
 		return err_set(e, -EINVAL, "%s has more than %zu bytes", name, max);
+	if (def_tree_text_problem(v->valuestring))
+		return err_set(e, -EINVAL, "%s %s", name, def_tree_text_problem(v->valuestring));
 	*ret = v->valuestring;
 	return 0;
 }
@@ -128,7 +129,7 @@ static int read_members(struct alias *into, const cJSON *o, struct err *e)
 		snprintf(into->revision, sizeof(into->revision), "%s", revision);
 	if (routing && !cJSON_IsObject(routing) && !cJSON_IsNull(routing))
 		return err_set(e, -EINVAL, "RoutingConfig must be an object");
-	if (routing) {
+	if (cJSON_IsObject(routing)) {
 		r = read_weights(into, cJSON_GetObjectItemCaseSensitive(routing, "AdditionalVersionWeights"), e);
 		if (r < 0)
 			return r;
@@ -140,11 +141,10 @@ static int read_members(struct alias *into, const cJSON *o, struct err *e)
 
 int alias_read(struct alias *into, const char *json, size_t len, struct err *e)
 {
-	cJSON *o = cJSON_ParseWithLength(json, len);
-	int r = o ? read_members(into, o, e) : err_set(e, -EINVAL, "an alias must be a JSON object");
+	CLEAN(cJSON_Deletep) cJSON *o = NULL;
+	int r = def_tree_parse(json, len, &o, e);
 
-	cJSON_Delete(o);
-	return r;
+	return r < 0 ? r : read_members(into, o, e);
 }
 
 struct blob *alias_write(const struct alias *a)

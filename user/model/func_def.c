@@ -463,6 +463,7 @@ static void verdict_unknown(struct def *d, const char *name)
 	for (size_t k = 0; k < OUTCOME_MAX; k++)
 		if (retry_rows[k])
 			def_nearest_try(&near, outcome_name((enum outcome_kind)k));
+	def_nearest_try(&near, "PoisonAfter");
 	for (size_t k = 0; k < OUTCOME_MAX; k++)
 		if (!retry_rows[k] && strcmp(outcome_name((enum outcome_kind)k), name) == 0) {
 			def_problem(d, "is a verdict that no policy can be given for");
@@ -582,6 +583,11 @@ static const char *dead_letter_problem(struct target *t)
 	}
 }
 
+static bool same_target(const struct target *a, const struct target *b)
+{
+	return a->kind == b->kind && strcmp(a->name, b->name) == 0 && strcmp(a->qualifier, b->qualifier) == 0;
+}
+
 static void read_target(struct def *d, const struct def_row *row, const cJSON *v)
 {
 	/* Each side may be set in EventInvokeConfig, AWS's place, and at top level. Which comes second must agree. */
@@ -605,7 +611,7 @@ static void read_target(struct def *d, const struct def_row *row, const cJSON *v
 		why = "You can't specify the function as a destination for itself.";
 	if (why)
 		def_problem(d, "%s", why);
-	else if (t != u && df->targets[other[row->place]].given && (t->kind != u->kind || strcmp(t->name, u->name) != 0))
+	else if (t != u && df->targets[other[row->place]].given && !same_target(t, u))
 		def_problem(d, "differs from the one in %s", row->place < DEF_TOP_SUCCESS ? "$.DestinationConfig" :
 			"$.EventInvokeConfig.DestinationConfig");
 }
@@ -673,6 +679,7 @@ static const struct def_row rows_function[] = {
 	DEF_REFUSED("MaximumEventAgeInSeconds", "belongs in EventInvokeConfig"),
 	DEF_REFUSED("OnSuccess", "belongs in EventInvokeConfig.DestinationConfig"),
 	DEF_REFUSED("OnFailure", "belongs in EventInvokeConfig.DestinationConfig"),
+	DEF_REFUSED("PoisonAfter", "belongs in RetryPolicy"),
 	DEF_REFUSED("Variables", "belongs in Environment"),
 	DEF_REFUSED("TargetArn", "belongs in DeadLetterConfig"),
 

@@ -113,7 +113,7 @@ static void set_state(struct inv_row *row, enum inv_state to)
 static int start(struct inv_row *row)
 {
 	set_state(row, INV_RUNNING);
-	row->epoch++;		/* every claim is a new one: whoever settles an older one is refused */
+	row->epoch++;		/* whoever settles an older claim is refused */
 	row->attempts++;
 	row->starts++;
 	return INV_FX_START;
@@ -122,6 +122,7 @@ static int start(struct inv_row *row)
 static int route(struct inv_row *row, enum inv_condition why)
 {
 	row->condition = why;
+	row->epoch++;		/* whoever claims it as it was before is refused */
 	set_state(row, INV_ROUTING);
 	return INV_FX_ROUTE;
 }
@@ -149,6 +150,7 @@ static int judged(struct inv_row *row, const struct func *f, const struct inv_ev
 	if (d.verb != POLICY_RETRY)
 		return route(row, d.condition);
 	set_state(row, INV_WAITING);
+	row->epoch++;
 	row->due_at_ms = d.due_at_ms;
 	return INV_FX_WAIT;
 }

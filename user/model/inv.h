@@ -38,7 +38,7 @@ struct inv_row {
 	int attempts;				/* attempts that consumed a try, the running one included */
 	int starts;				/* all numbers ever given to an attempt (I2): attempts + host faults */
 	int backoffs;				/* host faults in a row: exponent of the back-off */
-	uint32_t epoch;				/* fencing token: grows with every claim */
+	uint32_t epoch;				/* fencing token: grows with every claim, every settle and the end */
 	int64_t lease_until_ms;			/* of the last claim: who holds it is dead after that, whatever he believes */
 	int death;				/* how the last attempt died: inv_death(); 0 = it did not, or there was none */
 	int deaths;				/* how often in a row in that very way */

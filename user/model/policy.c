@@ -117,7 +117,9 @@ void policy_decide(const struct inv_row *row, const struct func *f, const struct
 		ret->condition = COND_CANCELLED;
 		return;
 	}
-	if (f && f->poison_after && row->deaths >= f->poison_after) {	/* inv_step() has counted this one */
+	/* inv_step() has counted this one. What was no death of the function's own is none now either, should the definition have
+	 * come to allow fewer meanwhile. */
+	if (f && f->poison_after && !o->hosts_fault && o->kind != OUTCOME_NO_FUNCTION && row->deaths >= f->poison_after) {
 		ret->condition = COND_POISON;
 		return;
 	}

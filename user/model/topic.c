@@ -144,6 +144,9 @@ static void read_endpoint(struct def *d, const struct def_row *row, const cJSON 
 		def_problem(d, "is not of this host; remote targets are not supported yet");
 	else if (t.kind != (queue ? TARGET_QUEUE : TARGET_FUNCTION) && t.kind != TARGET_NAME)
 		def_problem(d, "must be a %s, by protocol \"%s\"", queue ? "queue" : "function", protocol_name(sub->kind));
+	else if (t.qualifier[0])	/* to be dropped in silence it would be another function's event */
+		def_problem(d, "has the qualifier \"%s\": subscriptions are of $LATEST; versions and aliases are not supported yet",
+			    t.qualifier);
 	else if (!queue && !arn_function_name_ok(t.name))
 		def_problem(d, "has %zu characters, a function name has at most %d", strlen(t.name), LIM_FUNCTION_NAME_MAX);
 	else

@@ -585,6 +585,11 @@ struct http_server *http_server_free(struct http_server *s)
 	return NULL;
 }
 
+sd_event *http_server_loop(const struct http_server *s)
+{
+	return s->loop;
+}
+
 void http_server_set_handler(struct http_server *s, const struct http_handler *h)
 {
 	assert(h->refused && h->begin && h->complete && h->too_large && h->done);

@@ -48,6 +48,8 @@ void http_server_stop(struct http_server *s);
 /* Stops too. NULL in; returns NULL. */
 struct http_server *http_server_free(struct http_server *s);
 DEFINE_FREEP(http_server_free, struct http_server *)
+/* The loop it is on, borrowed: for a handler that answers later by itself. */
+sd_event *http_server_loop(const struct http_server *s);
 /* Copied. Before the loop runs. */
 void http_server_set_handler(struct http_server *s, const struct http_handler *h);
 

@@ -90,8 +90,8 @@ int store_db_fail(struct store_db *d, int rc, const char *what, int64_t id, stru
 	return err_set(e, r, "%s: %s%s: %s%s", d->path, what, row, reason, detail);
 }
 
-/* With mode 0600 from its first moment: SQLite would follow the umask. The directory entry is made durable too. */
-static int create_file(const char *path, struct err *e)
+/* With its mode from its first moment: SQLite would follow the umask. The directory entry is made durable too. */
+int store_db_create(const char *path, struct err *e)
 {
 	CLEAN(closep) int fd = -EBADF, dir = -EBADF;
 	CLEAN(freep) char *parent = NULL;
@@ -125,15 +125,12 @@ int store_db_open(struct store_db *d, const char *path, const char *vfs, bool wr
 	int rc, r;
 
 	*d = (struct store_db){ .path = xstrdup(path) };
-	if (writer) {
-		r = create_file(path, e);
-		if (r < 0)
-			return r;
-	}
 	if (stat(path, &st) < 0)
 		return err_errno(e, -errno, "%s", path);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -EINVAL, "%s: not a regular file", path);
+	d->dev = st.st_dev;
+	d->ino = st.st_ino;
 	rc = sqlite3_open_v2(path, &d->db, flags, vfs);
 	if (rc != SQLITE_OK)
 		return store_db_fail(d, rc, "open", 0, e);

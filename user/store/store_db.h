@@ -15,13 +15,16 @@
 struct store_db {
 	sqlite3 *db;
 	char *path;
+	uint64_t dev, ino;	/* the file that path named when it was opened */
 	sqlite3_stmt **stmts;	/* by the index of the table given to store_db_prepare() */
 	size_t n_stmts;
 };
 
 /* -EINVAL for names that SQLite would not take as a file's. Ask before anything is made under that name. */
 int store_db_check_path(const char *path, struct err *e);
-/* Opens PATH (created with mode 0600 if the writer does not find it). vfs NULL: the system's. No migration yet. */
+/* With mode 0600, if it is not there. */
+int store_db_create(const char *path, struct err *e);
+/* Opens PATH, which must be there. vfs NULL: the system's. No migration yet. */
 int store_db_open(struct store_db *d, const char *path, const char *vfs, bool writer, struct err *e);
 /* The writer's set-up once it is known that the file is ours: WAL, full sync. */
 int store_db_durable(struct store_db *d, struct err *e);

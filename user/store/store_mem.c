@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Everything hangs on its event: payload, attempts, record, three outbox slots; queues hold their messages in order
- * of arrival, and a list those events that have a record in the order they got it. A batch is atomic by an undo log:
+ * of arrival, and a list those events that have a record in the order they got it, with holes where retention has deleted
+ * one. Pages of the backlog look only at what is open, or has something to deliver: two more lists, which event_listed()
+ * keeps after every change. A batch is atomic by an undo log:
  * each operation pushes what would take it back, and a failing one makes the log run backwards. Copying the whole state
  * before each batch would be shorter and quadratic.
  *
@@ -20,6 +22,9 @@
 #include "base/mem.h"
 #include "store/store_row.h"
 
+/* What an event takes besides its texts: about what SQLite needs for its rows. */
+#define EVENT_BYTES 512
+
 enum slot_state { SLOT_NEVER = 0, SLOT_OPEN, SLOT_ACKNOWLEDGED };
 struct slot { enum slot_state state; struct store_op_outbox row; };
 
@@ -31,7 +36,10 @@ struct mem_event {
 	bool has_record;
 	struct store_op_record record;
 	struct slot slots[ROLE_DEAD_LETTER + 1];
+	bool in_open, in_owing;			/* on those lists */
 };
+
+struct mem_events { struct mem_event **v; size_t n; };	/* in order of seq */
 
 struct mem_queue {
 	char name[LIM_ARN_MAX + 1];
@@ -49,7 +57,10 @@ struct mem_undo {
 	struct mem_queue *queue;		/* MESSAGE_PUT: its last message is the new one; MESSAGE_DEL, NULL = none went */
 	bool made_queue;
 	struct store_op_message *message;	/* MESSAGE_DEL: which, ours now */
-	size_t place;				/* and where in the queue it was */
+	size_t place;				/* and where in the queue it was; of VERSION_PUT and ALIAS_*: in the array */
+	bool made;				/* ALIAS_PUT: there was none */
+	struct store_op_alias alias;		/* ALIAS_PUT, ALIAS_DEL: before, with its reference */
+	struct store_anchor anchor;		/* ANCHOR_PUT: before */
 };
 
 struct mem_job {
@@ -60,10 +71,15 @@ struct mem_job {
 
 struct store_mem {
 	struct port_store port;
-	struct mem_event **events;		/* by seq */
-	size_t n_events;
-	struct mem_event **ended;		/* with a record: [pos - 1] */
-	size_t n_ended;
+	struct mem_events all, open, owing;	/* open: not DONE; owing: with something in a slot */
+	struct mem_event **ended;		/* with a record: [pos - 1]; NULL where it has been trimmed */
+	size_t n_ended, n_trimmed;		/* n_trimmed: so many from the first on are NULL */
+	int64_t seq_trimmed;			/* the largest one */
+	struct store_op_version *versions;	/* in order of function and version */
+	size_t n_versions;
+	struct store_op_alias *aliases;		/* in order of function and name */
+	size_t n_aliases;
+	struct store_anchor anchor;		/* boot_id "": none */
 	struct strmap by_request_id;
 	struct mem_queue **queues;		/* by name */
 	size_t n_queues;
@@ -80,16 +96,16 @@ static struct store_mem *of(const struct port_store *port)
 /* ---- the rows ---------------------------------------------------------------------------------------------- */
 
 /* Where seq is, or would be. */
-static size_t event_pos(const struct store_mem *s, int64_t seq)
+static size_t events_pos(const struct mem_events *list, int64_t seq)
 {
-	size_t lo = 0, hi = s->n_events;
+	size_t lo = 0, hi = list->n;
 
-	if (hi && s->events[hi - 1]->row.seq < seq)
+	if (hi && list->v[hi - 1]->row.seq < seq)
 		return hi;		/* the usual case: a new one */
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (s->events[mid]->row.seq < seq)
+		if (list->v[mid]->row.seq < seq)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -97,11 +113,57 @@ static size_t event_pos(const struct store_mem *s, int64_t seq)
 	return lo;
 }
 
+/* The first one behind seq. */
+static size_t events_behind(const struct mem_events *list, int64_t seq)
+{
+	return seq == INT64_MAX ? list->n : events_pos(list, seq + 1);
+}
+
+static void events_add(struct mem_events *list, struct mem_event *ev)
+{
+	size_t i = events_pos(list, ev->row.seq);
+
+	(void)*STORE_ROW_ADD(list->v, list->n);
+	memmove(&list->v[i + 1], &list->v[i], (list->n - 1 - i) * sizeof(*list->v));
+	list->v[i] = ev;
+}
+
+static void events_del(struct mem_events *list, struct mem_event *ev)
+{
+	size_t i = events_pos(list, ev->row.seq);
+
+	assert(list->v[i] == ev);
+	memmove(&list->v[i], &list->v[i + 1], (list->n - i - 1) * sizeof(*list->v));
+	list->n--;
+}
+
+static void event_list(struct mem_events *list, struct mem_event *ev, bool *in, bool want)
+{
+	if (*in == want)
+		return;
+	if (want)
+		events_add(list, ev);
+	else
+		events_del(list, ev);
+	*in = want;
+}
+
+/* After every change of its state or its slots. */
+static void event_listed(struct store_mem *s, struct mem_event *ev)
+{
+	bool owing = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ev->slots); i++)
+		owing = owing || ev->slots[i].state == SLOT_OPEN;
+	event_list(&s->open, ev, &ev->in_open, ev->row.state != INV_DONE);
+	event_list(&s->owing, ev, &ev->in_owing, owing);
+}
+
 static struct mem_event *event_get(const struct store_mem *s, int64_t seq)
 {
-	size_t i = event_pos(s, seq);
+	size_t i = events_pos(&s->all, seq);
 
-	return i < s->n_events && s->events[i]->row.seq == seq ? s->events[i] : NULL;
+	return i < s->all.n && s->all.v[i]->row.seq == seq ? s->all.v[i] : NULL;
 }
 
 static void slot_clear(struct slot *slot)
@@ -125,11 +187,9 @@ static void event_free(struct mem_event *ev)
 
 static void event_remove(struct store_mem *s, struct mem_event *ev)
 {
-	size_t i = event_pos(s, ev->row.seq);
-
-	assert(s->events[i] == ev);
-	memmove(&s->events[i], &s->events[i + 1], (s->n_events - i - 1) * sizeof(*s->events));
-	s->n_events--;
+	events_del(&s->all, ev);
+	event_list(&s->open, ev, &ev->in_open, false);
+	event_list(&s->owing, ev, &ev->in_owing, false);
 	strmap_del(&s->by_request_id, ev->row.request_id);
 	event_free(ev);
 }
@@ -225,17 +285,15 @@ static int no_event(int64_t seq, struct err *e)
 
 static int event_put(struct store_mem *s, const struct store_op_event *op, struct mem_undo *u, struct err *e)
 {
-	size_t i = event_pos(s, op->row.seq);
 	struct mem_event *ev;
 
-	if ((i < s->n_events && s->events[i]->row.seq == op->row.seq) || strmap_get(&s->by_request_id, op->row.request_id))
+	if (event_get(s, op->row.seq) || strmap_get(&s->by_request_id, op->row.request_id))
 		return err_set(e, -EEXIST, "memory: event %lld is already there", (long long)op->row.seq);
 	ev = XNEW(struct mem_event);
 	ev->row = op->row;
 	ev->payload = blob_ref(op->payload);
-	(void)*STORE_ROW_ADD(s->events, s->n_events);
-	memmove(&s->events[i + 1], &s->events[i], (s->n_events - 1 - i) * sizeof(*s->events));
-	s->events[i] = ev;
+	events_add(&s->all, ev);
+	event_listed(s, ev);
 	strmap_put(&s->by_request_id, ev->row.request_id, ev);
 	u->event = ev;
 	return 0;
@@ -262,6 +320,29 @@ static int event_set(struct store_mem *s, const struct store_op_event *op, struc
 	row->epoch = op->row.epoch;
 	row->condition = op->row.condition;
 	row->verdicts = op->row.verdicts;
+	row->lease_until_ms = op->row.lease_until_ms;
+	row->death = op->row.death;
+	row->deaths = op->row.deaths;
+	event_listed(s, ev);
+	return 0;
+}
+
+static int event_done(struct store_mem *s, struct store_op_done *op, struct mem_undo *u, struct err *e)
+{
+	struct mem_event *ev = event_get(s, op->seq);
+
+	op->ended = false;
+	if (!ev)
+		return no_event(op->seq, e);
+	u->event = ev;
+	u->row = ev->row;
+	op->ended = ev->row.state == INV_ROUTING;
+	for (size_t i = 0; i < ARRAY_SIZE(ev->slots); i++)
+		if (ev->slots[i].state == SLOT_OPEN && ev->slots[i].row.due_at_ms < INT64_MAX)
+			op->ended = false;
+	if (op->ended)
+		ev->row.state = INV_DONE;
+	event_listed(s, ev);
 	return 0;
 }
 
@@ -331,6 +412,7 @@ static int outbox_put(struct store_mem *s, const struct store_op_outbox *op, str
 	*slot = (struct slot){ .state = SLOT_OPEN, .row = *op };
 	blob_ref(op->body);
 	blob_ref(op->attributes);
+	event_listed(s, ev);
 	return 0;
 }
 
@@ -347,6 +429,7 @@ static int outbox_change(struct store_mem *s, const struct store_op_outbox *op, 
 	u->slot = *slot;	/* with its references; the slot gets its own below */
 	if (del) {
 		*slot = (struct slot){ .state = SLOT_ACKNOWLEDGED };
+		event_listed(s, ev);
 		return 0;
 	}
 	slot->row.tries = op->tries;
@@ -390,7 +473,90 @@ static int message_del(struct store_mem *s, const struct store_op_message *op, s
 	return 0;
 }
 
-static int run_op(struct store_mem *s, const struct store_op *op, struct mem_undo *u, struct err *e)
+static int by_function(const char *a_function, const char *b_function, int in_it)
+{
+	return strcmp(a_function, b_function) ?: in_it;
+}
+
+static int version_put(struct store_mem *s, const struct store_op_version *op, struct mem_undo *u, struct err *e)
+{
+	struct store_op_version *v;
+	size_t i = 0;
+
+	while (i < s->n_versions &&
+	       by_function(s->versions[i].function, op->function, s->versions[i].version - op->version) < 0)
+		i++;
+	v = i < s->n_versions ? &s->versions[i] : NULL;
+	if (v && v->version == op->version && strcmp(v->function, op->function) == 0)
+		return err_set(e, -EEXIST, "memory: version %d of %s is already there", op->version, op->function);
+	(void)STORE_ROW_ADD(s->versions, s->n_versions);
+	v = &s->versions[i];
+	memmove(v + 1, v, (s->n_versions - 1 - i) * sizeof(*v));
+	*v = *op;
+	v->description = op->description ? xstrdup(op->description) : NULL;
+	v->definition = blob_ref(op->definition);
+	u->place = i;
+	return 0;
+}
+
+static void version_remove(struct store_mem *s, size_t i)
+{
+	struct store_op_version *v = &s->versions[i];
+
+	free(v->description);
+	blob_unref(v->definition);
+	memmove(v, v + 1, (s->n_versions - i - 1) * sizeof(*v));
+	s->n_versions--;
+}
+
+/* Where it is, or would be. */
+static bool alias_find(const struct store_mem *s, const struct store_op_alias *op, size_t *ret)
+{
+	size_t i = 0;
+	int c = 1;
+
+	while (i < s->n_aliases &&
+	       (c = by_function(s->aliases[i].function, op->function, strcmp(s->aliases[i].name, op->name))) < 0)
+		i++;
+	*ret = i;
+	return i < s->n_aliases && c == 0;
+}
+
+static void alias_insert(struct store_mem *s, size_t i, struct store_op_alias row)
+{
+	(void)STORE_ROW_ADD(s->aliases, s->n_aliases);
+	memmove(&s->aliases[i + 1], &s->aliases[i], (s->n_aliases - 1 - i) * sizeof(row));
+	s->aliases[i] = row;
+}
+
+static struct store_op_alias alias_take(struct store_mem *s, size_t i)
+{
+	struct store_op_alias row = s->aliases[i];
+
+	memmove(&s->aliases[i], &s->aliases[i + 1], (s->n_aliases - 1 - i) * sizeof(row));
+	s->n_aliases--;
+	return row;
+}
+
+static void alias_put(struct store_mem *s, const struct store_op_alias *op, struct mem_undo *u)
+{
+	u->made = !alias_find(s, op, &u->place);
+	if (u->made)
+		alias_insert(s, u->place, *op);
+	else
+		u->alias = s->aliases[u->place];
+	s->aliases[u->place].body = blob_ref(op->body);
+}
+
+static int alias_del(struct store_mem *s, const struct store_op_alias *op, struct mem_undo *u, struct err *e)
+{
+	if (!alias_find(s, op, &u->place))
+		return err_set(e, -ENOENT, "memory: there is no alias %s of %s", op->name, op->function);
+	u->alias = alias_take(s, u->place);
+	return 0;
+}
+
+static int run_op(struct store_mem *s, struct store_op *op, struct mem_undo *u, struct err *e)
 {
 	u->kind = op->kind;
 	switch (op->kind) {
@@ -414,6 +580,19 @@ static int run_op(struct store_mem *s, const struct store_op *op, struct mem_und
 		return message_put(s, &op->message, u, e);
 	case STORE_OP_MESSAGE_DEL:
 		return message_del(s, &op->message, u);
+	case STORE_OP_EVENT_DONE:
+		return event_done(s, &op->done, u, e);
+	case STORE_OP_VERSION_PUT:
+		return version_put(s, &op->version, u, e);
+	case STORE_OP_ALIAS_PUT:
+		alias_put(s, &op->alias, u);
+		return 0;
+	case STORE_OP_ALIAS_DEL:
+		return alias_del(s, &op->alias, u, e);
+	case STORE_OP_ANCHOR_PUT:
+		u->anchor = s->anchor;
+		s->anchor = op->anchor;
+		return 0;
 	case STORE_OP_INVALID:
 		break;
 	}
@@ -444,7 +623,9 @@ static void undo_one(struct store_mem *s, struct mem_undo *u)
 		event_remove(s, u->event);
 		break;
 	case STORE_OP_EVENT_SET:
+	case STORE_OP_EVENT_DONE:
 		u->event->row = u->row;
+		event_listed(s, u->event);
 		break;
 	case STORE_OP_ATTEMPT_PUT:
 	case STORE_OP_ATTEMPT_END:
@@ -460,6 +641,7 @@ static void undo_one(struct store_mem *s, struct mem_undo *u)
 	case STORE_OP_OUTBOX_DEL:
 		slot_clear(&u->event->slots[u->role]);
 		u->event->slots[u->role] = u->slot;
+		event_listed(s, u->event);
 		break;
 	case STORE_OP_MESSAGE_PUT:
 		message_free(message_take(s, u->queue, u->queue->n - 1));
@@ -469,6 +651,22 @@ static void undo_one(struct store_mem *s, struct mem_undo *u)
 	case STORE_OP_MESSAGE_DEL:
 		if (u->message)
 			message_insert(s, u->queue, u->place, TAKE(u->message));
+		break;
+	case STORE_OP_VERSION_PUT:
+		version_remove(s, u->place);
+		break;
+	case STORE_OP_ALIAS_PUT:
+		blob_unref(s->aliases[u->place].body);
+		if (u->made)
+			(void)alias_take(s, u->place);
+		else
+			s->aliases[u->place] = u->alias;
+		break;
+	case STORE_OP_ALIAS_DEL:
+		alias_insert(s, u->place, u->alias);
+		break;
+	case STORE_OP_ANCHOR_PUT:
+		s->anchor = u->anchor;
 		break;
 	case STORE_OP_INVALID:
 		break;
@@ -484,14 +682,17 @@ static void undo_forget(struct mem_undo *u)
 		slot_clear(&u->slot);
 	else if (u->kind == STORE_OP_MESSAGE_DEL)
 		message_free(TAKE(u->message));
+	else if (u->kind == STORE_OP_ALIAS_PUT || u->kind == STORE_OP_ALIAS_DEL)
+		blob_unref(u->alias.body);
 }
 
-static int batch_apply(struct store_mem *s, const struct store_batch *b, struct err *e)
+static int batch_apply(struct store_mem *s, struct store_batch *b, struct err *e)
 {
 	CLEAN(freep) struct mem_undo *log = xcalloc(b->n, sizeof(*log));
 	size_t n = 0;
 	int r = 0;
 
+	b->failed = SIZE_MAX;
 	if (s->fail_in && --s->fail_in == 0)
 		return err_errno(e, s->fail_error, "memory: told to fail");
 	while (n < b->n && (r = run_op(s, &b->ops[n], &log[n], e)) >= 0)
@@ -501,6 +702,7 @@ static int batch_apply(struct store_mem *s, const struct store_batch *b, struct 
 			undo_forget(&log[i]);
 		return 0;
 	}
+	b->failed = n;
 	while (n--)
 		undo_one(s, &log[n]);
 	return r;
@@ -508,11 +710,14 @@ static int batch_apply(struct store_mem *s, const struct store_batch *b, struct 
 
 /* ---- queries ----------------------------------------------------------------------------------------------- */
 
-static void add_outbox(struct store_result *res, const struct store_op_outbox *row, size_t *bytes)
+static void add_outbox(struct store_result *res, const struct mem_event *ev, size_t role, size_t *bytes)
 {
 	struct store_op_outbox *o = STORE_ROW_ADD(res->outbox, res->n_outbox);
 
-	*o = *row;
+	*o = ev->slots[role].row;
+	memcpy(o->function, ev->row.function, sizeof(o->function));
+	memcpy(o->request_id, ev->row.request_id, sizeof(o->request_id));
+	o->attempt = ev->row.starts;
 	blob_ref(o->body);
 	blob_ref(o->attributes);
 	*bytes += (o->body ? o->body->len : 0) + (o->attributes ? o->attributes->len : 0);
@@ -548,8 +753,8 @@ static void query_lists(struct store_mem *s, const struct store_query *q, struct
 {
 	size_t n = 0, bytes = 0;
 
-	for (size_t i = s->n_events; i-- > 0 && n < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX;) {
-		const struct mem_event *ev = s->events[i];
+	for (size_t i = s->all.n; i-- > 0 && n < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX;) {
+		const struct mem_event *ev = s->all.v[i];
 
 		if (q->kind == STORE_Q_EVENTS && event_wanted(ev, q)) {
 			*STORE_ROW_ADD(res->events, res->n_events) = ev->row;
@@ -568,8 +773,8 @@ static void query_tail(struct store_mem *s, const struct store_query *q, struct 
 	res->last_pos = (int64_t)s->n_ended;
 	if (q->after_pos < 0 || q->after_pos > res->last_pos)
 		return;
-	for (size_t i = (size_t)q->after_pos; i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
-		if (record_matches(&s->ended[i]->record, q))
+	for (size_t i = MAX((size_t)q->after_pos, s->n_trimmed); i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
+		if (s->ended[i] && record_matches(&s->ended[i]->record, q))
 			add_record(res, &s->ended[i]->record, &bytes);
 }
 
@@ -592,35 +797,209 @@ static void query_event(struct store_mem *s, const struct store_query *q, struct
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(ev->slots); i++)
 		if (ev->slots[i].state == SLOT_OPEN)
-			add_outbox(res, &ev->slots[i].row, &bytes);
+			add_outbox(res, ev, i, &bytes);
 }
 
-static int outbox_by_due(const void *a, const void *b)
+static bool outbox_wanted(const struct slot *slot, const struct store_query *q)
 {
-	const struct store_op_outbox *x = *(struct store_op_outbox *const *)a, *y = *(struct store_op_outbox *const *)b;
+	bool failed = slot->row.due_at_ms == INT64_MAX;
 
-	if (x->due_at_ms != y->due_at_ms)
-		return x->due_at_ms < y->due_at_ms ? -1 : 1;
-	if (x->seq != y->seq)
-		return x->seq < y->seq ? -1 : 1;
-	return (int)x->role - (int)y->role;
+	if (slot->state != SLOT_OPEN)
+		return false;
+	if (q->kind == STORE_Q_LOAD_OUTBOX)
+		return !failed && strcmp(slot->row.target, q->target) == 0;
+	return (q->state < 0 || failed == (q->state == 1)) && (!q->target[0] || strcmp(slot->row.target, q->target) == 0);
 }
 
 static void query_outbox(struct store_mem *s, const struct store_query *q, struct store_result *res)
 {
-	struct store_op_outbox **open = NULL;
+	size_t bytes = 0, bytes_max = q->kind == STORE_Q_LOAD_OUTBOX ? store_query_bytes_max(q) : STORE_RESULT_BYTES_MAX;
+
+	/* From the event whose other roles may still come. */
+	for (size_t i = events_pos(&s->owing, q->after_pos / 4); i < s->owing.n; i++) {
+		const struct mem_event *ev = s->owing.v[i];
+
+		for (size_t role = 0; role < ARRAY_SIZE(ev->slots); role++) {
+			if (STORE_OUTBOX_POS(ev->row.seq, role) <= q->after_pos || !outbox_wanted(&ev->slots[role], q))
+				continue;
+			if (res->n_outbox == (size_t)q->limit || bytes >= bytes_max)
+				return;
+			add_outbox(res, ev, role, &bytes);
+		}
+	}
+}
+
+/* ---- the backlog ------------------------------------------------------------------------------------------- */
+
+static void event_load(const struct mem_event *ev, struct store_event *ret)
+{
+	struct buf fates = {};
+
+	*ret = (struct store_event){ .row = ev->row, .payload = blob_ref(ev->payload) };
+	for (size_t i = 0; i < ev->n_attempts; i++) {
+		const struct store_op_attempt *a = &ev->attempts[i];
+
+		ret->last_started_at_ms = a->started_at_ms;
+		if (!a->fate || !a->fate->len)
+			continue;
+		if (fates.len)
+			buf_addc(&fates, ',');
+		buf_add(&fates, a->fate->data, a->fate->len);
+	}
+	ret->fates = xstrdup(buf_str(&fates));
+	buf_done(&fates);
+}
+
+/* False when the page is full. */
+static bool add_loaded(struct store_result *res, const struct store_query *q, const struct mem_event *ev, size_t *bytes)
+{
+	struct store_event *loaded;
+
+	if (res->n_loaded == (size_t)q->limit || *bytes >= store_query_bytes_max(q))
+		return false;
+	loaded = STORE_ROW_ADD(res->loaded, res->n_loaded);
+	event_load(ev, loaded);
+	*bytes += (ev->payload ? ev->payload->len : 0) + strlen(loaded->fates);
+	return true;
+}
+
+static void load_queued(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	size_t bytes = 0;
+
+	for (size_t i = events_behind(&s->open, q->after_seq); i < s->open.n; i++) {
+		const struct mem_event *ev = s->open.v[i];
+
+		if (ev->row.state == INV_QUEUED && strcmp(ev->row.function, q->function) == 0 && !add_loaded(res, q, ev, &bytes))
+			return;
+	}
+}
+
+static int by_due(const void *a, const void *b)
+{
+	const struct inv_row *x = &(*(struct mem_event *const *)a)->row, *y = &(*(struct mem_event *const *)b)->row;
+
+	if (x->due_at_ms != y->due_at_ms)
+		return x->due_at_ms < y->due_at_ms ? -1 : 1;
+	return x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+static void load_waiting(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	struct mem_event **waiting = NULL;
 	size_t n = 0, bytes = 0;
 
-	for (size_t i = 0; i < s->n_events; i++)
-		for (size_t role = 0; role < ARRAY_SIZE(s->events[i]->slots); role++)
-			if (s->events[i]->slots[role].state == SLOT_OPEN)
-				*STORE_ROW_ADD(open, n) = &s->events[i]->slots[role].row;
+	for (size_t i = 0; i < s->open.n; i++) {
+		const struct inv_row *row = &s->open.v[i]->row;
+
+		if (row->state == INV_WAITING &&
+		    (row->due_at_ms > q->after_ms || (row->due_at_ms == q->after_ms && row->seq > q->after_seq)))
+			*STORE_ROW_ADD(waiting, n) = s->open.v[i];
+	}
 	if (n)
-		qsort(open, n, sizeof(*open), outbox_by_due);
-	for (size_t i = 0; i < n && i < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
-		add_outbox(res, open[i], &bytes);
-	free(open);
+		qsort(waiting, n, sizeof(*waiting), by_due);
+	for (size_t i = 0; i < n && add_loaded(res, q, waiting[i], &bytes); i++)
+		;
+	free(waiting);
 }
+
+static void load_one(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	const struct mem_event *ev = strmap_get(&s->by_request_id, q->request_id);
+
+	if (ev)
+		event_load(ev, STORE_ROW_ADD(res->loaded, res->n_loaded));
+}
+
+/* ---- what has ended ---------------------------------------------------------------------------------------- */
+
+static bool ended_matches(const struct mem_event *ev, const struct store_query *q)
+{
+	const struct inv_row *row = &ev->row;
+
+	if (row->state != INV_DONE && row->state != INV_ROUTING)
+		return false;
+	if (q->condition ? row->condition != q->condition : row->condition == COND_SUCCESS || row->condition == COND_CANCELLED)
+		return false;
+	if ((q->since_ms || q->until_ms) && !ev->has_record)
+		return false;
+	if ((q->since_ms && ev->record.at_ms < q->since_ms) || (q->until_ms && ev->record.at_ms >= q->until_ms))
+		return false;
+	return !q->outcome || (ev->n_attempts && ev->attempts[ev->n_attempts - 1].outcome == q->outcome);
+}
+
+static void query_ended(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	size_t i, looked = 0;
+
+	for (i = events_behind(&s->all, q->after_seq); i < s->all.n; i++) {
+		const struct mem_event *ev = s->all.v[i];
+
+		if (q->function[0] && strcmp(ev->row.function, q->function) != 0)
+			continue;
+		if (looked++ == STORE_ENDED_SCAN_MAX || res->n_events == (size_t)q->limit)
+			return;
+		res->last_pos = ev->row.seq;
+		if (ended_matches(ev, q))
+			*STORE_ROW_ADD(res->events, res->n_events) = ev->row;
+	}
+	if (looked < STORE_ENDED_SCAN_MAX && res->n_events < (size_t)q->limit)
+		res->last_pos = 0;
+}
+
+static int64_t blob_bytes(const struct blob *b)
+{
+	return b ? (int64_t)b->len : 0;
+}
+
+static int64_t event_bytes(const struct mem_event *ev)
+{
+	int64_t n = EVENT_BYTES + blob_bytes(ev->payload) + (ev->has_record ? blob_bytes(ev->record.body) : 0);
+
+	for (size_t i = 0; i < ev->n_attempts; i++)
+		n += blob_bytes(ev->attempts[i].fate);
+	for (size_t i = 0; i < ARRAY_SIZE(ev->slots); i++)
+		n += blob_bytes(ev->slots[i].row.body) + blob_bytes(ev->slots[i].row.attributes);
+	return n;
+}
+
+static int64_t bytes_used(const struct store_mem *s)
+{
+	int64_t n = 0;
+
+	for (size_t i = 0; i < s->all.n; i++)
+		n += event_bytes(s->all.v[i]);
+	for (size_t i = 0; i < s->n_queues; i++)
+		for (size_t m = 0; m < s->queues[i]->n; m++)
+			n += blob_bytes(s->queues[i]->messages[m]->body) + blob_bytes(s->queues[i]->messages[m]->attributes);
+	return n;
+}
+
+static void query_trim(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	res->bytes_used = bytes_used(s);
+	for (size_t i = s->n_trimmed; i < s->n_ended; i++) {
+		struct mem_event *ev = s->ended[i];
+
+		if (!ev || ev->row.state != INV_DONE || ev->in_owing)
+			continue;
+		if (!(q->until_ms > 0 && ev->record.at_ms < q->until_ms) && !(q->bytes_max > 0 && res->bytes_used > q->bytes_max))
+			continue;
+		if (res->affected == q->limit) {
+			res->more = true;
+			break;
+		}
+		res->bytes_used -= event_bytes(ev);
+		res->affected++;
+		s->seq_trimmed = MAX(s->seq_trimmed, ev->row.seq);
+		s->ended[i] = NULL;
+		event_remove(s, ev);
+	}
+	while (s->n_trimmed < s->n_ended && !s->ended[s->n_trimmed])
+		s->n_trimmed++;
+}
+
+/* ---- the other queries ------------------------------------------------------------------------------------- */
 
 static void query_queues(struct store_mem *s, const struct store_query *q, struct store_result *res)
 {
@@ -642,16 +1021,20 @@ static void query_queues(struct store_mem *s, const struct store_query *q, struc
 
 static void query_counts(struct store_mem *s, struct store_counts *c)
 {
-	for (size_t i = 0; i < s->n_events; i++) {
-		const struct mem_event *ev = s->events[i];
+	for (size_t i = 0; i < s->all.n; i++) {
+		const struct mem_event *ev = s->all.v[i];
 
 		c->events[ev->row.state]++;
 		c->attempts += (int64_t)ev->n_attempts;
 		c->records += ev->has_record;
 		if (ev->has_record)
 			c->by_condition[ev->record.condition]++;
-		for (size_t role = 0; role < ARRAY_SIZE(ev->slots); role++)
-			c->outbox += ev->slots[role].state == SLOT_OPEN;
+		for (size_t role = 0; role < ARRAY_SIZE(ev->slots); role++) {
+			bool failed = ev->slots[role].row.due_at_ms == INT64_MAX;
+
+			c->outbox += ev->slots[role].state == SLOT_OPEN && !failed;
+			c->outbox_failed += ev->slots[role].state == SLOT_OPEN && failed;
+		}
 	}
 	for (size_t i = 0; i < s->n_queues; i++)
 		c->messages += (int64_t)s->queues[i]->n;
@@ -708,8 +1091,9 @@ static void query_purge(struct store_mem *s, const struct store_query *q, struct
 {
 	struct mem_queue *queue = queue_get(s, q->queue);
 
-	for (; queue && queue->n; res->affected++)
-		message_free(message_take(s, queue, queue->n - 1));
+	for (; queue && queue->n && res->affected < STORE_PURGE_MAX; res->affected++)
+		message_free(message_take(s, queue, 0));
+	res->more = queue && queue->n;
 }
 
 static void query_run(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -724,6 +1108,7 @@ static void query_run(struct store_mem *s, const struct store_query *q, struct s
 	case STORE_Q_QUEUES:
 		return query_queues(s, q, res);
 	case STORE_Q_OUTBOX:
+	case STORE_Q_LOAD_OUTBOX:
 		return query_outbox(s, q, res);
 	case STORE_Q_COUNTS:
 		return query_counts(s, &res->counts);
@@ -737,44 +1122,114 @@ static void query_run(struct store_mem *s, const struct store_query *q, struct s
 		return query_purge(s, q, res);
 	case STORE_Q_TAIL:
 		return query_tail(s, q, res);
+	case STORE_Q_LOAD_QUEUED:
+		return load_queued(s, q, res);
+	case STORE_Q_LOAD_WAITING:
+		return load_waiting(s, q, res);
+	case STORE_Q_LOAD_EVENT:
+		return load_one(s, q, res);
+	case STORE_Q_ENDED:
+		return query_ended(s, q, res);
+	case STORE_Q_TRIM:
+		return query_trim(s, q, res);
 	}
 }
 
 /* ---- port -------------------------------------------------------------------------------------------------- */
 
-static int load_event(const struct mem_event *ev, const struct store_loader *l)
+struct mem_count { const char *name; int64_t n; };
+
+static void count_name(struct mem_count **counts, size_t *n, const char *name)
 {
-	CLEAN(buf_done) struct buf fates = {};
-	int64_t last_started_at_ms = 0;
+	size_t i = 0;
+	int c = 1;
 
-	for (size_t i = 0; i < ev->n_attempts; i++) {
-		const struct store_op_attempt *a = &ev->attempts[i];
-
-		last_started_at_ms = a->started_at_ms;
-		if (!a->fate || !a->fate->len)
-			continue;
-		if (fates.len)
-			buf_addc(&fates, ',');
-		buf_add(&fates, a->fate->data, a->fate->len);
+	while (i < *n && (c = strcmp((*counts)[i].name, name)) < 0)
+		i++;
+	if (i == *n || c != 0) {
+		*counts = store_row_grow(*counts, *n, sizeof(**counts));
+		memmove(&(*counts)[i + 1], &(*counts)[i], (*n - i) * sizeof(**counts));
+		(*counts)[i] = (struct mem_count){ .name = name };
+		(*n)++;
 	}
-	return l->event(l->arg, &ev->row, ev->payload, buf_str(&fates), last_started_at_ms);
+	(*counts)[i].n++;
+}
+
+static int tell_counts(struct mem_count *counts, size_t n, void *arg, int (*tell)(void *arg, const char *name, int64_t n))
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = tell(arg, counts[i].name, counts[i].n);
+	free(counts);
+	return r;
+}
+
+static int load_events(struct store_mem *s, const struct store_loader *l)
+{
+	struct mem_count *queued = NULL;
+	int64_t n[INV_MAX] = {};
+	size_t n_queued = 0;
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < s->open.n; i++) {
+		const struct mem_event *ev = s->open.v[i];
+		struct store_event loaded;
+
+		if (ev->row.state != INV_RUNNING)
+			continue;
+		event_load(ev, &loaded);
+		r = l->running(l->arg, &loaded);
+		blob_unref(loaded.payload);
+		free(loaded.fates);
+	}
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < s->open.n; i++) {
+		n[s->open.v[i]->row.state]++;
+		if (s->open.v[i]->row.state == INV_QUEUED)
+			count_name(&queued, &n_queued, s->open.v[i]->row.function);
+	}
+	r = tell_counts(queued, n_queued, l->arg, l->queued);
+	if (r >= 0)
+		r = l->waiting(l->arg, n[INV_WAITING]);
+	return r < 0 ? r : l->routing(l->arg, n[INV_ROUTING]);
+}
+
+static int load_outbox(struct store_mem *s, const struct store_loader *l)
+{
+	struct mem_count *owed = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->owing.n; i++) {
+		const struct slot *slots = s->owing.v[i]->slots;
+
+		for (size_t role = 0; role < ARRAY_SIZE(s->owing.v[i]->slots); role++)
+			if (slots[role].state == SLOT_OPEN && slots[role].row.due_at_ms < INT64_MAX)
+				count_name(&owed, &n, slots[role].row.target);
+	}
+	return tell_counts(owed, n, l->arg, l->outbox);
 }
 
 static int op_load(struct port_store *port, const struct store_loader *l, int64_t *ret_next_seq, struct err *e)
 {
 	struct store_mem *s = of(port);
+	int64_t last = s->all.n ? s->all.v[s->all.n - 1]->row.seq : 0;
 	int r = 0;
 
-	for (size_t i = 0; r >= 0 && i < s->n_events; i++)
-		if (s->events[i]->row.state != INV_DONE)
-			r = load_event(s->events[i], l);
-	for (size_t i = 0; r >= 0 && i < s->n_events; i++)
-		for (size_t role = 0; r >= 0 && role < ARRAY_SIZE(s->events[i]->slots); role++)
-			if (s->events[i]->slots[role].state == SLOT_OPEN)
-				r = l->outbox(l->arg, &s->events[i]->slots[role].row);
+	if (s->anchor.boot_id[0])
+		r = l->anchor(l->arg, &s->anchor);
+	for (size_t i = 0; r >= 0 && i < s->n_versions; i++)
+		r = l->version(l->arg, &s->versions[i]);
+	for (size_t i = 0; r >= 0 && i < s->n_aliases; i++)
+		r = l->alias(l->arg, &s->aliases[i]);
+	if (r >= 0)
+		r = load_events(s, l);
+	if (r >= 0)
+		r = load_outbox(s, l);
 	if (r < 0)
 		return r;
-	*ret_next_seq = s->n_events ? s->events[s->n_events - 1]->row.seq + 1 : 1;
+	*ret_next_seq = MAX(last, s->seq_trimmed) + 1;
 	return 0;
 }
 
@@ -783,6 +1238,7 @@ static void op_apply(struct port_store *port, struct store_batch *b)
 	struct mem_job *j = XNEW(struct mem_job);
 
 	assert(b->done);
+	b->failed = SIZE_MAX;
 	for (size_t i = 0; i < b->n; i++)
 		store_row_check(&b->ops[i]);
 	j->batch = b;
@@ -891,10 +1347,18 @@ static void op_close(struct port_store *port)
 	s = of(port);
 	while (store_mem_run(port))
 		;
-	for (size_t i = 0; i < s->n_events; i++)
-		event_free(s->events[i]);
-	free(s->events);
+	for (size_t i = 0; i < s->all.n; i++)
+		event_free(s->all.v[i]);
+	free(s->all.v);
+	free(s->open.v);
+	free(s->owing.v);
 	free(s->ended);
+	while (s->n_versions)
+		version_remove(s, s->n_versions - 1);
+	free(s->versions);
+	for (size_t i = 0; i < s->n_aliases; i++)
+		blob_unref(s->aliases[i].body);
+	free(s->aliases);
 	while (s->n_queues) {
 		struct mem_queue *q = s->queues[0];
 

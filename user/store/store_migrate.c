@@ -6,16 +6,30 @@
  * The shape of the tables:
  * - What is written once and may be large (payloads, bodies) lies in tables of its own beside the small row that
  *   changes, because an UPDATE in SQLite rewrites the whole row with all its overflow pages.
- * - event_open and outbox_due are partial indexes, so that a start reads what is open, however long the history.
  * - outbox.id is seq * 4 + role, which makes "at most one per (seq, role), ever" the key itself (I7); an
- *   acknowledged row stays as a small tombstone: due_at_ms NULL, its body gone.
+ *   acknowledged row stays as a small tombstone: due_at_ms NULL, its body gone. It goes with its event.
  * - record_pos is the order of the events' ends. It is a table of its own for the reason above: giving the records of
  *   version 1 a column would have written all their bodies again.
  * - event.verdicts is a uint64_t, its bits taken as SQLite's signed integer.
  * - event.epoch fences, event.lease_owner says which opening of the file (table "opening") wrote the row last. One
  *   daemon needs the first only as a check; they are there so that several can share a store without a migration.
+ * - trimmed holds the largest numbers that retention has deleted, so that none is given twice.
  * - Tables are STRICT, so a value of the wrong type cannot get in; ranges are asserted before a write and checked
  *   after every read (store_row.c, store_read.c) rather than by CHECKs, which a changed enum would turn into migrations.
+ *
+ * Indexes. Each is paid for with every insert, so each has a question that needs it:
+ * - event_queued (by function, then seq), event_waiting (by due time, then seq), event_active (RUNNING and ROUTING, by
+ *   seq) are partial: an event is in one of them at most, and in none once it is DONE. A start counts and a page begins
+ *   by walking the index alone, however long the history is. Together they cost an event what event_open did before.
+ * - outbox_owed and outbox_failed (by target, then id), partial too, took the place of outbox_due.
+ * - There is none of the records by time. STORE_Q_TRIM walks record_pos, which is in that order but for a clock that was
+ *   set back, and STORE_Q_ENDED looks a record up when all else fits.
+ * - None of outbox by seq: the rows of an event are a range of ids. A foreign key would look for them by a scan of the
+ *   table whenever an event is deleted; version 3 took it away, and OUTBOX_PUT asks for the event itself.
+ *
+ * Free pages. A new file is made with auto_vacuum=INCREMENTAL, so that retention can give pages back to the file
+ * system. An older one cannot learn that but by being written anew: one VACUUM, when it is opened with less than
+ * VACUUM_BYTES_MAX in it. A larger one would be offline for too long; it stays as it is, and its free pages are used again.
  */
 #include "store/store_migrate.h"
 
@@ -26,7 +40,13 @@
 #include "base/mem.h"
 #include "model/inv.h"
 
-/* The number of the closed state is part of the schema (event_open). */
+#define VACUUM_BYTES_MAX (256ll << 20)
+
+/* The numbers of the states are part of the schema: of its indexes, and of the statements that name them. */
+_Static_assert(INV_QUEUED == 0, "event_queued says 0");
+_Static_assert(INV_RUNNING == 1, "event_active holds 1");
+_Static_assert(INV_WAITING == 3, "event_waiting says 3");
+_Static_assert(INV_ROUTING == 4, "schema_3 says 4, and event_active holds it");
 _Static_assert(INV_DONE == 5, "event_open says 5");
 
 static const char schema_1[] =
@@ -123,9 +143,76 @@ static const char schema_2[] =
 	"INSERT INTO record_pos (pos, seq)"
 	"	SELECT row_number() OVER (ORDER BY at_ms, seq), seq FROM record;";
 
+/*
+ * Version 2 had only one clock, so a delivery is as old as the record it carries. It also never stored the end of an
+ * event that had something to send: those with nothing owed any more are DONE, or they would be counted as open for ever.
+ */
+static const char schema_3[] =
+	"ALTER TABLE event ADD COLUMN version INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE event ADD COLUMN hops INTEGER NOT NULL DEFAULT 1;"
+	"ALTER TABLE event ADD COLUMN origin TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE event ADD COLUMN timeout_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE event ADD COLUMN memory_mb INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE event ADD COLUMN lease_until_ms INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE event ADD COLUMN death INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE event ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE outbox_3 ("
+	"	id INTEGER PRIMARY KEY,"
+	"	seq INTEGER NOT NULL,"
+	"	role INTEGER NOT NULL,"
+	"	target TEXT NOT NULL,"
+	"	key TEXT NOT NULL,"
+	"	tries INTEGER NOT NULL,"
+	"	created_at_ms INTEGER NOT NULL,"
+	"	due_at_ms INTEGER,"
+	"	last_error TEXT NOT NULL,"
+	"	CHECK (id = seq * 4 + role)"
+	") STRICT;"
+	"INSERT INTO outbox_3 (id, seq, role, target, key, tries, created_at_ms, due_at_ms, last_error)"
+	"	SELECT o.id, o.seq, o.role, o.target, o.key, o.tries,"
+	"	CASE WHEN o.due_at_ms IS NULL THEN 0 ELSE coalesce((SELECT at_ms FROM record r WHERE r.seq = o.seq), 0) END,"
+	"	o.due_at_ms, o.last_error FROM outbox o ORDER BY o.id;"
+	"DROP TABLE outbox;"
+	"ALTER TABLE outbox_3 RENAME TO outbox;"
+	"CREATE INDEX outbox_owed ON outbox (target) WHERE due_at_ms < 9223372036854775807;"
+	"CREATE INDEX outbox_failed ON outbox (target) WHERE due_at_ms = 9223372036854775807;"
+	"DROP INDEX event_open;"
+	"UPDATE event SET state = 5 WHERE state = 4 AND NOT EXISTS (SELECT 1 FROM outbox o"
+	"	WHERE o.id BETWEEN event.seq * 4 AND event.seq * 4 + 3 AND o.due_at_ms < 9223372036854775807);"
+	"CREATE INDEX event_queued ON event (function) WHERE state = 0;"
+	"CREATE INDEX event_waiting ON event (due_at_ms) WHERE state = 3;"
+	"CREATE INDEX event_active ON event (state) WHERE state <> 0 AND state <> 3 AND state <> 5;"
+	"CREATE TABLE function_version ("
+	"	function TEXT NOT NULL,"
+	"	version INTEGER NOT NULL,"
+	"	at_ms INTEGER NOT NULL,"
+	"	description TEXT,"
+	"	definition BLOB NOT NULL,"
+	"	UNIQUE (function, version)"
+	") STRICT;"
+	"CREATE TABLE alias ("
+	"	function TEXT NOT NULL,"
+	"	name TEXT NOT NULL,"
+	"	body BLOB NOT NULL,"
+	"	UNIQUE (function, name)"
+	") STRICT;"
+	"CREATE TABLE anchor ("
+	"	id INTEGER PRIMARY KEY CHECK (id = 1),"
+	"	boot_id TEXT NOT NULL,"
+	"	boot_ms INTEGER NOT NULL,"
+	"	steady_ms INTEGER NOT NULL"
+	") STRICT;"
+	"CREATE TABLE trimmed ("
+	"	id INTEGER PRIMARY KEY CHECK (id = 1),"
+	"	seq INTEGER NOT NULL,"
+	"	pos INTEGER NOT NULL"
+	") STRICT;"
+	"INSERT INTO trimmed (id, seq, pos) VALUES (1, 0, 0);";
+
 static const char *const migrations[] = {
 	[0] = schema_1,		/* from version 0, the empty file, to 1 */
 	[1] = schema_2,
+	[2] = schema_3,
 };
 
 static int migrate_step(struct store_db *d, size_t i, struct err *e)
@@ -147,6 +234,24 @@ static int migrate_step(struct store_db *d, size_t i, struct err *e)
 	return r < 0 ? err_wrap(e, r, "schema version %zu", i + 1) : 0;
 }
 
+/* That it could not be done (no room for the copy, somebody reads) is no reason not to open the file: the next start
+ * tries again. The copy is made on disk, whatever temp_store says for the rest. */
+static int give_back_pages(struct store_db *d, struct err *e)
+{
+	int64_t mode = 0, pages = 0, page = 0;
+	int r;
+
+	r = store_db_int(d, "PRAGMA auto_vacuum", &mode, e);
+	if (r >= 0)
+		r = store_db_int(d, "PRAGMA page_count", &pages, e);
+	if (r >= 0)
+		r = store_db_int(d, "PRAGMA page_size", &page, e);
+	if (r < 0 || mode || pages > VACUUM_BYTES_MAX / page)
+		return r;
+	(void)store_db_exec(d, "PRAGMA temp_store=FILE; PRAGMA auto_vacuum=INCREMENTAL; VACUUM", NULL);
+	return store_db_exec(d, "PRAGMA temp_store=MEMORY", e);
+}
+
 int store_migrate(struct store_db *d, struct err *e)
 {
 	int64_t application = 0, version = 0, tables = 0;
@@ -165,8 +270,11 @@ int store_migrate(struct store_db *d, struct err *e)
 		return err_set(e, -EPROTONOSUPPORT, "%s: its schema has version %lld, this fated knows %zu: made by a newer one?",
 			       d->path, (long long)version, ARRAY_SIZE(migrations));
 
-	r = store_db_durable(d, e);
+	/* Before anything else is written: with the first page it is decided. */
+	r = version || tables ? 0 : store_db_exec(d, "PRAGMA auto_vacuum=INCREMENTAL", e);
+	if (r >= 0)
+		r = store_db_durable(d, e);
 	for (size_t i = (size_t)version; r >= 0 && i < ARRAY_SIZE(migrations); i++)
 		r = migrate_step(d, i, e);
-	return r;
+	return r < 0 ? r : give_back_pages(d, e);
 }

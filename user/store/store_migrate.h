@@ -7,6 +7,7 @@
 
 /*
  * Refuses a file that is not ours (-EBADMSG) or newer than we know (-EPROTONOSUPPORT), untouched; then makes it
- * durable (WAL) and brings it to the newest version, one transaction for each step. New files included.
+ * durable (WAL) and brings it to the newest version, one transaction for each step. New files included. A small file
+ * that cannot give pages back to the file system yet is then written anew, once.
  */
 int store_migrate(struct store_db *d, struct err *e);

@@ -17,49 +17,88 @@
 #include "store/store_row.h"
 
 #define EVENT_COLS "e.seq, e.request_id, e.function, e.qualifier, e.state, e.accepted_at_ms, e.due_at_ms, e.attempts," \
-	" e.starts, e.backoffs, e.epoch, e.condition, e.verdicts"
+	" e.starts, e.backoffs, e.epoch, e.condition, e.verdicts, e.version, e.hops, e.origin, e.timeout_ms, e.memory_mb," \
+	" e.lease_until_ms, e.death, e.deaths"
 #define RECORD_COLS "r.seq, r.request_id, r.function, r.condition, r.at_ms, p.pos, r.body"
 /* A record without a place is read as one that is impossible, and named. */
 #define RECORD_POS " LEFT JOIN record_pos p ON p.seq = r.seq"
-#define OUTBOX_COLS "o.seq, o.role, o.target, o.key, o.tries, o.due_at_ms, o.last_error, b.body, b.attributes"
-#define OUTBOX_FROM " FROM outbox o JOIN outbox_body b ON b.id = o.id"
+#define OUTBOX_COLS "o.seq, o.role, o.target, o.key, o.tries, o.created_at_ms, o.due_at_ms, o.last_error," \
+	" e.function, e.request_id, e.starts, b.id, b.body, b.attributes"
+/* A row without its event or its body is read as one that is impossible, and named. */
+#define OUTBOX_JOIN " LEFT JOIN outbox_body b ON b.id = o.id LEFT JOIN event e ON e.seq = o.seq"
+/* In order of id, ?1 after_pos, ?2 limit: the ids from the index alone, then the rows with all their bodies. */
+#define OUTBOX_IDS(ids) "SELECT " OUTBOX_COLS " FROM (" ids " ORDER BY id LIMIT ?2) d CROSS JOIN outbox o ON o.id = d.id" \
+	OUTBOX_JOIN " ORDER BY d.id"
+#define OWED "SELECT id FROM outbox INDEXED BY outbox_owed WHERE due_at_ms < 9223372036854775807 AND id > ?1"
+#define FAILED "SELECT id FROM outbox INDEXED BY outbox_failed WHERE due_at_ms = 9223372036854775807 AND id > ?1"
+#define OWED_OR_FAILED(more) "SELECT id FROM (" OWED more " UNION ALL " FAILED more ")"
+#define OF_TARGET " AND target = ?3"
+#define ACTIVE "e.state <> 0 AND e.state <> 3 AND e.state <> 5"
+/* Newest first, ?1 before_seq, ?2 limit: the numbers from the index alone. */
+#define EVENTS_SORTED(index, which) "SELECT " EVENT_COLS " FROM (SELECT seq FROM event INDEXED BY " index " WHERE " which \
+	" AND seq < ?1 ORDER BY seq DESC LIMIT ?2) d CROSS JOIN event e ON e.seq = d.seq ORDER BY d.seq DESC"
 #define PAGE(t) " ORDER BY " t ".seq DESC LIMIT ?2"
 
 enum r_stmt {
 	R_BEGIN, R_END,
-	R_LAST_SEQ, R_OPEN_SEQS, R_EVENT_BY_SEQ, R_EVENT_BY_ID, R_PAYLOAD, R_ATTEMPTS,
-	R_EVENTS, R_EVENTS_OPEN, R_EVENTS_DONE, R_EVENTS_FUNCTION, R_EVENTS_FUNCTION_OPEN, R_EVENTS_FUNCTION_DONE,
-	R_RECORD_BY_SEQ, R_RECORD_BY_ID, R_RECORDS, R_RECORDS_FUNCTION, R_RECORDS_CONDITION, R_RECORDS_FUNCTION_CONDITION,
+	R_LAST_SEQ, R_ANCHOR, R_VERSIONS, R_ALIASES, R_RUNNING, R_EVENT_BY_SEQ, R_EVENT_BY_ID, R_PAYLOAD, R_ATTEMPTS, R_LAST_OUTCOME,
+	R_LOAD_QUEUED, R_LOAD_WAITING_SAME, R_LOAD_WAITING_LATER,
+	R_EVENTS, R_EVENTS_QUEUED, R_EVENTS_ACTIVE, R_EVENTS_WAITING, R_EVENTS_DONE,
+	R_EVENTS_FUNCTION, R_EVENTS_FUNCTION_QUEUED, R_EVENTS_FUNCTION_ACTIVE, R_EVENTS_FUNCTION_WAITING, R_EVENTS_FUNCTION_DONE,
+	R_ENDED, R_ENDED_FUNCTION,
+	R_RECORD_BY_SEQ, R_RECORD_BY_ID, R_RECORD_TIME,
+	R_RECORDS, R_RECORDS_FUNCTION, R_RECORDS_CONDITION, R_RECORDS_FUNCTION_CONDITION,
 	R_LAST_POS, R_TAIL,
-	R_OUTBOX_ALL, R_OUTBOX_DUE, R_OUTBOX_BY_SEQ,
+	R_OUTBOX_ANY, R_OUTBOX_OWED, R_OUTBOX_FAILED, R_OUTBOX_TARGET_ANY, R_OUTBOX_TARGET_OWED, R_OUTBOX_TARGET_FAILED, R_OUTBOX_BY_SEQ,
 	R_QUEUES, R_MESSAGES,
-	R_COUNT_OPEN, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS, R_COUNT_OUTBOX, R_COUNT_MESSAGES,
+	R_COUNT_QUEUED_BY, R_COUNT_QUEUED, R_COUNT_WAITING, R_COUNT_ACTIVE, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS,
+	R_COUNT_OWED_BY, R_COUNT_OWED, R_COUNT_FAILED, R_COUNT_MESSAGES,
 	R_MAX
 };
 
-/* Lists: ?1 before_seq, ?2 limit, ?3 function, ?4 state or condition. */
+/* Lists: ?1 before_seq, ?2 limit, ?3 function, ?4 state or condition. The states' numbers: see store_migrate.c. */
 static const char *const r_sql[R_MAX] = {
 	[R_BEGIN] = "BEGIN",
 	[R_END] = "COMMIT",
-	[R_LAST_SEQ] = "SELECT coalesce(max(seq), 0) FROM event",
-	[R_OPEN_SEQS] = "SELECT seq FROM event INDEXED BY event_open WHERE state <> 5 ORDER BY seq",
+	[R_LAST_SEQ] = "SELECT max((SELECT coalesce(max(seq), 0) FROM event), (SELECT coalesce(max(seq), 0) FROM trimmed))",
+	[R_ANCHOR] = "SELECT boot_id, boot_ms, steady_ms FROM anchor",
+	[R_VERSIONS] = "SELECT version, function, at_ms, description, definition FROM function_version ORDER BY function, version",
+	[R_ALIASES] = "SELECT function, name, body FROM alias ORDER BY function, name",
+	[R_RUNNING] = "SELECT e.seq FROM event e INDEXED BY event_active WHERE e.state = 1 AND " ACTIVE " ORDER BY e.seq",
 	[R_EVENT_BY_SEQ] = "SELECT " EVENT_COLS " FROM event e WHERE e.seq = ?1",
 	[R_EVENT_BY_ID] = "SELECT " EVENT_COLS " FROM event e WHERE e.request_id = ?1",
 	[R_PAYLOAD] = "SELECT body FROM event_payload WHERE seq = ?1",
 	[R_ATTEMPTS] = "SELECT start, started_at_ms, ended_at_ms, outcome, fate FROM attempt WHERE seq = ?1 ORDER BY start",
+	[R_LAST_OUTCOME] = "SELECT outcome FROM attempt WHERE seq = ?1 ORDER BY start DESC LIMIT 1",
+	[R_LOAD_QUEUED] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_queued"
+			  " WHERE e.state = 0 AND e.function = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3",
+	/* In two halves: a comparison of (due_at_ms, seq) would walk over all those of the same time, page after page. */
+	[R_LOAD_WAITING_SAME] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_waiting"
+				" WHERE e.state = 3 AND e.due_at_ms = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3",
+	[R_LOAD_WAITING_LATER] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_waiting"
+				 " WHERE e.state = 3 AND e.due_at_ms > ?1 ORDER BY e.due_at_ms, e.seq LIMIT ?3",
 	[R_EVENTS] = "SELECT " EVENT_COLS " FROM event e NOT INDEXED WHERE e.seq < ?1" PAGE("e"),
-	[R_EVENTS_OPEN] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_open"
-			  " WHERE e.seq < ?1 AND e.state = ?4 AND e.state <> 5" PAGE("e"),
-	[R_EVENTS_DONE] = "SELECT " EVENT_COLS " FROM event e NOT INDEXED WHERE e.seq < ?1 AND e.state = ?4" PAGE("e"),
+	[R_EVENTS_QUEUED] = EVENTS_SORTED("event_queued", "state = 0"),
+	[R_EVENTS_ACTIVE] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_active"
+			    " WHERE e.seq < ?1 AND e.state = ?4 AND " ACTIVE PAGE("e"),
+	[R_EVENTS_WAITING] = EVENTS_SORTED("event_waiting", "state = 3"),
+	[R_EVENTS_DONE] = "SELECT " EVENT_COLS " FROM event e NOT INDEXED WHERE e.seq < ?1 AND e.state = 5" PAGE("e"),
 	[R_EVENTS_FUNCTION] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_by_function"
 			      " WHERE e.seq < ?1 AND e.function = ?3" PAGE("e"),
-	[R_EVENTS_FUNCTION_OPEN] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_open"
-				   " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = ?4 AND e.state <> 5" PAGE("e"),
+	[R_EVENTS_FUNCTION_QUEUED] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_queued"
+				     " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = 0" PAGE("e"),
+	[R_EVENTS_FUNCTION_ACTIVE] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_active"
+				     " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = ?4 AND " ACTIVE PAGE("e"),
+	[R_EVENTS_FUNCTION_WAITING] = EVENTS_SORTED("event_waiting", "state = 3 AND function = ?3"),
 	[R_EVENTS_FUNCTION_DONE] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_by_function"
-				   " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = ?4" PAGE("e"),
+				   " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = 5" PAGE("e"),
+	[R_ENDED] = "SELECT " EVENT_COLS " FROM event e NOT INDEXED WHERE e.seq > ?1 ORDER BY e.seq",
+	[R_ENDED_FUNCTION] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_by_function"
+			     " WHERE e.seq > ?1 AND e.function = ?3 ORDER BY e.seq",
 	[R_RECORD_BY_SEQ] = "SELECT " RECORD_COLS " FROM record r" RECORD_POS " WHERE r.seq = ?1",
 	[R_RECORD_BY_ID] = "SELECT " RECORD_COLS " FROM event e JOIN record r ON r.seq = e.seq" RECORD_POS
 			   " WHERE e.request_id = ?1",
+	[R_RECORD_TIME] = "SELECT at_ms FROM record WHERE seq = ?1",
 	[R_RECORDS] = "SELECT " RECORD_COLS " FROM record r NOT INDEXED" RECORD_POS " WHERE r.seq < ?1" PAGE("r"),
 	[R_RECORDS_FUNCTION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function" RECORD_POS
 			       " WHERE r.seq < ?1 AND r.function = ?3" PAGE("r"),
@@ -67,16 +106,17 @@ static const char *const r_sql[R_MAX] = {
 				" WHERE r.seq < ?1 AND r.condition = ?4" PAGE("r"),
 	[R_RECORDS_FUNCTION_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function" RECORD_POS
 					 " WHERE r.seq < ?1 AND r.function = ?3 AND r.condition = ?4" PAGE("r"),
-	[R_LAST_POS] = "SELECT coalesce(max(pos), 0) FROM record_pos",
+	[R_LAST_POS] = "SELECT max((SELECT coalesce(max(pos), 0) FROM record_pos), (SELECT coalesce(max(pos), 0) FROM trimmed))",
 	/* By pos, whatever the filter: what is new is near the end, and few. */
 	[R_TAIL] = "SELECT " RECORD_COLS " FROM record_pos p NOT INDEXED CROSS JOIN record r ON r.seq = p.seq"
 		   " WHERE p.pos > ?1 AND (?3 = '' OR r.function = ?3) AND (?4 = 0 OR r.condition = ?4) ORDER BY p.pos LIMIT ?2",
-	/* The order comes from the key, not from a sort that would carry all the bodies. */
-	[R_OUTBOX_ALL] = "SELECT " OUTBOX_COLS " FROM (SELECT id FROM outbox INDEXED BY outbox_due WHERE due_at_ms IS NOT NULL"
-			 " ORDER BY id LIMIT -1) d CROSS JOIN outbox o ON o.id = d.id JOIN outbox_body b ON b.id = o.id",
-	[R_OUTBOX_DUE] = "SELECT " OUTBOX_COLS " FROM outbox o INDEXED BY outbox_due JOIN outbox_body b ON b.id = o.id"
-			 " WHERE o.due_at_ms IS NOT NULL ORDER BY o.due_at_ms, o.id LIMIT ?2",
-	[R_OUTBOX_BY_SEQ] = "SELECT " OUTBOX_COLS OUTBOX_FROM " WHERE o.id BETWEEN ?1 * 4 AND ?1 * 4 + 3"
+	[R_OUTBOX_ANY] = OUTBOX_IDS(OWED_OR_FAILED("")),
+	[R_OUTBOX_OWED] = OUTBOX_IDS(OWED),
+	[R_OUTBOX_FAILED] = OUTBOX_IDS(FAILED),
+	[R_OUTBOX_TARGET_ANY] = OUTBOX_IDS(OWED_OR_FAILED(OF_TARGET)),
+	[R_OUTBOX_TARGET_OWED] = OUTBOX_IDS(OWED OF_TARGET),
+	[R_OUTBOX_TARGET_FAILED] = OUTBOX_IDS(FAILED OF_TARGET),
+	[R_OUTBOX_BY_SEQ] = "SELECT " OUTBOX_COLS " FROM outbox o" OUTBOX_JOIN " WHERE o.id BETWEEN ?1 * 4 AND ?1 * 4 + 3"
 			    " AND o.due_at_ms IS NOT NULL ORDER BY o.id",
 	[R_QUEUES] = "SELECT q.id, q.name, coalesce(sum(m.visible_at_ms <= ?1), 0), coalesce(sum(m.visible_at_ms > ?1), 0),"
 		     " coalesce(min(m.sent_at_ms), 0)"
@@ -84,11 +124,17 @@ static const char *const r_sql[R_MAX] = {
 	[R_MESSAGES] = "SELECT m.pos, m.id, m.sent_at_ms, m.receive_count, m.visible_at_ms, b.body, b.attributes"
 		       " FROM queue q JOIN message m INDEXED BY message_by_queue ON m.queue_id = q.id"
 		       " JOIN message_body b ON b.pos = m.pos WHERE q.name = ?1 ORDER BY m.pos LIMIT ?2",
-	[R_COUNT_OPEN] = "SELECT state, count(*) FROM event INDEXED BY event_open WHERE state <> 5 GROUP BY state",
+	[R_COUNT_QUEUED_BY] = "SELECT function, count(*) FROM event INDEXED BY event_queued WHERE state = 0 GROUP BY function",
+	[R_COUNT_QUEUED] = "SELECT count(*) FROM event INDEXED BY event_queued WHERE state = 0",
+	[R_COUNT_WAITING] = "SELECT count(*) FROM event INDEXED BY event_waiting WHERE state = 3",
+	[R_COUNT_ACTIVE] = "SELECT e.state, count(*) FROM event e INDEXED BY event_active WHERE " ACTIVE " GROUP BY e.state",
 	[R_COUNT_EVENTS] = "SELECT count(*) FROM event",
 	[R_COUNT_ATTEMPTS] = "SELECT count(*) FROM attempt",
 	[R_COUNT_RECORDS] = "SELECT condition, count(*) FROM record INDEXED BY record_by_condition GROUP BY condition",
-	[R_COUNT_OUTBOX] = "SELECT count(*) FROM outbox INDEXED BY outbox_due WHERE due_at_ms IS NOT NULL",
+	[R_COUNT_OWED_BY] = "SELECT target, count(*) FROM outbox INDEXED BY outbox_owed WHERE due_at_ms < 9223372036854775807"
+			    " GROUP BY target",
+	[R_COUNT_OWED] = "SELECT count(*) FROM outbox INDEXED BY outbox_owed WHERE due_at_ms < 9223372036854775807",
+	[R_COUNT_FAILED] = "SELECT count(*) FROM outbox INDEXED BY outbox_failed WHERE due_at_ms = 9223372036854775807",
 	[R_COUNT_MESSAGES] = "SELECT count(*) FROM message",
 };
 
@@ -117,6 +163,14 @@ static int read_event(struct store_db *d, enum r_stmt i, struct inv_row *row, st
 	row->epoch = (uint32_t)store_read_int(&rd, "epoch", 0, UINT32_MAX);
 	row->condition = (enum inv_condition)store_read_int(&rd, "condition", 0, COND_MAX - 1);
 	row->verdicts = (uint64_t)store_read_int(&rd, "verdicts", INT64_MIN, INT64_MAX);
+	row->version = (int)store_read_int(&rd, "version", 0, INT32_MAX);
+	row->hops = (int)store_read_int(&rd, "hops", 0, INT32_MAX);
+	store_read_text(&rd, "origin", row->origin, sizeof(row->origin));
+	row->timeout_ms = (int)store_read_int(&rd, "timeout_ms", 0, INT32_MAX);
+	row->memory_mb = (int)store_read_int(&rd, "memory_mb", 0, INT32_MAX);
+	row->lease_until_ms = store_read_int(&rd, "lease_until_ms", INT64_MIN, INT64_MAX);
+	row->death = (int)store_read_int(&rd, "death", 0, INT32_MAX);
+	row->deaths = (int)store_read_int(&rd, "deaths", 0, INT32_MAX);
 	return rd.r;
 }
 
@@ -158,8 +212,13 @@ static int read_outbox(struct store_db *d, enum r_stmt i, struct store_op_outbox
 	store_read_text(&rd, "target", o->target, sizeof(o->target));
 	store_read_text(&rd, "key", o->key, sizeof(o->key));
 	o->tries = (int)store_read_int(&rd, "tries", 0, INT32_MAX);
+	o->created_at_ms = store_read_int(&rd, "created_at_ms", INT64_MIN, INT64_MAX);
 	o->due_at_ms = store_read_int(&rd, "due_at_ms", INT64_MIN, INT64_MAX);
 	store_read_text(&rd, "last_error", o->last_error, sizeof(o->last_error));
+	store_read_text(&rd, "function", o->function, sizeof(o->function));
+	store_read_text(&rd, "request_id", o->request_id, sizeof(o->request_id));
+	o->attempt = (int)store_read_int(&rd, "starts", 0, INT32_MAX);
+	(void)store_read_int(&rd, "body's id", 4, INT64_MAX);
 	o->body = store_read_blob(&rd);
 	o->attributes = store_read_blob(&rd);
 	return rd.r;
@@ -194,7 +253,7 @@ static int read_payload(struct store_db *d, int64_t seq, struct blob **ret, stru
 	return rd.r;
 }
 
-/* ---- at start ---------------------------------------------------------------------------------------------- */
+/* ---- whole events ------------------------------------------------------------------------------------------ */
 
 /* Joins the facts of finished attempts into fates. */
 static int load_attempts(struct store_db *d, int64_t seq, struct buf *fates, int64_t *ret_last_started_at_ms,
@@ -223,65 +282,262 @@ static int load_attempts(struct store_db *d, int64_t seq, struct buf *fates, int
 	return bad < 0 ? bad : r;
 }
 
-static int load_event(struct store_db *d, int64_t seq, const struct store_loader *l, struct err *e)
+/* The row at hand of statement i, and what belongs to it, as one more of res->loaded; and its bytes to *bytes. */
+static int load_event(struct store_db *d, enum r_stmt i, struct store_result *res, size_t *bytes, struct err *e)
 {
-	CLEAN(blob_unrefp) struct blob *payload = NULL;
+	struct store_event *ev = STORE_ROW_ADD(res->loaded, res->n_loaded);
 	CLEAN(buf_done) struct buf fates = {};
-	struct inv_row row = {};
-	int64_t last_started_at_ms = 0;
 	int r;
 
-	store_bind_int(stmt(d, R_EVENT_BY_SEQ), 1, seq);
-	r = store_db_step(d, R_EVENT_BY_SEQ, "event", seq, e);
-	if (r <= 0)
-		return r < 0 ? r : err_set(e, -EBADMSG, "%s: event %lld is in the index only", d->path, (long long)seq);
-	r = read_event(d, R_EVENT_BY_SEQ, &row, e);
-	store_db_reset(d, R_EVENT_BY_SEQ);
+	r = read_event(d, i, &ev->row, e);
 	if (r >= 0)
-		r = read_payload(d, seq, &payload, e);
+		r = read_payload(d, ev->row.seq, &ev->payload, e);
 	if (r >= 0)
-		r = load_attempts(d, seq, &fates, &last_started_at_ms, e);
-	return r < 0 ? r : l->event(l->arg, &row, payload, buf_str(&fates), last_started_at_ms);
+		r = load_attempts(d, ev->row.seq, &fates, &ev->last_started_at_ms, e);
+	if (r < 0)
+		return r;
+	*bytes += (ev->payload ? ev->payload->len : 0) + fates.len;
+	ev->fates = xstrdup(buf_str(&fates));
+	return 0;
 }
 
-static int load_outbox(struct store_db *d, const struct store_loader *l, struct err *e)
+/* Statement i, as bound, up to the limits of the page. */
+static int load_events(struct store_db *d, enum r_stmt i, const struct store_query *q, struct store_result *res, size_t *bytes,
+		       struct err *e)
 {
-	int r, bad = 0;
+	int r = 0, bad = 0;
 
-	while (bad >= 0 && (r = store_db_step(d, R_OUTBOX_ALL, "outbox", 0, e)) > 0) {
-		struct store_op_outbox o = {};
+	while (bad >= 0 && res->n_loaded < (size_t)q->limit && *bytes < store_query_bytes_max(q) &&
+	       (r = store_db_step(d, i, "events", 0, e)) > 0)
+		bad = load_event(d, i, res, bytes, e);
+	store_db_reset(d, i);
+	return bad < 0 ? bad : r < 0 ? r : 0;
+}
 
-		bad = read_outbox(d, R_OUTBOX_ALL, &o, e);
-		if (bad >= 0)
-			bad = l->outbox(l->arg, &o);
-		blob_unref(o.body);
-		blob_unref(o.attributes);
+static int query_load(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	static const enum r_stmt waiting[] = { R_LOAD_WAITING_SAME, R_LOAD_WAITING_LATER };
+	size_t bytes = 0;
+	int r = 0;
+
+	if (q->kind == STORE_Q_LOAD_EVENT) {
+		struct store_query one = { .limit = 1 };
+
+		store_bind_text(stmt(d, R_EVENT_BY_ID), 1, q->request_id);
+		return load_events(d, R_EVENT_BY_ID, &one, res, &bytes, e);
 	}
-	store_db_reset(d, R_OUTBOX_ALL);
+	if (q->kind == STORE_Q_LOAD_QUEUED) {
+		store_bind_text(stmt(d, R_LOAD_QUEUED), 1, q->function);
+		store_bind_int(stmt(d, R_LOAD_QUEUED), 2, q->after_seq);
+		store_bind_int(stmt(d, R_LOAD_QUEUED), 3, q->limit);
+		return load_events(d, R_LOAD_QUEUED, q, res, &bytes, e);
+	}
+	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(waiting); i++) {
+		store_bind_int(stmt(d, waiting[i]), 1, q->after_ms);
+		if (waiting[i] == R_LOAD_WAITING_SAME)
+			store_bind_int(stmt(d, waiting[i]), 2, q->after_seq);
+		store_bind_int(stmt(d, waiting[i]), 3, q->limit);
+		r = load_events(d, waiting[i], q, res, &bytes, e);
+	}
+	return r;
+}
+
+/* ---- at start ---------------------------------------------------------------------------------------------- */
+
+static int load_anchor(struct store_db *d, const struct store_loader *l, struct err *e)
+{
+	struct store_reader rd = { .d = d, .s = stmt(d, R_ANCHOR), .what = "anchor", .id = 1, .e = e };
+	struct store_anchor a = {};
+	int r = store_db_step(d, R_ANCHOR, "anchor", 0, e);
+
+	if (r <= 0)
+		return r;
+	store_read_name(&rd, "boot_id", a.boot_id, sizeof(a.boot_id));
+	a.boot_ms = store_read_int(&rd, "boot_ms", INT64_MIN, INT64_MAX);
+	a.steady_ms = store_read_int(&rd, "steady_ms", INT64_MIN, INT64_MAX);
+	store_db_reset(d, R_ANCHOR);
+	return rd.r < 0 ? rd.r : l->anchor(l->arg, &a);
+}
+
+/* A blob that is never NULL in a row of ours. */
+static struct blob *read_some_blob(struct store_reader *rd, const char *name)
+{
+	struct blob *b = store_read_blob(rd);
+
+	if (!b && rd->r >= 0)
+		rd->r = err_set(rd->e, -EBADMSG, "%s: %s %lld: %s is missing", rd->d->path, rd->what, (long long)rd->id, name);
+	return b;
+}
+
+static int load_version(struct store_db *d, const struct store_loader *l, struct err *e)
+{
+	struct store_reader rd = { .d = d, .s = stmt(d, R_VERSIONS), .what = "version", .e = e };
+	struct store_op_version v = {};
+	CLEAN(blob_unrefp) struct blob *description = NULL;
+	int r;
+
+	rd.id = sqlite3_column_int64(rd.s, 0);
+	v.version = (int)store_read_int(&rd, "version", 1, INT32_MAX);
+	store_read_name(&rd, "function", v.function, sizeof(v.function));
+	v.at_ms = store_read_int(&rd, "at_ms", INT64_MIN, INT64_MAX);
+	description = store_read_blob(&rd);
+	v.definition = read_some_blob(&rd, "definition");
+	r = rd.r;
+	if (r >= 0 && description && memchr(description->data, '\0', description->len))
+		r = err_set(e, -EBADMSG, "%s: version %d: description is not a text", d->path, v.version);
+	if (r >= 0 && description)
+		v.description = xstrndup(description->data, description->len);
+	if (r >= 0)
+		r = l->version(l->arg, &v);
+	free(v.description);
+	blob_unref(v.definition);
+	return r;
+}
+
+static int load_alias(struct store_db *d, const struct store_loader *l, struct err *e)
+{
+	struct store_reader rd = { .d = d, .s = stmt(d, R_ALIASES), .what = "alias", .e = e };
+	struct store_op_alias a = {};
+	int r;
+
+	store_read_name(&rd, "function", a.function, sizeof(a.function));
+	store_read_name(&rd, "name", a.name, sizeof(a.name));
+	a.body = read_some_blob(&rd, "body");
+	r = rd.r < 0 ? rd.r : l->alias(l->arg, &a);
+	blob_unref(a.body);
+	return r;
+}
+
+/* The numbers first: what the loader does with an event may take its time, and no row is held meanwhile. */
+static int load_running(struct store_db *d, const struct store_loader *l, struct err *e)
+{
+	CLEAN(freep) int64_t *seqs = NULL;
+	size_t n = 0;
+	int r;
+
+	while ((r = store_db_step(d, R_RUNNING, "events", 0, e)) > 0)
+		*STORE_ROW_ADD(seqs, n) = sqlite3_column_int64(stmt(d, R_RUNNING), 0);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		struct store_query one = { .limit = 1 };
+		struct store_result res = {};
+		size_t bytes = 0;
+
+		store_bind_int(stmt(d, R_EVENT_BY_SEQ), 1, seqs[i]);
+		r = load_events(d, R_EVENT_BY_SEQ, &one, &res, &bytes, e);
+		if (r >= 0 && !res.n_loaded)
+			r = err_set(e, -EBADMSG, "%s: event %lld is in the index only", d->path, (long long)seqs[i]);
+		if (r >= 0)
+			r = l->running(l->arg, &res.loaded[0]);
+		store_result_done(&res);
+	}
+	return r;
+}
+
+static int load_queued(struct store_db *d, const struct store_loader *l, struct err *e)
+{
+	struct store_reader rd = { .d = d, .s = stmt(d, R_COUNT_QUEUED_BY), .what = "events queued", .e = e };
+	char function[LIM_FUNCTION_NAME_MAX + 1];
+	int64_t n;
+
+	store_read_text(&rd, "function", function, sizeof(function));
+	n = store_read_int(&rd, "count", 1, INT64_MAX);
+	return rd.r < 0 ? rd.r : l->queued(l->arg, function, n);
+}
+
+static int load_owed(struct store_db *d, const struct store_loader *l, struct err *e)
+{
+	struct store_reader rd = { .d = d, .s = stmt(d, R_COUNT_OWED_BY), .what = "deliveries owed", .e = e };
+	char target[LIM_ARN_MAX + 1];
+	int64_t n;
+
+	store_read_text(&rd, "target", target, sizeof(target));
+	n = store_read_int(&rd, "count", 1, INT64_MAX);
+	return rd.r < 0 ? rd.r : l->outbox(l->arg, target, n);
+}
+
+/* Each row of statement i to one. */
+static int load_each(struct store_db *d, enum r_stmt i, int (*one)(struct store_db *d, const struct store_loader *l, struct err *e),
+		     const struct store_loader *l, struct err *e)
+{
+	int r = 0, bad = 0;
+
+	while (bad >= 0 && (r = store_db_step(d, i, "load", 0, e)) > 0)
+		bad = one(d, l, e);
+	store_db_reset(d, i);
 	return bad < 0 ? bad : r;
+}
+
+static int count(struct store_db *d, enum r_stmt i, int64_t *ret, struct err *e)
+{
+	int r = store_db_step(d, i, "counts", 0, e);
+
+	if (r > 0)
+		*ret = sqlite3_column_int64(stmt(d, i), 0);
+	store_db_reset(d, i);
+	return r < 0 ? r : 0;
+}
+
+/* Rows of (index, count) into counts. *ret_sum: all of them. */
+static int count_by(struct store_db *d, enum r_stmt i, int64_t *counts, int64_t max, int64_t *ret_sum, struct err *e)
+{
+	struct store_reader rd = { .d = d, .s = stmt(d, i), .what = "count", .e = e };
+	int r = 0;
+
+	*ret_sum = 0;
+	while (rd.r >= 0 && (r = store_db_step(d, i, "counts", 0, e)) > 0) {
+		int64_t which;
+
+		rd.col = 0;
+		which = store_read_int(&rd, "state or condition", 0, max);
+		counts[which] = store_read_int(&rd, "count", 0, INT64_MAX);
+		*ret_sum += counts[which];
+	}
+	store_db_reset(d, i);
+	return rd.r < 0 ? rd.r : r;
+}
+
+static int load_counts(struct store_db *d, const struct store_loader *l, struct err *e)
+{
+	int64_t active[INV_MAX] = {}, sum = 0, waiting = 0;
+	int r;
+
+	r = load_each(d, R_COUNT_QUEUED_BY, load_queued, l, e);
+	if (r >= 0)
+		r = count(d, R_COUNT_WAITING, &waiting, e);
+	if (r >= 0)
+		r = l->waiting(l->arg, waiting);
+	if (r >= 0)
+		r = count_by(d, R_COUNT_ACTIVE, active, INV_MAX - 1, &sum, e);
+	if (r >= 0)
+		r = l->routing(l->arg, active[INV_ROUTING]);
+	if (r >= 0)
+		r = load_each(d, R_COUNT_OWED_BY, load_owed, l, e);
+	return r;
+}
+
+static int load_all(struct store_db *d, const struct store_loader *l, int64_t *ret_last, struct err *e)
+{
+	int r = count(d, R_LAST_SEQ, ret_last, e);
+
+	if (r < 0)
+		return r;
+	if (*ret_last < 0 || *ret_last >= STORE_SEQ_MAX)
+		return err_set(e, -EBADMSG, "%s: event %lld: its number is out of range", d->path, (long long)*ret_last);
+	r = load_anchor(d, l, e);
+	if (r >= 0)
+		r = load_each(d, R_VERSIONS, load_version, l, e);
+	if (r >= 0)
+		r = load_each(d, R_ALIASES, load_alias, l, e);
+	if (r >= 0)
+		r = load_running(d, l, e);
+	return r < 0 ? r : load_counts(d, l, e);
 }
 
 int store_reader_load(struct store_db *d, const struct store_loader *l, int64_t *ret_next_seq, struct err *e)
 {
-	CLEAN(freep) int64_t *seqs = NULL;
 	int64_t last = 0;
-	size_t n = 0;
-	int r;
+	int r = load_all(d, l, &last, e);
 
-	r = store_db_step(d, R_LAST_SEQ, "events", 0, e);
-	if (r < 0)
-		return r;
-	last = sqlite3_column_int64(stmt(d, R_LAST_SEQ), 0);
-	store_db_reset(d, R_LAST_SEQ);
-	if (last < 0 || last >= STORE_SEQ_MAX)
-		return err_set(e, -EBADMSG, "%s: event %lld: its number is out of range", d->path, (long long)last);
-	/* The numbers first: a sort of whole rows would hold every payload at once. */
-	while ((r = store_db_step(d, R_OPEN_SEQS, "events", 0, e)) > 0)
-		*STORE_ROW_ADD(seqs, n) = sqlite3_column_int64(stmt(d, R_OPEN_SEQS), 0);
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = load_event(d, seqs[i], l, e);
-	if (r >= 0)
-		r = load_outbox(d, l, e);
 	if (r >= 0)
 		*ret_next_seq = last + 1;
 	return r;
@@ -303,8 +559,9 @@ static void bind_page(struct store_db *d, enum r_stmt i, const struct store_quer
 
 static int query_events(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
 {
-	enum r_stmt i = q->state < 0 ? R_EVENTS : q->state < INV_DONE ? R_EVENTS_OPEN : R_EVENTS_DONE;
-	int r, bad = 0;
+	enum r_stmt i = q->state < 0 ? R_EVENTS : q->state == INV_QUEUED ? R_EVENTS_QUEUED : q->state == INV_WAITING ? R_EVENTS_WAITING :
+			q->state == INV_DONE ? R_EVENTS_DONE : R_EVENTS_ACTIVE;
+	int r = 0, bad = 0;
 
 	if (q->function[0])
 		i += R_EVENTS_FUNCTION - R_EVENTS;
@@ -375,12 +632,13 @@ static int query_messages(struct store_db *d, const struct store_query *q, struc
 	return bad < 0 ? bad : r;
 }
 
-static int query_outbox(struct store_db *d, enum r_stmt i, struct store_result *res, struct err *e)
+/* Statement i, as bound. */
+static int query_outbox_page(struct store_db *d, enum r_stmt i, size_t bytes_max, struct store_result *res, struct err *e)
 {
 	size_t bytes = 0;
 	int r = 0, bad = 0;
 
-	while (bad >= 0 && bytes < STORE_RESULT_BYTES_MAX && (r = store_db_step(d, i, "outbox", 0, e)) > 0) {
+	while (bad >= 0 && bytes < bytes_max && (r = store_db_step(d, i, "outbox", 0, e)) > 0) {
 		struct store_op_outbox *o = STORE_ROW_ADD(res->outbox, res->n_outbox);
 
 		bad = read_outbox(d, i, o, e);
@@ -388,6 +646,77 @@ static int query_outbox(struct store_db *d, enum r_stmt i, struct store_result *
 	}
 	store_db_reset(d, i);
 	return bad < 0 ? bad : r;
+}
+
+static int query_outbox(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	bool load = q->kind == STORE_Q_LOAD_OUTBOX;
+	enum r_stmt i = load || q->state == 0 ? R_OUTBOX_OWED : q->state < 0 ? R_OUTBOX_ANY : R_OUTBOX_FAILED;
+
+	if (load || q->target[0])
+		i += R_OUTBOX_TARGET_ANY - R_OUTBOX_ANY;
+	store_bind_int(stmt(d, i), 1, q->after_pos);
+	store_bind_int(stmt(d, i), 2, q->limit);
+	if (load || q->target[0])
+		store_bind_text(stmt(d, i), 3, q->target);
+	return query_outbox_page(d, i, load ? store_query_bytes_max(q) : STORE_RESULT_BYTES_MAX, res, e);
+}
+
+/* Whether the ended event is asked for. 1, 0, or an error. What costs a look at another table comes last. */
+static int ended_matches(struct store_db *d, const struct store_query *q, const struct inv_row *row, struct err *e)
+{
+	int64_t v = 0;
+	int r;
+
+	if (row->state != INV_DONE && row->state != INV_ROUTING)
+		return 0;
+	if (q->condition ? row->condition != q->condition : row->condition == COND_SUCCESS || row->condition == COND_CANCELLED)
+		return 0;
+	if (q->since_ms || q->until_ms) {
+		store_bind_int(stmt(d, R_RECORD_TIME), 1, row->seq);
+		r = store_db_step(d, R_RECORD_TIME, "record of event", row->seq, e);
+		if (r <= 0)
+			return r;
+		v = sqlite3_column_int64(stmt(d, R_RECORD_TIME), 0);
+		store_db_reset(d, R_RECORD_TIME);
+		if ((q->since_ms && v < q->since_ms) || (q->until_ms && v >= q->until_ms))
+			return 0;
+	}
+	if (!q->outcome)
+		return 1;
+	store_bind_int(stmt(d, R_LAST_OUTCOME), 1, row->seq);
+	r = store_db_step(d, R_LAST_OUTCOME, "attempt of event", row->seq, e);
+	if (r <= 0)
+		return r;
+	v = sqlite3_column_int64(stmt(d, R_LAST_OUTCOME), 0);
+	store_db_reset(d, R_LAST_OUTCOME);
+	return v == (int64_t)q->outcome;
+}
+
+static int query_ended(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	enum r_stmt i = q->function[0] ? R_ENDED_FUNCTION : R_ENDED;
+	int looked = 0, r = 0, bad = 0;
+
+	store_bind_int(stmt(d, i), 1, q->after_seq);
+	if (q->function[0])
+		store_bind_text(stmt(d, i), 3, q->function);
+	while (bad >= 0 && looked < STORE_ENDED_SCAN_MAX && res->n_events < (size_t)q->limit &&
+	       (r = store_db_step(d, i, "events", 0, e)) > 0) {
+		struct inv_row row = {};
+
+		looked++;
+		bad = read_event(d, i, &row, e);
+		res->last_pos = row.seq;
+		if (bad >= 0)
+			bad = ended_matches(d, q, &row, e);
+		if (bad > 0)
+			*STORE_ROW_ADD(res->events, res->n_events) = row;
+	}
+	store_db_reset(d, i);
+	if (bad >= 0 && r == 0)
+		res->last_pos = 0;
+	return bad < 0 ? bad : r < 0 ? r : 0;
 }
 
 static int query_attempts(struct store_db *d, int64_t seq, struct store_result *res, struct err *e)
@@ -435,7 +764,7 @@ static int query_event(struct store_db *d, const struct store_query *q, struct s
 	}
 	if (r >= 0) {
 		store_bind_int(stmt(d, R_OUTBOX_BY_SEQ), 1, seq);
-		r = query_outbox(d, R_OUTBOX_BY_SEQ, res, e);
+		r = query_outbox_page(d, R_OUTBOX_BY_SEQ, STORE_RESULT_BYTES_MAX, res, e);
 	}
 	return r;
 }
@@ -460,50 +789,27 @@ static int query_queues(struct store_db *d, const struct store_query *q, struct 
 	return bad < 0 ? bad : r;
 }
 
-/* Rows of (index, count) into counts. *ret_sum: all of them. */
-static int count_by(struct store_db *d, enum r_stmt i, int64_t *counts, int64_t max, int64_t *ret_sum, struct err *e)
-{
-	struct store_reader rd = { .d = d, .s = stmt(d, i), .what = "count", .e = e };
-	int r;
-
-	*ret_sum = 0;
-	while (rd.r >= 0 && (r = store_db_step(d, i, "counts", 0, e)) > 0) {
-		int64_t which;
-
-		rd.col = 0;
-		which = store_read_int(&rd, "state or condition", 0, max);
-		counts[which] = store_read_int(&rd, "count", 0, INT64_MAX);
-		*ret_sum += counts[which];
-	}
-	store_db_reset(d, i);
-	return rd.r < 0 ? rd.r : r;
-}
-
-static int count(struct store_db *d, enum r_stmt i, int64_t *ret, struct err *e)
-{
-	int r = store_db_step(d, i, "counts", 0, e);
-
-	if (r > 0)
-		*ret = sqlite3_column_int64(stmt(d, i), 0);
-	store_db_reset(d, i);
-	return r;
-}
-
 static int query_counts(struct store_db *d, struct store_counts *c, struct err *e)
 {
 	int64_t open = 0, events = 0;
 	int r;
 
-	r = count_by(d, R_COUNT_OPEN, c->events, INV_MAX - 1, &open, e);
+	r = count_by(d, R_COUNT_ACTIVE, c->events, INV_MAX - 1, &open, e);
+	if (r >= 0)
+		r = count(d, R_COUNT_QUEUED, &c->events[INV_QUEUED], e);
+	if (r >= 0)
+		r = count(d, R_COUNT_WAITING, &c->events[INV_WAITING], e);
 	if (r >= 0)
 		r = count(d, R_COUNT_EVENTS, &events, e);
-	c->events[INV_DONE] = events - open;
+	c->events[INV_DONE] = events - open - c->events[INV_QUEUED] - c->events[INV_WAITING];
 	if (r >= 0)
 		r = count(d, R_COUNT_ATTEMPTS, &c->attempts, e);
 	if (r >= 0)
 		r = count_by(d, R_COUNT_RECORDS, c->by_condition, COND_MAX - 1, &c->records, e);
 	if (r >= 0)
-		r = count(d, R_COUNT_OUTBOX, &c->outbox, e);
+		r = count(d, R_COUNT_OWED, &c->outbox, e);
+	if (r >= 0)
+		r = count(d, R_COUNT_FAILED, &c->outbox_failed, e);
 	if (r >= 0)
 		r = count(d, R_COUNT_MESSAGES, &c->messages, e);
 	return r;
@@ -524,8 +830,14 @@ static int query_one(struct store_db *d, const struct store_query *q, struct sto
 	case STORE_Q_QUEUES:
 		return query_queues(d, q, res, e);
 	case STORE_Q_OUTBOX:
-		store_bind_int(stmt(d, R_OUTBOX_DUE), 2, q->limit);
-		return query_outbox(d, R_OUTBOX_DUE, res, e);
+	case STORE_Q_LOAD_OUTBOX:
+		return query_outbox(d, q, res, e);
+	case STORE_Q_LOAD_QUEUED:
+	case STORE_Q_LOAD_WAITING:
+	case STORE_Q_LOAD_EVENT:
+		return query_load(d, q, res, e);
+	case STORE_Q_ENDED:
+		return query_ended(d, q, res, e);
 	case STORE_Q_COUNTS:
 		return query_counts(d, &res->counts, e);
 	case STORE_Q_PEEK:
@@ -535,6 +847,7 @@ static int query_one(struct store_db *d, const struct store_query *q, struct sto
 	case STORE_Q_RECEIVE:
 	case STORE_Q_DELETE:
 	case STORE_Q_PURGE:
+	case STORE_Q_TRIM:
 		break;
 	}
 	assert(!"not a reader's query");
@@ -551,6 +864,8 @@ int store_reader_query(struct store_db *d, const struct store_query *q, struct s
 	r = query_one(d, q, res, e);
 	/* A snapshot left open would hold up every checkpoint from now on. */
 	end = store_db_step(d, R_END, "snapshot", 0, r < 0 ? NULL : e);
+	if (!sqlite3_get_autocommit(d->db))
+		(void)sqlite3_exec(d->db, "ROLLBACK", NULL, NULL, NULL);	/* the first error is the one to tell */
 	return r < 0 ? r : end;
 }
 

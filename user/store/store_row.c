@@ -18,6 +18,9 @@ static void check_event(const struct inv_row *row)
 	assert((int)row->state >= 0 && row->state < INV_MAX);
 	assert((int)row->condition >= 0 && row->condition < COND_MAX);
 	assert(row->attempts >= 0 && row->starts >= 0 && row->backoffs >= 0);
+	ASSERT_TEXT(row->origin);
+	assert(row->version >= 0 && row->hops >= 0 && row->timeout_ms >= 0 && row->memory_mb >= 0);
+	assert(row->death >= 0 && row->deaths >= 0);
 }
 
 static void check_outbox(const struct store_op_outbox *o)
@@ -29,6 +32,23 @@ static void check_outbox(const struct store_op_outbox *o)
 	ASSERT_TEXT(o->last_error);
 }
 
+static void check_version(const struct store_op_version *v)
+{
+	ASSERT_TEXT(v->function);
+	assert(v->function[0]);
+	assert(v->version > 0);
+	assert(v->definition);
+}
+
+static void check_alias(const struct store_op_alias *a, bool put)
+{
+	ASSERT_TEXT(a->function);
+	ASSERT_TEXT(a->name);
+	assert(a->function[0] && a->name[0]);
+	assert(!put || a->body);
+}
+
+/* 1 where there is none. */
 static int64_t op_seq(const struct store_op *op)
 {
 	switch (op->kind) {
@@ -44,8 +64,14 @@ static int64_t op_seq(const struct store_op *op)
 	case STORE_OP_OUTBOX_SET:
 	case STORE_OP_OUTBOX_DEL:
 		return op->outbox.seq;
+	case STORE_OP_EVENT_DONE:
+		return op->done.seq;
 	case STORE_OP_MESSAGE_PUT:
 	case STORE_OP_MESSAGE_DEL:
+	case STORE_OP_VERSION_PUT:
+	case STORE_OP_ALIAS_PUT:
+	case STORE_OP_ALIAS_DEL:
+	case STORE_OP_ANCHOR_PUT:
 		return 1;
 	case STORE_OP_INVALID:
 		break;
@@ -89,34 +115,81 @@ void store_row_check(const struct store_op *op)
 		ASSERT_TEXT(op->message.queue);
 		ASSERT_TEXT(op->message.receipt);
 		break;
+	case STORE_OP_VERSION_PUT:
+		check_version(&op->version);
+		break;
+	case STORE_OP_ALIAS_PUT:
+	case STORE_OP_ALIAS_DEL:
+		check_alias(&op->alias, op->kind == STORE_OP_ALIAS_PUT);
+		break;
+	case STORE_OP_ANCHOR_PUT:
+		ASSERT_TEXT(op->anchor.boot_id);
+		assert(op->anchor.boot_id[0]);
+		break;
+	case STORE_OP_EVENT_DONE:
 	case STORE_OP_INVALID:
 		break;
 	}
 }
 
+static bool has_limit(enum store_query_kind kind)
+{
+	switch (kind) {
+	case STORE_Q_EVENTS:
+	case STORE_Q_RECORDS:
+	case STORE_Q_OUTBOX:
+	case STORE_Q_RECEIVE:
+	case STORE_Q_PEEK:
+	case STORE_Q_TAIL:
+	case STORE_Q_LOAD_QUEUED:
+	case STORE_Q_LOAD_WAITING:
+	case STORE_Q_LOAD_OUTBOX:
+	case STORE_Q_ENDED:
+	case STORE_Q_TRIM:
+		return true;
+	case STORE_Q_EVENT:
+	case STORE_Q_RECORD:
+	case STORE_Q_QUEUES:
+	case STORE_Q_COUNTS:
+	case STORE_Q_DELETE:
+	case STORE_Q_PURGE:
+	case STORE_Q_LOAD_EVENT:
+		break;
+	}
+	return false;
+}
+
 int store_query_check(const struct store_query *q, struct err *e)
 {
-	bool limited = q->kind == STORE_Q_EVENTS || q->kind == STORE_Q_RECORDS || q->kind == STORE_Q_OUTBOX ||
-		       q->kind == STORE_Q_RECEIVE || q->kind == STORE_Q_PEEK || q->kind == STORE_Q_TAIL;
-	bool by_condition = q->kind == STORE_Q_RECORDS || q->kind == STORE_Q_TAIL;
+	bool by_condition = q->kind == STORE_Q_RECORDS || q->kind == STORE_Q_TAIL || q->kind == STORE_Q_ENDED;
 
 	ASSERT_TEXT(q->function);
 	ASSERT_TEXT(q->request_id);
 	ASSERT_TEXT(q->queue);
+	ASSERT_TEXT(q->target);
 	ASSERT_TEXT(q->receipt);
-	if (q->kind < STORE_Q_EVENTS || q->kind > STORE_Q_TAIL)
+	if (q->kind < STORE_Q_EVENTS || q->kind > STORE_Q_TRIM)
 		return err_set(e, -EINVAL, "store: unknown query %d", (int)q->kind);
-	if (limited && (q->limit < 1 || q->limit > STORE_LIMIT_MAX))
+	if (has_limit(q->kind) && (q->limit < 1 || q->limit > STORE_LIMIT_MAX))
 		return err_set(e, -EINVAL, "store: limit %d is not within 1 to %d", q->limit, STORE_LIMIT_MAX);
 	if (q->kind == STORE_Q_EVENTS && (q->state < -1 || q->state >= INV_MAX))
 		return err_set(e, -EINVAL, "store: unknown state %d", q->state);
+	if (q->kind == STORE_Q_OUTBOX && (q->state < -1 || q->state > 1))
+		return err_set(e, -EINVAL, "store: unknown state of deliveries %d", q->state);
 	if (by_condition && ((int)q->condition < 0 || q->condition >= COND_MAX))
 		return err_set(e, -EINVAL, "store: unknown condition %d", (int)q->condition);
+	if (q->kind == STORE_Q_ENDED && ((int)q->outcome < 0 || q->outcome >= OUTCOME_MAX))
+		return err_set(e, -EINVAL, "store: unknown outcome %d", (int)q->outcome);
 	if (q->kind == STORE_Q_TAIL && q->after_pos < -1)
 		return err_set(e, -EINVAL, "store: there is no position %lld", (long long)q->after_pos);
 	if (q->kind == STORE_Q_RECEIVE && q->visibility_ms < 0)
 		return err_set(e, -EINVAL, "store: negative visibility time");
 	return 0;
+}
+
+size_t store_query_bytes_max(const struct store_query *q)
+{
+	return q->bytes_max > 0 && q->bytes_max < STORE_RESULT_BYTES_MAX ? (size_t)q->bytes_max : STORE_RESULT_BYTES_MAX;
 }
 
 void *store_row_grow(void *arr, size_t n, size_t size)

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store the daemon runs on: two threads, two connections, one way back.
+ * The store the daemon runs on: three threads, three connections, one way back.
  *
- *    loop's thread                     writer thread                            reader thread
+ *    loop's thread                     writer thread                            reader threads
  *    apply(), RECEIVE… ────────jobs─►  BEGIN, all jobs there are, COMMIT        BEGIN, the query, COMMIT
- *    other queries ────────────jobs──────────────────────────────────────────►
+ *    LOAD queries ─────────────jobs──────────────────────────────────────────►  store-load
+ *    other queries ────────────jobs──────────────────────────────────────────►  store-read
  *    done() ◄─ eventfd ◄─ finished ◄───────┴───────────────────────────────────────┘
+ *
+ * The engine's own questions (LOAD) have a reader to themselves: a long list that somebody asked for, or the counts of a
+ * large file, hold up no dispatch.
  *
  * Group commit. The writer takes what has gathered while it was busy with the last commit, so one sync of the disk
  * pays for all of it, and an idle store commits a lone batch at once: no timer, no tuning. The group is bounded
@@ -22,8 +26,17 @@
  * then only a restart tells whether the log kept it: whole or not at all, never a half (I8 is the engine's part).
  * The same batches may be given again; the store itself goes on as soon as the disk does.
  *
+ * A disk that comes back. Most errors are over with their transaction: the next one finds out whether the disk is well.
+ * Two kinds are not, and writer_mend() looks for them before each group. The names: when the log is gone, or another file
+ * lies there, SQLite would go on writing to what no later start finds. And damage that a connection keeps in its
+ * cache: transactions that fail again and again though the log could just be brought into the file. Then all connections
+ * are closed and opened anew, in one go: two that do not have the same log would read each other's pages wrongly. That is
+ * what a reader's db_lock is for. Nothing is opened anew while the log cannot be emptied: a commit that failed and was
+ * reported so may lie in it whole, and a new connection would take it for done. A file that we did not open is
+ * refused, for as long as it lies there.
+ *
  * Invariants: jobs are run, and batches reported, in the order they came. A job is in exactly one of the lists
- * writer.jobs, reader.jobs, the writer's group, finished. n_open counts them; close() waits for 0. A job's fields
+ * jobs of the three workers, the writer's group, finished. n_open counts them; close() waits for 0. A job's fields
  * belong to the thread in whose hands its list is.
  *
  * Rejected: one connection with a lock (a long list would hold up commits); sd-event sources on the threads (they
@@ -48,6 +61,7 @@
 #define GROUP_JOBS_MAX 1024
 #define GROUP_OPS_MAX 16384
 #define GROUP_BYTES_MAX (32u << 20)
+#define FAILURES_MAX 2		/* groups that fail in a row before the connections are doubted */
 
 struct ask {		/* a query, its answer */
 	struct store_query q;
@@ -64,10 +78,15 @@ struct job {
 };
 
 struct worker {
+	struct store_sqlite *s;
 	pthread_t thread;
 	bool started;
 	pthread_cond_t wake;
 	struct list jobs;		/* under the lock */
+
+	/* Readers: */
+	pthread_mutex_t db_lock;	/* held while its connection is used, or changed by the writer */
+	struct store_db db;		/* without a connection: to be opened when it is needed */
 };
 
 struct store_sqlite {
@@ -84,9 +103,10 @@ struct store_sqlite {
 	bool stopping;			/* under the lock */
 	size_t n_open;			/* loop's thread: given and not yet reported */
 
-	struct worker writer, reader;
+	struct worker writer, reader, loader;
 	struct store_writer w;		/* the writer thread's */
-	struct store_db r;		/* the reader thread's */
+	int failures;			/* the writer thread's: groups that failed in a row */
+	struct err lost;		/* under both db_lock: why there is no file to read from; code 0 = there is */
 };
 
 /* ---- jobs -------------------------------------------------------------------------------------------------- */
@@ -138,7 +158,9 @@ static void job_weigh(struct job *j)
 		const struct store_op *op = &j->batch->ops[i];
 
 		store_row_check(op);
-		if (op->kind == STORE_OP_EVENT_PUT)
+		if (op->kind == STORE_OP_VERSION_PUT)
+			j->bytes += blob_len(op->version.definition);
+		else if (op->kind == STORE_OP_EVENT_PUT)
 			j->bytes += blob_len(op->event.payload);
 		else if (op->kind == STORE_OP_RECORD_PUT)
 			j->bytes += blob_len(op->record.body);
@@ -257,6 +279,17 @@ static int group_run(struct store_sqlite *s, struct list *group, bool guarded, b
 	return store_writer_commit(&s->w, e);
 }
 
+/* Who failed on its own account keeps its own reason. */
+static void group_fail(struct list *group, int result, const struct err *e)
+{
+	list_for_each_safe(pos, next, group) {
+		struct job *j = list_entry(pos, struct job, node);
+
+		if (j->result >= 0 || !store_db_is_domain(j->result))
+			job_result(j, result, e);
+	}
+}
+
 static void group_commit(struct store_sqlite *s, struct list *group)
 {
 	bool lone = group->next->next == group, one_failed;
@@ -268,25 +301,71 @@ static void group_commit(struct store_sqlite *s, struct list *group)
 		return;		/* rolled back, and its own result is set */
 	if (r < 0 && one_failed)
 		r = group_run(s, group, true, &one_failed, &e);
-	if (r >= 0)
+	if (r >= 0) {
+		s->failures = 0;
 		return;
-	/* The transaction is gone with everybody's work. Who failed on its own account keeps its own reason. */
-	list_for_each_safe(pos, next, group) {
-		struct job *j = list_entry(pos, struct job, node);
-
-		if (j->result >= 0 || !store_db_is_domain(j->result))
-			job_result(j, r, &e);
 	}
+	/* The transaction is gone with everybody's work. A full disk says nothing against the connection. */
+	group_fail(group, r, &e);
+	s->failures += r != -ENOSPC;
+}
+
+/* All connections anew. The log first: while it cannot be emptied, everybody keeps what he has. */
+static int writer_reopen(struct store_sqlite *s, bool empty_log, struct err *e)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&s->reader.db_lock);
+	pthread_mutex_lock(&s->loader.db_lock);
+	if (empty_log)
+		r = store_writer_checkpoint(&s->w, e);
+	if (r >= 0) {
+		store_db_done(&s->reader.db);
+		store_db_done(&s->loader.db);
+		r = store_writer_reopen(&s->w, s->path, s->vfs, e);
+		s->failures = 0;
+		s->lost = r < 0 ? *e : (struct err){};
+	}
+	pthread_mutex_unlock(&s->loader.db_lock);
+	pthread_mutex_unlock(&s->reader.db_lock);
+	return r;
+}
+
+/* Sees to it that the writer has a connection to the file which lies at path. An error is that of the next group. */
+static int writer_mend(struct store_sqlite *s, struct err *e)
+{
+	if (!s->w.db.db)
+		return writer_reopen(s, false, e);
+	switch (store_writer_place(&s->w)) {
+	case STORE_IN_PLACE:
+		if (s->failures >= FAILURES_MAX && writer_reopen(s, true, e) < 0 && !s->w.db.db)
+			return e->code;
+		return 0;	/* SQLite itself shall try */
+	case STORE_LOG_GONE:
+		return writer_reopen(s, true, e);
+	case STORE_REPLACED:
+		return writer_reopen(s, false, e);
+	case STORE_GONE:
+		break;
+	}
+	return err_set(e, -EIO, "%s: the file is gone", s->path);
 }
 
 static void *writer_main(void *arg)
 {
-	struct store_sqlite *s = arg;
+	struct worker *w = arg;
+	struct store_sqlite *s = w->s;
 	struct list group;
 
 	list_init(&group);
-	while (worker_take(s, &s->writer, GROUP_JOBS_MAX, &group)) {
-		group_commit(s, &group);
+	while (worker_take(s, w, GROUP_JOBS_MAX, &group)) {
+		struct err e = {};
+		int r = writer_mend(s, &e);
+
+		if (r >= 0)
+			group_commit(s, &group);
+		else
+			group_fail(&group, r, &e);
 		jobs_finish(s, &group);
 	}
 	return NULL;
@@ -294,23 +373,40 @@ static void *writer_main(void *arg)
 
 /* ---- reader ------------------------------------------------------------------------------------------------ */
 
+static int reader_answer(struct store_sqlite *s, struct worker *w, struct ask *ask, struct err *e)
+{
+	int r = store_query_check(&ask->q, e);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&w->db_lock);
+	if (!w->db.db && s->lost.code < 0) {
+		*e = s->lost;
+		r = e->code;
+	} else if (!w->db.db) {
+		r = store_reader_open(&w->db, s->path, s->vfs, e);
+	}
+	if (r >= 0)
+		r = store_reader_query(&w->db, &ask->q, &ask->res, e);
+	pthread_mutex_unlock(&w->db_lock);
+	return r;
+}
+
 static void *reader_main(void *arg)
 {
-	struct store_sqlite *s = arg;
+	struct worker *w = arg;
 	struct list one;
 
 	list_init(&one);
-	while (worker_take(s, &s->reader, 1, &one)) {
+	while (worker_take(w->s, w, 1, &one)) {
 		struct job *j = list_entry(one.next, struct job, node);
 		struct err e = {};
-		int r = store_query_check(&j->ask->q, &e);
+		int r = reader_answer(w->s, w, j->ask, &e);
 
-		if (r >= 0)
-			r = store_reader_query(&s->r, &j->ask->q, &j->ask->res, &e);
 		if (r < 0)
 			store_result_done(&j->ask->res);	/* no half answers */
 		job_result(j, r, &e);
-		jobs_finish(s, &one);
+		jobs_finish(w->s, &one);
 	}
 	return NULL;
 }
@@ -376,33 +472,60 @@ static void op_apply(struct port_store *port, struct store_batch *b)
 	struct job *j = job_new(b, NULL);
 
 	assert(b->done);
+	b->failed = SIZE_MAX;
 	job_weigh(j);
 	worker_give(of(port), &of(port)->writer, j);
 }
 
+static struct worker *answers(struct store_sqlite *s, const struct store_query *q)
+{
+	switch (q->kind) {
+	case STORE_Q_LOAD_QUEUED:
+	case STORE_Q_LOAD_WAITING:
+	case STORE_Q_LOAD_EVENT:
+	case STORE_Q_LOAD_OUTBOX:
+		return &s->loader;
+	default:
+		/* A query that is wrong in itself is refused on the reader's side, where nobody waits for a commit. */
+		return store_writer_answers(q->kind) && store_query_check(q, NULL) >= 0 ? &s->writer : &s->reader;
+	}
+}
+
 static void op_query(struct port_store *port, const struct store_query *q)
 {
-	struct job *j = job_new(NULL, q);
-	bool writes = store_writer_answers(q->kind);
+	struct store_sqlite *s = of(port);
 
 	assert(q->done);
-	/* A query that is wrong in itself is refused on the reader's side, where nobody waits for a commit. */
-	if (writes && store_query_check(q, NULL) < 0)
-		writes = false;
-	worker_give(of(port), writes ? &of(port)->writer : &of(port)->reader, j);
+	worker_give(s, answers(s, q), job_new(NULL, q));
 }
 
 static void workers_stop(struct store_sqlite *s)
 {
+	struct worker *all[] = { &s->writer, &s->reader, &s->loader };
+
 	pthread_mutex_lock(&s->lock);
 	s->stopping = true;
-	pthread_cond_signal(&s->writer.wake);
-	pthread_cond_signal(&s->reader.wake);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		pthread_cond_signal(&all[i]->wake);
 	pthread_mutex_unlock(&s->lock);
-	if (s->writer.started)
-		pthread_join(s->writer.thread, NULL);
-	if (s->reader.started)
-		pthread_join(s->reader.thread, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i]->started)
+			pthread_join(all[i]->thread, NULL);
+}
+
+static void worker_init(struct store_sqlite *s, struct worker *w)
+{
+	w->s = s;
+	pthread_cond_init(&w->wake, NULL);
+	pthread_mutex_init(&w->db_lock, NULL);
+	list_init(&w->jobs);
+}
+
+static void worker_done(struct worker *w)
+{
+	store_db_done(&w->db);
+	pthread_cond_destroy(&w->wake);
+	pthread_mutex_destroy(&w->db_lock);
 }
 
 static struct store_sqlite *sqlite_free(struct store_sqlite *s)
@@ -412,12 +535,12 @@ static struct store_sqlite *sqlite_free(struct store_sqlite *s)
 	workers_stop(s);
 	sd_event_source_disable_unref(s->source);
 	sd_event_unref(s->loop);
-	store_db_done(&s->r);
+	worker_done(&s->reader);
+	worker_done(&s->loader);
+	worker_done(&s->writer);
 	store_writer_done(&s->w);	/* the last connection: its end is a checkpoint, and the log file is gone */
 	closep(&s->event_fd);
 	closep(&s->lock_fd);		/* last of all: now another daemon may come */
-	pthread_cond_destroy(&s->writer.wake);
-	pthread_cond_destroy(&s->reader.wake);
 	pthread_cond_destroy(&s->some_finished);
 	pthread_mutex_destroy(&s->lock);
 	free(s->path);
@@ -462,7 +585,7 @@ static int worker_start(struct store_sqlite *s, struct worker *w, void *(*run)(v
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&w->thread, NULL, run, s);
+	r = pthread_create(&w->thread, NULL, run, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r)
 		return err_errno(e, -r, "%s: thread", s->path);
@@ -500,11 +623,10 @@ int store_sqlite_open_vfs(sd_event *loop, const char *path, const char *vfs, str
 	s->vfs = vfs ? xstrdup(vfs) : NULL;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->some_finished, NULL);
-	pthread_cond_init(&s->writer.wake, NULL);
-	pthread_cond_init(&s->reader.wake, NULL);
 	list_init(&s->finished);
-	list_init(&s->writer.jobs);
-	list_init(&s->reader.jobs);
+	worker_init(s, &s->writer);
+	worker_init(s, &s->reader);
+	worker_init(s, &s->loader);
 
 	r = store_db_check_path(path, e);
 	if (r >= 0)
@@ -512,13 +634,17 @@ int store_sqlite_open_vfs(sd_event *loop, const char *path, const char *vfs, str
 	if (r >= 0)
 		r = store_writer_open(&s->w, path, vfs, e);
 	if (r >= 0)
-		r = store_reader_open(&s->r, path, vfs, e);
+		r = store_reader_open(&s->reader.db, path, vfs, e);
+	if (r >= 0)
+		r = store_reader_open(&s->loader.db, path, vfs, e);
 	if (r >= 0)
 		r = watch_reports(s, e);
 	if (r >= 0)
 		r = worker_start(s, &s->writer, writer_main, "store-write", e);
 	if (r >= 0)
 		r = worker_start(s, &s->reader, reader_main, "store-read", e);
+	if (r >= 0)
+		r = worker_start(s, &s->loader, reader_main, "store-load", e);
 	if (r < 0)
 		return r;
 	*ret = &TAKE(s)->port;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 /*
- * port_store over one SQLite file: WAL, full sync, group commit on a writer thread, queries on a reader thread.
+ * port_store over one SQLite file: WAL, full sync, group commit on a writer thread, queries on a reader thread, the
+ * engine's LOAD queries on another.
  * store_row.h says what both engines answer where the port leaves room.
  */
 #include <systemd/sd-event.h>

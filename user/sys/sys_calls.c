@@ -112,6 +112,28 @@ static int do_fcntl(int fd, int cmd, long arg)
 	return RET(fcntl(fd, cmd, arg));
 }
 
+static ssize_t do_splice(int pipe, int file, off_t at, size_t len)
+{
+	ssize_t n;
+	loff_t off;
+
+	do {
+		off = at;
+		n = splice(pipe, NULL, file, &off, len, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	} while (n < 0 && errno == EINTR);
+	return RET(n);
+}
+
+static ssize_t do_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	ssize_t n;
+
+	do
+		n = sendmsg(fd, m, flags);
+	while (n < 0 && errno == EINTR);
+	return RET(n);
+}
+
 static int do_epoll_create(void)
 {
 	return RET(epoll_create1(EPOLL_CLOEXEC));
@@ -190,6 +212,8 @@ struct sys_calls sys = {
 	.pipe2 = do_pipe2,
 	.memfd_create = do_memfd_create,
 	.fcntl = do_fcntl,
+	.splice = do_splice,
+	.sendmsg = do_sendmsg,
 	.epoll_create = do_epoll_create,
 	.epoll_add = do_epoll_add,
 	.epoll_wait = do_epoll_wait,

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -28,6 +29,9 @@ struct sys_calls {
 	int (*pipe2)(int fds[2], int flags);					/* O_CLOEXEC is added */
 	int (*memfd_create)(const char *name, unsigned int flags);		/* MFD_CLOEXEC is added */
 	int (*fcntl)(int fd, int cmd, long arg);
+	/* From a pipe into a file at `at`; never waits: -EAGAIN. What it returns has left the one and is in the other. */
+	ssize_t (*splice)(int pipe, int file, off_t at, size_t len);
+	ssize_t (*sendmsg)(int fd, const struct msghdr *m, int flags);
 	int (*epoll_create)(void);						/* CLOEXEC */
 	int (*epoll_add)(int epfd, int fd, uint32_t events, uint64_t data);
 	int (*epoll_wait)(int epfd, struct epoll_event *events, int max);	/* never waits */

@@ -291,6 +291,40 @@ struct sys_spawner *sys_spawner_free(struct sys_spawner *sp)
 	return NULL;
 }
 
+static struct timespec from_now(int64_t ns)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	ns += t.tv_nsec;
+	t.tv_sec += ns / 1000000000;
+	t.tv_nsec = ns % 1000000000;
+	return t;
+}
+
+/* A worker is on the idle list only after its child has executed or ended. */
+static bool all_idle(const struct sys_spawner *sp)
+{
+	unsigned int n = 0;
+
+	for (struct worker *w = sp->idle; w; w = w->next_idle)
+		n++;
+	return n == sp->n;
+}
+
+bool sys_spawner_settle(struct sys_spawner *sp, int64_t patience_ns)
+{
+	struct timespec until = from_now(patience_ns);
+	bool all;
+	int r = 0;
+
+	pthread_mutex_lock(&sp->lock);
+	while (!(all = all_idle(sp)) && r == 0)
+		r = pthread_cond_timedwait(&sp->back, &sp->lock, &until);
+	pthread_mutex_unlock(&sp->lock);
+	return all;
+}
+
 /*
  * A burst is not a hang: launches come faster than programs get to their exec, so with a few workers out the caller
  * waits for one to come back, which takes a fraction of a millisecond and keeps the launches at the pace the machine
@@ -304,10 +338,7 @@ static struct worker *take_idle(struct sys_spawner *sp)
 
 	pthread_mutex_lock(&sp->lock);
 	if (!sp->idle && sp->n >= MIN(sp->max, WORKERS_FEW)) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += WORKER_PATIENCE_NS;
-		until.tv_sec += until.tv_nsec / 1000000000;
-		until.tv_nsec %= 1000000000;
+		until = from_now(WORKER_PATIENCE_NS);
 		while (!sp->idle && r == 0)
 			r = pthread_cond_timedwait(&sp->back, &sp->lock, &until);
 	}

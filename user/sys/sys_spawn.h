@@ -45,6 +45,8 @@ struct sys_spawner;
 /* Makes the first worker. A few more come as they are needed; beyond these one is added whenever all are held up, up to
  * `workers_max`. They end with the spawner. */
 int sys_spawner_new(unsigned int workers_max, struct sys_spawner **ret, struct err *e);
+/* Waits until no child is between clone and exec any more, at most so long. False: some still are. */
+bool sys_spawner_settle(struct sys_spawner *s, int64_t patience_ns);
 /* NULL is fine. No child may be between clone and exec any more. */
 struct sys_spawner *sys_spawner_free(struct sys_spawner *s);
 
