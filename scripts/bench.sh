@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# bench.sh BUILD [bench's options: --only observe,start,sync,keep,accept,exit --scale 0.2]
+# bench.sh BUILD [bench's options: --only observe,start,sync,keep,accept,exit,scale,recover,load,fair --scale 0.2]
 #
 # Prints one line a figure, ours against the barest thing that does the same, as ratios from one run, and writes them
 # to BUILD/bench.json. The daemon runs on directories of its own below the build, on the disk where its state

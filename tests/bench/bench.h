@@ -92,6 +92,10 @@ double bench_memory(pid_t pid, const char *what);	/* bytes; "Rss", "Pss", … as
 
 /* Starts the daemon and waits for its first answer; seconds from exec to that. */
 double bench_daemon_start(struct bench *b);
+/* The same with these options ("--Name=value", NULL at the end) instead of the command's own. */
+double bench_daemon_start_with(struct bench *b, const char *const *options);
+/* A function of prog_bench's: arguments as in a JSON array. No retries, 15 minutes. */
+void bench_define(const struct bench *b, const char *dir, const char *name, const char *arguments);
 /* SIGTERM, and waits for its end; does nothing when it does not run. Done at exit as well. */
 void bench_daemon_stop(struct bench *b);
 /* The same for any that answers HTTP on a unix socket. */
@@ -109,7 +113,16 @@ void http_send(struct http *h, const struct buf *request);
 bool http_read(struct http *h);
 int http_call(struct http *h, const struct buf *request);	/* send, read to the end; returns the status */
 const char *http_body(const struct http *h);
+double http_number(const struct http *h, const char *name);	/* the first member of that name; dies without */
 bool http_header(const struct http *h, const char *name, char *out, size_t size);
+
+/* ---- many callers (bench_callers.c) ------------------------------------------------------------------------- */
+
+struct callers { struct http *conns; int n, epoll; struct buf request; };
+void callers_open(struct callers *c, const char *socket, int n);
+/* n asynchronous invocations until all are accepted, all callers at once; seconds. function(arg, i): of the i-th, i < n. */
+double callers_post(struct callers *c, const char *(*function)(void *arg, int i), void *arg, int n);
+void callers_close(struct callers *c);
 
 /* ---- the bare supervisor (bench_bare.c) -------------------------------------------------------------------- */
 

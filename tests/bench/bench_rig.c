@@ -164,8 +164,7 @@ static int64_t real_boot(void *self)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Chance without a system call each time, as the daemon's clock may do it too. */
-static uint64_t fast_random(void *self)
+uint64_t rig_random(void *self)
 {
 	static uint64_t x;
 	uint64_t z;
@@ -346,7 +345,7 @@ struct rig *rig_open(const struct rig_config *c, struct rig_times *ret)
 
 	r->cfg = *c;
 	r->launch.ops = &made_ops;
-	r->clock = (struct port_clock){ .mono_ns = real_mono, .wall_ms = real_wall, .random64 = fast_random, .boot_ms = real_boot,
+	r->clock = (struct port_clock){ .mono_ns = real_mono, .wall_ms = real_wall, .random64 = rig_random, .boot_ms = real_boot,
 					.boot_id = "00000000-0000-4000-8000-00000000b007" };
 	r->payload = blob_new(rig_event, rig_event_len);
 	list_init(&r->parked);
@@ -416,7 +415,7 @@ static void waits(struct store_batch *b, struct inv_row *row)
 static void put(struct store_batch *b, const struct rig_backlog *c, int64_t seq, struct blob *payload)
 {
 	struct store_op *op = store_batch_add(b, STORE_OP_EVENT_PUT);
-	uint64_t rnd[2] = { fast_random(NULL), fast_random(NULL) };
+	uint64_t rnd[2] = { rig_random(NULL), rig_random(NULL) };
 	size_t at = b->n - 1;
 	struct inv_row row = { .seq = seq, .state = INV_QUEUED, .hops = 1, .accepted_at_ms = clock_wall_ms() };
 

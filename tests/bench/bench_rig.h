@@ -36,6 +36,8 @@ struct rig_backlog { const char *path; int functions, queued, waiting; bool cras
 void rig_fill(const struct rig_backlog *b);
 
 void rig_function_name(char out[LIM_FUNCTION_NAME_MAX + 1], int i);
+/* Chance without a system call each time, as the daemon's clock may do it too. */
+uint64_t rig_random(void *self);
 /* An event of about 250 bytes. */
 extern const char rig_event[];
 extern const size_t rig_event_len;
