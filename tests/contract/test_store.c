@@ -93,9 +93,36 @@ static void turn(void)
 		CHECK(store_mem_run(the_store));
 }
 
+/* The file, besides the store. */
+static void sql(const char *text)
+{
+	sqlite3 *db = NULL;
+	char *msg = NULL;
+
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	if (sqlite3_exec(db, text, NULL, NULL, &msg) != SQLITE_OK)
+		FAIL("%s: %s", text, msg);
+	sqlite3_close(db);
+}
+
+static int64_t sql_int(const char *text)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *q = NULL;
+	int64_t n;
+
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	CHECK(sqlite3_prepare_v2(db, text, -1, &q, NULL) == SQLITE_OK);
+	CHECK(sqlite3_step(q) == SQLITE_ROW);
+	n = sqlite3_column_int64(q, 0);
+	sqlite3_finalize(q);
+	sqlite3_close(db);
+	return n;
+}
+
 /* ---- batches ----------------------------------------------------------------------------------------------- */
 
-struct sent { struct store_batch b; bool done; int result; char msg[512]; int order; };
+struct sent { struct store_batch b; bool done; int result; size_t failed; char msg[512]; int order; };
 static int reports;
 
 static void sent_done(struct store_batch *b, int result, const struct err *e)
@@ -104,6 +131,7 @@ static void sent_done(struct store_batch *b, int result, const struct err *e)
 
 	s->done = true;
 	s->result = result;
+	s->failed = b->failed;
 	s->order = reports++;
 	snprintf(s->msg, sizeof(s->msg), "%s", result < 0 ? err_msg(e) : "");
 }
@@ -462,14 +490,24 @@ static void check_peek(const char *queue, int limit, const char *want)
 	store_result_done(&a.res);
 }
 
-static int64_t purge(const char *queue)
+static int64_t purge_some(const char *queue, bool *ret_more)
 {
 	struct store_query q = { .kind = STORE_Q_PURGE, .now_ms = 1000 };
 	struct answer a = {};
 
 	snprintf(q.queue, sizeof(q.queue), "%s", queue);
 	get(&a, q);
+	*ret_more = a.res.more;
 	return a.res.affected;
+}
+
+static int64_t purge(const char *queue)
+{
+	bool more = true;
+	int64_t n = purge_some(queue, &more);
+
+	CHECK(!more);
+	return n;
 }
 
 /* ---- loads ------------------------------------------------------------------------------------------------- */
@@ -834,6 +872,7 @@ static void case_batch_is_all_or_nothing(void)
 {
 	struct sent s = {};
 	struct answer a = {}, b = {};
+	struct loaded l = {};
 	struct store_counts c;
 
 	put_events(1, 2);
@@ -842,6 +881,9 @@ static void case_batch_is_all_or_nothing(void)
 	s = (struct sent){};
 	message_put(&s, "kept", 1, "m");
 	message_put(&s, "kept", 4, "m");
+	version_put(&s, "resize", 1, NULL, "{}");
+	alias_put(&s, "resize", "live", "{\"old\":1}");
+	anchor_put(&s, "first-boot", 1, 2);
 	must(&s);
 	get(&b, receive_q("kept", 1, 1000, 500, 1));
 
@@ -859,8 +901,18 @@ static void case_batch_is_all_or_nothing(void)
 	message_put(&s, "kept", 2, "m");
 	message_put(&s, "new", 3, "m");
 	message_del(&s, "kept", b.res.messages[0].receipt);
+	version_put(&s, "resize", 2, NULL, "{}");
+	version_put(&s, "resize", 3, "third", "{}");
+	alias_put(&s, "resize", "live", "{\"new\":1}");
+	alias_put(&s, "resize", "live", NULL);
+	alias_put(&s, "resize", "next", "{}");
+	alias_put(&s, "resize", "live", "{\"newer\":1}");
+	anchor_put(&s, "second-boot", 3, 4);
+	event_state(&s, 2, INV_ROUTING, COND_SUCCESS);
+	event_done(&s, 2);
 	event_put(&s, 2, NULL);
 	CHECK_INT(apply(&s), -EEXIST);
+	CHECK_INT(s.failed, 21);
 
 	for (int again = 0; again < 2; again++) {
 		c = counts();
@@ -870,6 +922,11 @@ static void case_batch_is_all_or_nothing(void)
 		CHECK_INT(c.records, 0);
 		CHECK_INT(c.outbox, 1);
 		CHECK_INT(c.messages, 2);
+		must_load(&l);
+		CHECK_STR(buf_str(&l.rest), "anchor first-boot 1 2; version resize:1 at 101 \"(none)\" {}; "
+			  "alias resize:live {\"old\":1}; queued resize 2; waiting 0; routing 0; owed file:/var/log/1 1; ");
+		CHECK_INT(l.next_seq, 3);
+		loaded_done(&l);
 		check_peek("kept", 1000, "1:1:1500 4:0:0");	/* in its old place, and leased as before */
 		check_tail("", COND_NONE, 0, 1000, "", 0);
 		get_event(&a, 2);
@@ -921,6 +978,7 @@ static void case_a_failing_batch_spoils_no_other(void)
 		CHECK_INT(await(&s[i]), i % 7 == 3 ? -EEXIST : i % 7 == 5 ? -ESTALE : 0);
 		CHECK_INT(s[i].order, i);
 		CHECK(!s[i].result == !s[i].msg[0]);
+		CHECK(s[i].failed == (s[i].result < 0 ? 2 : SIZE_MAX));
 		store_batch_done(&s[i].b);
 	}
 	reopen();
@@ -1596,6 +1654,685 @@ static void case_bad_queries_are_refused(void)
 	}
 }
 
+/* ---- cases: the end of events, versions, aliases ----------------------------------------------------------- */
+
+static bool ended(struct sent *s)
+{
+	bool is;
+
+	give(s);
+	if (await(s) < 0)
+		FAIL("batch: %s", s->msg);
+	is = s->b.ops[s->b.n - 1].done.ended;
+	store_batch_done(&s->b);
+	*s = (struct sent){};
+	return is;
+}
+
+static bool done_alone(int64_t seq)
+{
+	struct sent s = {};
+
+	event_done(&s, seq);
+	s.b.ops[0].done.ended = true;	/* it is a result: what is in it does not matter */
+	return ended(&s);
+}
+
+static void case_event_ends_when_nothing_is_owed(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+
+	put_events(1, 4);
+	for (int64_t seq = 1; seq <= 3; seq++)
+		event_state(&s, seq, INV_ROUTING, COND_RETRIES_EXHAUSTED);
+	outbox_put(&s, 1, ROLE_ON_FAILURE, 100);
+	outbox_put(&s, 1, ROLE_DEAD_LETTER, 100);
+	outbox_put(&s, 2, ROLE_ON_FAILURE, INT64_MAX);
+	must(&s);
+	s = (struct sent){};
+	CHECK(!done_alone(1));		/* two are owed */
+	CHECK(done_alone(2));		/* one, but it failed for good */
+	CHECK(done_alone(3));		/* none */
+	CHECK(!done_alone(4));		/* not ROUTING */
+	CHECK(!done_alone(3));		/* not any more */
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 1, ROLE_ON_FAILURE);
+	event_done(&s, 1);
+	CHECK(!ended(&s));		/* one is still owed */
+	reopen();
+	get_event(&a, 1);
+	CHECK_INT(a.res.events[0].state, INV_ROUTING);
+	outbox_op(&s, STORE_OP_OUTBOX_SET, 1, ROLE_DEAD_LETTER)->due_at_ms = INT64_MAX;
+	event_done(&s, 1);
+	CHECK(ended(&s));
+	event_done(&s, 9);
+	CHECK_INT(apply(&s), -ENOENT);
+	CHECK_INT(s.failed, 0);
+	reopen();
+	get_event(&a, 1);
+	CHECK_INT(a.res.events[0].state, INV_DONE);
+	CHECK_INT(a.res.events[0].condition, COND_RETRIES_EXHAUSTED);
+	CHECK_INT(counts().events[INV_DONE], 3);
+	CHECK_INT(counts().events[INV_QUEUED], 1);
+	CHECK_INT(counts().outbox, 0);
+	CHECK_INT(counts().outbox_failed, 2);
+	store_result_done(&a.res);
+}
+
+/* Many at once, in one group with batches that fail: each is told its own. */
+static void case_ends_are_told_to_each(void)
+{
+	enum { N = 60 };
+	struct sent *s = xcalloc(N, sizeof(*s)), all = {};
+
+	put_events(1, N);
+	for (int64_t seq = 1; seq <= N; seq++) {
+		event_state(&all, seq, INV_ROUTING, COND_SUCCESS);
+		if (seq % 3 == 0)
+			outbox_put(&all, seq, ROLE_ON_SUCCESS, 5);
+	}
+	must(&all);
+	for (int i = 0; i < N; i++) {
+		event_done(&s[i], i + 1);
+		if (i % 5 == 1)
+			event_put(&s[i], 1, NULL);	/* -EEXIST */
+		give(&s[i]);
+	}
+	for (int i = 0; i < N; i++) {
+		CHECK_INT(await(&s[i]), i % 5 == 1 ? -EEXIST : 0);
+		if (i % 5 != 1)
+			CHECK_INT(s[i].b.ops[0].done.ended, (i + 1) % 3 != 0);
+		store_batch_done(&s[i].b);
+	}
+	CHECK_INT(counts().events[INV_DONE], 32);
+	free(s);
+}
+
+static void case_versions_and_aliases(void)
+{
+	struct sent s = {};
+	struct loaded l = {};
+	static const char all[] =
+		"anchor boot 5 6; version a:1 at 101 \"(none)\" {}; version resize:1 at 101 \"\" {\"v\":1}; "
+		"version resize:2 at 102 \"(none)\" {}; version resize:10 at 110 \"ten\" {}; "
+		"alias a:live {}; alias resize:LIVE {}; alias resize:live {\"to\":2}; waiting 0; routing 0; ";
+
+	version_put(&s, "resize", 10, "ten", "{}");
+	version_put(&s, "resize", 1, "", "{\"v\":1}");
+	version_put(&s, "a", 1, NULL, "{}");
+	version_put(&s, "resize", 2, NULL, "{}");
+	alias_put(&s, "resize", "live", "{\"to\":1}");
+	alias_put(&s, "resize", "LIVE", "{}");
+	alias_put(&s, "a", "live", "{}");
+	anchor_put(&s, "old", 1, 2);
+	must(&s);
+	s = (struct sent){};
+	version_put(&s, "resize", 3, NULL, "{}");
+	version_put(&s, "resize", 10, "again", "{}");
+	CHECK_INT(apply(&s), -EEXIST);
+	CHECK_INT(s.failed, 1);
+	CHECK(strstr(s.msg, "version 10 of resize"));
+	s = (struct sent){};
+	alias_put(&s, "resize", "live", "{\"to\":2}");
+	anchor_put(&s, "boot", 5, 6);
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		must_load(&l);
+		CHECK_STR(buf_str(&l.rest), all);
+		loaded_done(&l);
+		reopen();
+	}
+	s = (struct sent){};
+	alias_put(&s, "resize", "live", NULL);
+	must(&s);
+	s = (struct sent){};
+	alias_put(&s, "resize", "live", NULL);
+	CHECK_INT(apply(&s), -ENOENT);
+	CHECK(strstr(s.msg, "alias live of resize"));
+	s = (struct sent){};
+	alias_put(&s, "nobody", "live", NULL);
+	CHECK_INT(apply(&s), -ENOENT);
+	reopen();
+	must_load(&l);
+	CHECK(!strstr(buf_str(&l.rest), "resize:live") && strstr(buf_str(&l.rest), "resize:LIVE") && strstr(buf_str(&l.rest), "a:live"));
+	loaded_done(&l);
+}
+
+/* ---- cases: pages of the backlog --------------------------------------------------------------------------- */
+
+/* want: "SEQ[FATES] …". Returns the answer's last row. */
+static void check_loaded(struct store_query q, const char *want)
+{
+	struct answer a = {};
+	struct buf b = {};
+
+	get(&a, q);
+	for (size_t i = 0; i < a.res.n_loaded; i++) {
+		const struct store_event *ev = &a.res.loaded[i];
+
+		buf_addf(&b, "%s%" PRId64, i ? " " : "", ev->row.seq);
+		if (ev->fates[0])
+			buf_addf(&b, "[%s]", ev->fates);
+	}
+	CHECK_STR(buf_str(&b), want);
+	CHECK_INT(a.res.n_events + a.res.n_outbox, 0);
+	buf_done(&b);
+	store_result_done(&a.res);
+}
+
+static struct store_query queued_q(const char *function, int64_t after, int limit, int64_t bytes_max)
+{
+	struct store_query q = { .kind = STORE_Q_LOAD_QUEUED, .after_seq = after, .limit = limit, .bytes_max = bytes_max };
+
+	snprintf(q.function, sizeof(q.function), "%s", function);
+	return q;
+}
+
+static void case_pages_of_queued_events(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+
+	put_events(1, 12);	/* every third is "third" */
+	event_state(&s, 2, INV_RUNNING, COND_NONE);
+	event_state(&s, 5, INV_WAITING, COND_NONE);
+	event_state(&s, 8, INV_DONE, COND_SUCCESS);
+	event_put(&s, 20, NULL);
+	attempt_put(&s, 4, 1, 1000);
+	attempt_end(&s, 4, 1, OUTCOME_CRASH, "{\"n\":1}");
+	attempt_put(&s, 4, 2, 2000);
+	attempt_end(&s, 4, 2, OUTCOME_CRASH, "{\"n\":2}");
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		check_loaded(queued_q("resize", 0, 1000, 0), "1 4[{\"n\":1},{\"n\":2}] 7 10 11 20");
+		check_loaded(queued_q("resize", 0, 2, 0), "1 4[{\"n\":1},{\"n\":2}]");
+		check_loaded(queued_q("resize", 4, 2, 0), "7 10");
+		check_loaded(queued_q("resize", 6, 1, 0), "7");
+		check_loaded(queued_q("resize", 20, 10, 0), "");
+		check_loaded(queued_q("resize", INT64_MAX, 10, 0), "");
+		check_loaded(queued_q("third", 0, 10, 0), "3 6 9 12");
+		check_loaded(queued_q("thir", 0, 10, 0), "");
+		check_loaded(queued_q("", 0, 10, 0), "");	/* it is a name like others, not "any" */
+		/* Two bytes each, but for 4: 2 + 15; 20 has no payload at all. */
+		check_loaded(queued_q("resize", 0, 10, 1), "1");
+		check_loaded(queued_q("resize", 0, 10, 3), "1 4[{\"n\":1},{\"n\":2}]");
+		check_loaded(queued_q("resize", 4, 10, 6), "7 10 11");
+		check_loaded(queued_q("resize", 4, 10, 7), "7 10 11 20");
+		reopen();
+	}
+	get(&a, queued_q("resize", 1, 1, 0));
+	CHECK_INT(a.res.loaded[0].last_started_at_ms, 2000);
+	CHECK_STR(a.res.loaded[0].row.function, "resize");
+	CHECK_INT(a.res.loaded[0].row.accepted_at_ms, row_of(4).accepted_at_ms);
+	CHECK(blob_is(a.res.loaded[0].payload, "{}"));
+	get(&a, queued_q("resize", 11, 1, 0));
+	CHECK(!a.res.loaded[0].payload);
+	CHECK_INT(a.res.loaded[0].last_started_at_ms, 0);
+	CHECK_STR(a.res.loaded[0].fates, "");
+	/* What has been dispatched is on no page any more. */
+	s = (struct sent){};
+	event_state(&s, 7, INV_RUNNING, COND_NONE);
+	must(&s);
+	check_loaded(queued_q("resize", 4, 2, 0), "10 11");
+	store_result_done(&a.res);
+}
+
+static struct store_query waiting_q(int64_t after_ms, int64_t after_seq, int limit, int64_t bytes_max)
+{
+	return (struct store_query){ .kind = STORE_Q_LOAD_WAITING, .after_ms = after_ms, .after_seq = after_seq, .limit = limit,
+				     .bytes_max = bytes_max };
+}
+
+static void case_pages_of_waiting_events(void)
+{
+	static const struct { int seq; int64_t due; } waiting[] = {
+		{ 2, 500 }, { 3, 100 }, { 4, 500 }, { 5, 200 }, { 6, 500 }, { 7, INT64_MAX }, { 9, 500 },
+	};
+	struct sent s = {};
+	struct store_query q = waiting_q(0, 0, 2, 0);
+	struct answer a = {};
+	int seen = 0;
+
+	put_events(1, 10);
+	for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
+		struct inv_row row = row_of(waiting[i].seq);
+
+		row.state = INV_WAITING;
+		row.due_at_ms = waiting[i].due;
+		event_set(&s, row, 0);
+	}
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		check_loaded(waiting_q(0, 0, 1000, 0), "3 5 2 4 6 9 7");
+		check_loaded(waiting_q(INT64_MIN, 0, 1000, 0), "3 5 2 4 6 9 7");
+		check_loaded(waiting_q(100, 0, 2, 0), "3 5");
+		check_loaded(waiting_q(100, 3, 2, 0), "5 2");		/* into the ones of the same time … */
+		check_loaded(waiting_q(500, 2, 2, 0), "4 6");		/* … among them … */
+		check_loaded(waiting_q(500, 6, 2, 0), "9 7");		/* … and out of them again */
+		check_loaded(waiting_q(500, 9, 2, 0), "7");
+		check_loaded(waiting_q(500, 5, 1, 0), "6");		/* behind one that is not there */
+		check_loaded(waiting_q(300, 9, 1000, 0), "2 4 6 9 7");
+		check_loaded(waiting_q(INT64_MAX, 7, 10, 0), "");
+		check_loaded(waiting_q(INT64_MAX, 6, 10, 0), "7");
+		check_loaded(waiting_q(500, 2, 10, 1), "4");
+		check_loaded(waiting_q(500, 2, 10, 5), "4 6 9");	/* the bytes of both halves count */
+		reopen();
+	}
+	for (;; seen += (int)a.res.n_loaded) {
+		get(&a, q);
+		if (!a.res.n_loaded)
+			break;
+		q.after_ms = a.res.loaded[a.res.n_loaded - 1].row.due_at_ms;
+		q.after_seq = a.res.loaded[a.res.n_loaded - 1].row.seq;
+	}
+	CHECK_INT(seen, ARRAY_SIZE(waiting));
+	store_result_done(&a.res);
+}
+
+static void case_one_event_is_loaded(void)
+{
+	static const enum inv_state states[] = { INV_QUEUED, INV_RUNNING, INV_WAITING, INV_ROUTING, INV_DONE };
+	struct sent s = {};
+	struct answer a = {};
+	struct store_query q = { .kind = STORE_Q_LOAD_EVENT };
+
+	put_events(1, 5);
+	for (int64_t seq = 1; seq <= 5; seq++) {
+		event_state(&s, seq, states[seq - 1], COND_NONE);
+		attempt_put(&s, seq, 1, 1000 + seq);
+		attempt_end(&s, seq, 1, OUTCOME_CRASH, "{\"n\":1}");
+	}
+	must(&s);
+	for (int64_t seq = 1; seq <= 5; seq++) {
+		uuid_of(seq, q.request_id);
+		get(&a, q);
+		CHECK_INT(a.res.n_loaded, 1);
+		CHECK_INT(a.res.loaded[0].row.seq, seq);
+		CHECK_INT(a.res.loaded[0].row.state, states[seq - 1]);
+		CHECK_INT(a.res.loaded[0].last_started_at_ms, 1000 + seq);
+		CHECK_STR(a.res.loaded[0].fates, "{\"n\":1}");
+		CHECK(blob_is(a.res.loaded[0].payload, "{}"));
+	}
+	uuid_of(6, q.request_id);
+	check_loaded(q, "");
+	q.request_id[0] = '\0';
+	check_loaded(q, "");
+	store_result_done(&a.res);
+}
+
+/* want: "SEQ:ROLE …" */
+static void check_outbox(enum store_query_kind kind, const char *target, int state, int64_t after, int limit, int64_t bytes_max,
+			 const char *want)
+{
+	struct store_query q = { .kind = kind, .state = state, .after_pos = after, .limit = limit, .bytes_max = bytes_max };
+	struct answer a = {};
+	struct buf b = {};
+
+	snprintf(q.target, sizeof(q.target), "%s", target);
+	get(&a, q);
+	for (size_t i = 0; i < a.res.n_outbox; i++) {
+		struct inv_row row = row_of(a.res.outbox[i].seq);
+
+		buf_addf(&b, "%s%" PRId64 ":%d", i ? " " : "", a.res.outbox[i].seq, (int)a.res.outbox[i].role);
+		CHECK(blob_is(a.res.outbox[i].body, "{\"version\":\"1.0\"}"));
+		CHECK_STR(a.res.outbox[i].function, row.function);
+		CHECK_STR(a.res.outbox[i].request_id, row.request_id);
+	}
+	CHECK_STR(buf_str(&b), want);
+	buf_done(&b);
+	store_result_done(&a.res);
+}
+
+#define CHECK_LIST(...) check_outbox(STORE_Q_OUTBOX, __VA_ARGS__)
+#define CHECK_PAGE(target, ...) check_outbox(STORE_Q_LOAD_OUTBOX, target, 0, __VA_ARGS__)
+#define POS STORE_OUTBOX_POS
+#define LOG(role) "file:/var/log/" role
+
+static void case_pages_of_deliveries(void)
+{
+	struct sent s = {};
+
+	put_events(1, 6);
+	for (int64_t seq = 6; seq >= 1; seq--) {
+		outbox_put(&s, seq, ROLE_ON_SUCCESS, 1000 - seq);
+		outbox_put(&s, seq, ROLE_ON_FAILURE, seq == 3 ? INT64_MAX : 5);
+	}
+	outbox_put(&s, 2, ROLE_DEAD_LETTER, INT64_MAX);
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 4, ROLE_ON_SUCCESS);
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		CHECK_LIST("", -1, 0, 1000, 0, "1:1 1:2 2:1 2:2 2:3 3:1 3:2 4:2 5:1 5:2 6:1 6:2");
+		CHECK_LIST("", -1, 0, 3, 0, "1:1 1:2 2:1");
+		CHECK_LIST("", -1, POS(2, 1), 3, 0, "2:2 2:3 3:1");
+		CHECK_LIST("", -1, POS(4, 1), 1, 0, "4:2");		/* behind one that is gone */
+		CHECK_LIST("", 0, 0, 1000, 0, "1:1 1:2 2:1 2:2 3:1 4:2 5:1 5:2 6:1 6:2");
+		CHECK_LIST("", 1, 0, 1000, 0, "2:3 3:2");
+		CHECK_LIST("", 1, POS(2, 3), 1000, 0, "3:2");
+		CHECK_LIST("", 0, POS(5, 1), 2, 0, "5:2 6:1");
+		CHECK_LIST(LOG("2"), -1, 0, 1000, 0, "1:2 2:2 3:2 4:2 5:2 6:2");
+		CHECK_LIST(LOG("2"), 0, 0, 3, 0, "1:2 2:2 4:2");
+		CHECK_LIST(LOG("2"), 0, POS(4, 2), 3, 0, "5:2 6:2");
+		CHECK_LIST(LOG("2"), 1, 0, 3, 0, "3:2");
+		CHECK_LIST(LOG("3"), 0, 0, 3, 0, "");
+		CHECK_LIST(LOG("3"), 1, 0, 3, 0, "2:3");
+		CHECK_LIST("nowhere", -1, 0, 3, 0, "");
+		CHECK_LIST("", -1, POS(6, 2), 3, 0, "");
+		CHECK_LIST("", -1, INT64_MAX, 3, 0, "");
+
+		CHECK_PAGE(LOG("1"), 0, 1000, 0, "1:1 2:1 3:1 5:1 6:1");
+		CHECK_PAGE(LOG("1"), POS(2, 1), 2, 0, "3:1 5:1");
+		CHECK_PAGE(LOG("1"), POS(2, 2), 2, 0, "3:1 5:1");
+		CHECK_PAGE(LOG("2"), 0, 1000, 0, "1:2 2:2 4:2 5:2 6:2");
+		CHECK_PAGE(LOG("3"), 0, 1000, 0, "");		/* failed: nobody owes it */
+		CHECK_PAGE("", 0, 1000, 0, "");			/* a name like others */
+		CHECK_PAGE(LOG("1"), 0, 1000, 1, "1:1");
+		CHECK_PAGE(LOG("1"), 0, 1000, 18, "1:1 2:1");	/* 17 bytes each */
+		reopen();
+	}
+	/* What failed is sent again, and dropped. */
+	s = (struct sent){};
+	outbox_op(&s, STORE_OP_OUTBOX_SET, 2, ROLE_DEAD_LETTER)->due_at_ms = 7;
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 3, ROLE_ON_FAILURE);
+	outbox_op(&s, STORE_OP_OUTBOX_SET, 1, ROLE_ON_FAILURE)->due_at_ms = INT64_MAX;
+	must(&s);
+	CHECK_PAGE(LOG("3"), 0, 1000, 0, "2:3");
+	CHECK_LIST("", 1, 0, 1000, 0, "1:2");
+	CHECK_PAGE(LOG("2"), 0, 1000, 0, "2:2 4:2 5:2 6:2");
+	CHECK_INT(counts().outbox, 10);
+	CHECK_INT(counts().outbox_failed, 1);
+}
+
+/* ---- cases: what has ended --------------------------------------------------------------------------------- */
+
+/* want: "SEQ …"; want_last: where the next page goes on, 0 = nowhere. */
+static void check_ended(struct store_query q, const char *want, int64_t want_last)
+{
+	struct answer a = {};
+
+	q.kind = STORE_Q_ENDED;
+	q.limit = q.limit ? q.limit : 1000;
+	get(&a, q);
+	check_seqs(a.res.events, a.res.n_events, want);
+	CHECK_INT(a.res.last_pos, want_last);
+	store_result_done(&a.res);
+}
+
+#define ENDED(want, want_last, ...) check_ended((struct store_query){ __VA_ARGS__ }, want, want_last)
+
+static void case_ended_events(void)
+{
+	static const struct { int seq; enum inv_state state; enum inv_condition condition; int64_t at_ms; } ends[] = {
+		{ 1, INV_DONE, COND_SUCCESS, 100 }, { 2, INV_DONE, COND_RETRIES_EXHAUSTED, 200 },
+		{ 3, INV_ROUTING, COND_RETRIES_EXHAUSTED, 300 }, { 4, INV_DONE, COND_CANCELLED, 400 },
+		{ 6, INV_DONE, COND_POISON, 600 }, { 7, INV_DONE, COND_AGE_EXCEEDED, 150 },
+		{ 9, INV_DONE, COND_RETRIES_EXHAUSTED, 900 }, { 10, INV_DONE, COND_RECURSIVE, 1000 },
+	};
+	struct sent s = {};
+
+	put_events(1, 12);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		event_state(&s, ends[i].seq, ends[i].state, ends[i].condition);
+		record_put(&s, ends[i].seq, ends[i].condition, "{}");
+		s.b.ops[s.b.n - 1].record.at_ms = ends[i].at_ms;
+	}
+	event_state(&s, 5, INV_RUNNING, COND_CANCELLED);
+	event_state(&s, 12, INV_DONE, COND_RETRIES_EXHAUSTED);	/* without a record: of no time */
+	attempt_put(&s, 2, 1, 1);
+	attempt_end(&s, 2, 1, OUTCOME_OOM, NULL);
+	attempt_put(&s, 2, 2, 2);
+	attempt_end(&s, 2, 2, OUTCOME_TIMEOUT, NULL);
+	attempt_put(&s, 3, 1, 1);
+	attempt_end(&s, 3, 1, OUTCOME_OOM, NULL);
+	attempt_put(&s, 9, 1, 1);
+	attempt_end(&s, 9, 1, OUTCOME_TIMEOUT, NULL);
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		ENDED("2 3 6 7 9 10 12", 0);
+		ENDED("2 3", 3, .limit = 2);
+		ENDED("6 7", 7, .limit = 2, .after_seq = 3);
+		ENDED("9 10 12", 0, .limit = 4, .after_seq = 7);
+		ENDED("9 10 12", 12, .limit = 3, .after_seq = 7);	/* it cannot know that this was the last */
+		ENDED("", 0, .after_seq = 12);
+		ENDED("", 0, .after_seq = INT64_MAX);
+		ENDED("1", 0, .condition = COND_SUCCESS);
+		ENDED("4", 0, .condition = COND_CANCELLED);
+		ENDED("6", 0, .condition = COND_POISON);
+		ENDED("2 3 9 12", 0, .condition = COND_RETRIES_EXHAUSTED);
+		ENDED("2 9", 0, .outcome = OUTCOME_TIMEOUT);
+		ENDED("3", 0, .outcome = OUTCOME_OOM);			/* the last attempt's, not any's */
+		ENDED("3 6 9 12", 0, .function = "third");
+		ENDED("6", 6, .function = "third", .after_seq = 3, .limit = 1);
+		ENDED("9 12", 0, .function = "third", .condition = COND_RETRIES_EXHAUSTED, .after_seq = 3);
+		ENDED("", 0, .function = "nobody");
+		ENDED("3 6 9 10", 0, .since_ms = 300);
+		ENDED("2 7", 0, .until_ms = 300);
+		ENDED("3", 0, .since_ms = 300, .until_ms = 600);
+		ENDED("9", 0, .since_ms = 300, .outcome = OUTCOME_TIMEOUT);
+		ENDED("", 0, .since_ms = 5000);
+		reopen();
+	}
+}
+
+/* A page that finds nothing within its bound says how far it has looked. */
+static void case_ended_looks_at_so_many(void)
+{
+	enum { N = STORE_ENDED_SCAN_MAX + 2 };
+	struct sent s = {};
+
+	for (int64_t from = 1; from <= N; from += 1000)
+		put_events(from, MIN(from + 999, (int64_t)N));
+	event_state(&s, N, INV_DONE, COND_RETRIES_EXHAUSTED);
+	event_state(&s, N - 1, INV_DONE, COND_SUCCESS);
+	event_state(&s, 1, INV_DONE, COND_SUCCESS);
+	must(&s);
+	ENDED("", STORE_ENDED_SCAN_MAX);
+	ENDED("10002", 0, .after_seq = STORE_ENDED_SCAN_MAX);
+	ENDED("10002", 0, .after_seq = 3);
+	ENDED("", STORE_ENDED_SCAN_MAX + 1, .after_seq = 1);
+	ENDED("10002", 0, .function = "third");		/* the others are not looked at */
+}
+
+/* ---- cases: retention -------------------------------------------------------------------------------------- */
+
+struct trimmed { int64_t affected, used; bool more; };
+
+static struct trimmed trim(int64_t until_ms, int64_t bytes_max, int limit)
+{
+	struct answer a = {};
+
+	get(&a, (struct store_query){ .kind = STORE_Q_TRIM, .until_ms = until_ms, .bytes_max = bytes_max, .limit = limit });
+	CHECK(a.res.bytes_used > 0 || !on_disk);
+	CHECK(a.res.bytes_free >= 0);
+	return (struct trimmed){ a.res.affected, a.res.bytes_used, a.res.more };
+}
+
+static void check_trim(int64_t until_ms, int64_t bytes_max, int limit, int64_t want, bool want_more)
+{
+	struct trimmed t = trim(until_ms, bytes_max, limit);
+
+	CHECK_INT(t.affected, want);
+	CHECK_INT(t.more, want_more);
+}
+
+/* Event seq, ended at its at_ms, 9000 + seq. */
+static void put_ended(struct sent *s, int64_t seq, size_t payload_len)
+{
+	event_put(s, seq, blob_new(NULL, payload_len));
+	attempt_put(s, seq, 1, 1);
+	attempt_end(s, seq, 1, OUTCOME_SUCCESS, "{}");
+	event_state(s, seq, INV_DONE, COND_SUCCESS);
+	record_put(s, seq, COND_SUCCESS, "{\"body\":1}");
+}
+
+static void case_trim_by_age(void)
+{
+	struct sent s = {};
+	struct loaded l = {};
+	struct answer a = {};
+	struct store_counts c;
+
+	for (int64_t seq = 1; seq <= 10; seq++)
+		put_ended(&s, seq, 100);
+	event_state(&s, 3, INV_ROUTING, COND_SUCCESS);	/* still on its way */
+	outbox_put(&s, 3, ROLE_ON_SUCCESS, 1);
+	outbox_put(&s, 4, ROLE_ON_SUCCESS, 1);		/* owed */
+	outbox_put(&s, 5, ROLE_ON_SUCCESS, INT64_MAX);	/* failed */
+	outbox_put(&s, 6, ROLE_ON_SUCCESS, 1);		/* acknowledged */
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 6, ROLE_ON_SUCCESS);
+	event_put(&s, 11, NULL);			/* open */
+	must(&s);
+	check_trim(0, 0, 1000, 0, false);		/* no bound at all: nothing goes */
+	check_trim(9001, 0, 1000, 0, false);
+	check_trim(9009, 0, 2, 2, true);
+	list_events("", -1, 0, 1000, "11 10 9 8 7 6 5 4 3");
+	check_trim(9009, 0, 2, 2, true);
+	list_events("", -1, 0, 1000, "11 10 9 8 5 4 3");
+	check_trim(9009, 0, 2, 1, false);
+	check_trim(9009, 0, 2, 0, false);
+	reopen();
+	list_events("", -1, 0, 1000, "11 10 9 5 4 3");
+	c = counts();
+	CHECK_INT(c.events[INV_DONE], 4);
+	CHECK_INT(c.attempts, 5);
+	CHECK_INT(c.records, 5);
+	CHECK_INT(c.outbox, 2);
+	CHECK_INT(c.outbox_failed, 1);
+	get_event(&a, 1);
+	CHECK_INT(a.res.n_events + a.res.n_attempts + a.res.n_records, 0);
+	check_tail("resize", COND_NONE, 0, 1000, "4 5 10", 10);
+	list_records("", COND_SUCCESS, 0, 1000, "10 9 5 4 3");
+	/* Nothing of the old ones is in the way, and what belongs to none is refused. */
+	s = (struct sent){};
+	outbox_put(&s, 1, ROLE_ON_SUCCESS, 1);
+	CHECK_INT(apply(&s), -ENOENT);
+	/* The failed one is dropped, the owed one acknowledged: then they go, too. */
+	s = (struct sent){};
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 5, ROLE_ON_SUCCESS);
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 4, ROLE_ON_SUCCESS);
+	must(&s);
+	check_trim(9009, 0, 1000, 2, false);
+	list_events("", -1, 0, 1000, "11 10 9 3");
+	s = (struct sent){};
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 3, ROLE_ON_SUCCESS);
+	event_done(&s, 3);
+	must(&s);
+	check_trim(INT64_MAX, 0, 1000, 3, false);
+	list_events("", -1, 0, 1000, "11");
+	must_load(&l);
+	CHECK_INT(l.next_seq, 12);
+	CHECK_STR(buf_str(&l.rest), "queued resize 1; waiting 0; routing 0; ");
+	loaded_done(&l);
+	if (on_disk)
+		CHECK_INT(sql_int("SELECT (SELECT count(*) FROM event_payload) + (SELECT count(*) FROM outbox) +"
+				  " (SELECT count(*) FROM outbox_body) + (SELECT count(*) FROM record_pos)"), 0);
+	store_result_done(&a.res);
+}
+
+/* Neither a number of an event nor a place of a record is given again, also when the last ones are gone. */
+static void case_trimmed_numbers_are_not_given_again(void)
+{
+	struct sent s = {};
+	struct loaded l = {};
+
+	for (int64_t seq = 1; seq <= 3; seq++)
+		put_ended(&s, seq, 10);
+	must(&s);
+	check_trim(INT64_MAX, 0, 1000, 3, false);
+	check_tail("", COND_NONE, 0, 1000, "", 3);
+	for (int again = 0; again < 2; again++) {
+		must_load(&l);
+		CHECK_INT(l.next_seq, 4);
+		loaded_done(&l);
+		reopen();
+	}
+	s = (struct sent){};
+	put_ended(&s, 4, 10);
+	event_put(&s, 4, NULL);
+	CHECK_INT(apply(&s), -EEXIST);	/* uses no place */
+	s = (struct sent){};
+	put_ended(&s, 5, 10);
+	put_ended(&s, 4, 10);
+	must(&s);
+	check_tail("", COND_SUCCESS, 0, 1000, "5 4", 5);
+	check_tail("", COND_NONE, 3, 1000, "5 4", 5);
+	check_trim(9005, 0, 1000, 1, false);
+	check_tail("", COND_NONE, 3, 1, "5", 5);
+	check_trim(INT64_MAX, 0, 1000, 1, false);
+	check_tail("", COND_NONE, 3, 1000, "", 5);
+}
+
+/* A clock that was set back: what is young lies before what is old. */
+static void case_trim_finds_the_old_behind_the_young(void)
+{
+	struct sent s = {};
+
+	for (int64_t seq = 1; seq <= 6; seq++) {
+		put_ended(&s, seq, 10);
+		s.b.ops[s.b.n - 1].record.at_ms = seq <= 3 ? 99999 : 100;
+	}
+	must(&s);
+	check_trim(1000, 0, 2, 2, true);
+	check_trim(1000, 0, 2, 1, false);
+	list_events("", -1, 0, 1000, "3 2 1");
+}
+
+static void case_trim_by_size(void)
+{
+	enum { N = 60, LEN = 40000 };
+	struct sent s = {};
+	struct trimmed t;
+	int64_t before;
+
+	for (int64_t seq = 1; seq <= N; seq++)
+		put_ended(&s, seq, LEN);
+	outbox_put(&s, 1, ROLE_ON_SUCCESS, INT64_MAX);
+	outbox_put(&s, 2, ROLE_ON_SUCCESS, 1);
+	must(&s);
+	t = trim(0, INT64_MAX, 1000);
+	CHECK_INT(t.affected, 0);
+	CHECK(t.used > (int64_t)N * LEN);
+	before = t.used;
+	check_trim(0, before, 1000, 0, false);
+	t = trim(0, before - 10 * LEN, 4);
+	CHECK_INT(t.affected, 4);
+	CHECK(t.more);
+	list_events("", -1, 7, 1000, "2 1");		/* the oldest that may go went */
+	t = trim(0, before - 10 * LEN, 1000);
+	CHECK(t.affected >= 4 && t.affected <= 8);
+	CHECK(!t.more);
+	CHECK(t.used <= before - 10 * LEN);
+	CHECK(t.used > before - 14 * LEN);		/* and no more than needed */
+	check_trim(0, before - 10 * LEN, 1000, 0, false);
+	/* Both reasons at once: age takes what size would leave. */
+	t = trim(9021, before - 10 * LEN, 1000);
+	list_events("", -1, 0, 5, "60 59 58 57 56");
+	list_events("", -1, 24, 1000, "23 22 21 2 1");
+	CHECK(!t.more);
+	/* Everything is too much: all goes that may. */
+	t = trim(0, 1, 1000);
+	CHECK(!t.more);
+	list_events("", -1, 0, 1000, "2 1");
+	reopen();
+	list_events("", -1, 0, 1000, "2 1");
+}
+
+static void case_purge_is_bounded(void)
+{
+	struct sent s = {};
+	bool more = false;
+
+	for (int64_t n = 1; n <= STORE_PURGE_MAX + 3; n++)
+		message_put(&s, "done", n, "body");
+	message_put(&s, "other", 9999, "body");
+	must(&s);
+	CHECK_INT(purge_some("done", &more), STORE_PURGE_MAX);
+	CHECK(more);
+	check_peek("done", 1000, "2001:0:0 2002:0:0 2003:0:0");		/* the oldest go first */
+	CHECK_INT(purge("done"), 3);
+	check_peek("other", 1, "9999:0:0");
+	CHECK_INT(counts().messages, 1);
+}
+
 /* ---- cases: queues ----------------------------------------------------------------------------------------- */
 
 static void case_queue_receive_and_delete(void)
@@ -1892,17 +2629,6 @@ static void check_refused(int want, const char *why)
 		FAIL("says \"%s\", without \"%s\"", e.msg, why);
 }
 
-static void sql(const char *text)
-{
-	sqlite3 *db = NULL;
-	char *msg = NULL;
-
-	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
-	if (sqlite3_exec(db, text, NULL, NULL, &msg) != SQLITE_OK)
-		FAIL("%s: %s", text, msg);
-	sqlite3_close(db);
-}
-
 static void disk_foreign_files_are_refused_untouched(void)
 {
 	static const char junk[] = "this is somebody's diary, long enough to be taken for a database's header. Hands off. ...";
@@ -2014,21 +2740,6 @@ static void write_version(int version)
 	text[n] = '\0';
 	CHECK(unlink(the_path) == 0);
 	sql(text);
-}
-
-static int64_t sql_int(const char *text)
-{
-	sqlite3 *db = NULL;
-	sqlite3_stmt *q = NULL;
-	int64_t n;
-
-	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
-	CHECK(sqlite3_prepare_v2(db, text, -1, &q, NULL) == SQLITE_OK);
-	CHECK(sqlite3_step(q) == SQLITE_ROW);
-	n = sqlite3_column_int64(q, 0);
-	sqlite3_finalize(q);
-	sqlite3_close(db);
-	return n;
 }
 
 static void check_version_1_events(void)
@@ -2364,6 +3075,40 @@ static void disk_state_changes_do_not_rewrite_payloads(void)
 	tear_down();
 }
 
+/* What is deleted goes back to the file system, some pages at a time. */
+static void disk_trim_gives_pages_back(void)
+{
+	struct sent s = {};
+	struct answer a = {};
+	struct store_query q = { .kind = STORE_Q_TRIM, .until_ms = INT64_MAX, .limit = 1000 };
+	int64_t page, pages, first, given;
+
+	set_up(true);
+	CHECK_INT(sql_int("PRAGMA auto_vacuum"), 2);
+	page = sql_int("PRAGMA page_size");
+	for (int64_t seq = 1; seq <= 10; seq++)
+		put_ended(&s, seq, 400 << 10);
+	must(&s);
+	pages = first = sql_int("PRAGMA page_count");
+	CHECK(pages > 1000);
+	for (int i = 0; i == 0 || a.res.bytes_free; i++) {
+		CHECK(i < 20);
+		get(&a, q);
+		CHECK_INT(a.res.affected, i ? 0 : 10);
+		CHECK(!a.res.more);
+		given = pages - sql_int("PRAGMA page_count");
+		CHECK(given <= STORE_TRIM_PAGES + 2);	/* with a page about pages, now and then */
+		CHECK(given >= STORE_TRIM_PAGES || !a.res.bytes_free);
+		pages -= given;
+		CHECK_INT(a.res.bytes_used + a.res.bytes_free, pages * page);
+	}
+	CHECK(pages < first / 10);
+	reopen();
+	CHECK_INT(sql_int("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+	store_result_done(&a.res);
+	tear_down();
+}
+
 /* ---- memory alone: what a simulation steers ---------------------------------------------------------------- */
 
 static void mem_crash_drops_what_was_not_run(void)
@@ -2400,6 +3145,7 @@ static void mem_fails_when_told(void)
 
 		event_put(&s, seq, NULL);
 		CHECK_INT(apply(&s), seq == 3 ? -EIO : 0);
+		CHECK(s.failed == SIZE_MAX);	/* not about the operation */
 	}
 	CHECK_INT(counts().events[INV_QUEUED], 4);
 	tear_down();
@@ -2449,7 +3195,11 @@ static void close_of_nothing(void)
 	X(load_tells_the_last_start) X(ten_thousand_events) X(lists_of_events) X(lists_of_records) \
 	X(tail_of_records) X(large_records_come_in_short_pages) X(bad_queries_are_refused) X(queue_receive_and_delete) \
 	X(queue_peek) X(queue_purge) X(messages_go_within_a_batch) \
-	X(queue_ids_are_unique) X(queues_are_listed) X(receives_do_not_share) X(close_reports_everything_first)
+	X(queue_ids_are_unique) X(queues_are_listed) X(receives_do_not_share) X(close_reports_everything_first) \
+	X(event_ends_when_nothing_is_owed) X(ends_are_told_to_each) X(versions_and_aliases) X(pages_of_queued_events) \
+	X(pages_of_waiting_events) X(one_event_is_loaded) X(pages_of_deliveries) X(ended_events) X(ended_looks_at_so_many) \
+	X(trim_by_age) X(trimmed_numbers_are_not_given_again) X(trim_finds_the_old_behind_the_young) X(trim_by_size) \
+	X(purge_is_bounded)
 
 #define DEFINE(name) \
 	static void sqlite_##name(void) { set_up(true); case_##name(); tear_down(); } \
@@ -2473,6 +3223,7 @@ int main(void)
 	RUN(disk_delivery_without_event_is_named);
 	RUN(disk_event_without_request_id_is_named);
 	RUN(disk_state_changes_do_not_rewrite_payloads);
+	RUN(disk_trim_gives_pages_back);
 	RUN(mem_crash_drops_what_was_not_run);
 	RUN(mem_fails_when_told);
 	RUN(mem_peek_answers_at_once);

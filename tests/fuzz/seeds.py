@@ -41,6 +41,23 @@ seed('func', 'policy', json.dumps({'FunctionName': 'p', 'Command': ['/bin/true']
     'Signal': {'Attempts': 1, 'DelaysInSeconds': [5]}}}))
 seed('func', 'policy-refused', json.dumps({'FunctionName': 'p', 'Command': ['/bin/true'], 'Leftovers': 'leave', 'RetryPolicy': {
     'Timeout': {'TimeoutMax': 3, 'MemoryFactor': 2}, 'Success': {'Attempts': 1}, 'OutOfMemry': {}, 'Crash': {'Attempts': 99}}}))
+seed('func', 'chain', json.dumps({'FunctionName': 'c', 'Command': ['/bin/true'], 'RecursiveLoop': 'Allow', 'RetryPolicy': {
+    'PoisonAfter': 3, 'Signal': {'Attempts': 5}}, 'DestinationConfig': {'OnSuccess': {'Destination': 'function:next:live'},
+                                                                       'OnFailure': {'Destination': ARN + ':7'}}}))
+seed('func', 'chain-refused', json.dumps({'FunctionName': 'c:1', 'Command': ['/bin/true'], 'RecursiveLoop': 'allow',
+                                          'PoisonAfter': 2, 'RetryPolicy': {'PoisonAfter': 1, 'PoisonAftr': 2}}))
+
+# ---- aliases: the random number that picks a version, the stored row, 0x1e, an update to it
+ALIAS = {'Description': 'é "x"', 'FunctionVersion': '7', 'RoutingConfig': {'AdditionalVersionWeights': {'8': 0.25}},
+         'RevisionId': ID}
+for name, row, update in (('whole', ALIAS, {'FunctionVersion': '9', 'RoutingConfig': {}}),
+                          ('latest', {'FunctionVersion': '$LATEST'}, ALIAS),
+                          ('weight', ALIAS, {'RoutingConfig': {'AdditionalVersionWeights': {'999999999': 1}}, 'Description': None}),
+                          ('same', ALIAS, {'FunctionVersion': '8'}), ('none', {}, {'RoutingConfig': None}),
+                          ('refused', {'FunctionVersion': '01', 'RoutingConfig': {'AdditionalVersionWeights': {
+                              '1': 2, '$LATEST': -1}}}, {'Description': 'd' * 257, 'RevisionId': '\0'})):
+    seed('alias', name, struct.pack('<Q', 1 << 62) + json.dumps(row, ensure_ascii=False).encode() + b'\x1e' +
+         json.dumps(update).encode())
 
 # ---- topics and buses: the file, 0x1e, the subject with its length, what is published
 TOPIC = {'TopicName': 'alerts', 'Description': 'é', 'Tags': {'k': 'v'}, 'Subscriptions': [
@@ -122,8 +139,29 @@ for name, head in (('invoke', 'POST /2015-03-31/functions/%s/invocations?Qualifi
                    ('function', 'GET /fate/v1/functions/resize'),
                    ('records', 'GET /fate/v1/records?condition=Success'), ('logs', 'GET /fate/v1/functions/gone/logs?bytes=8'),
                    ('delete', 'DELETE /fate/v1/queues/done/messages/aaaaaaaa-2222-4333-8444-555555555555'),
-                   ('deliveries', 'GET /fate/v1/deliveries?limit=+1')):
-    body = '{"n":[1.50,"\\u00e9"]}' if name == 'invoke' else ''
+                   ('deliveries', 'GET /fate/v1/deliveries?limit=+1&failed=true&target=file:/full&after=5'),
+                   ('delivery', 'GET /fate/v1/deliveries/00000001-0000-4333-8444-555555555555'),
+                   ('delivery-retry', 'POST /fate/v1/deliveries/00000001-0000-4333-8444-555555555555/OnFailure/retry'),
+                   ('delivery-drop', 'DELETE /fate/v1/deliveries/11111111-2222-4333-8444-555555555555/DeadLetter'),
+                   ('deliveries-retry', 'POST /fate/v1/deliveries/retry?target=file:/full&max=3&rate=10000&after=0'),
+                   ('health', 'GET /fate/v1/health'), ('publish', 'POST /2015-03-31/functions/echo/versions'),
+                   ('versions', 'GET /2015-03-31/functions/function:echo/versions?MaxItems=2&Marker=1'),
+                   ('alias', 'POST /2015-03-31/functions/echo/aliases'),
+                   ('alias-get', 'GET /2015-03-31/functions/echo/aliases/prod'),
+                   ('alias-set', 'PUT /2015-03-31/functions/echo/aliases/prod'),
+                   ('alias-delete', 'DELETE /2015-03-31/functions/echo/aliases/prod'),
+                   ('aliases', 'GET /2015-03-31/functions/echo/aliases?FunctionVersion=1&MaxItems=1&Marker=a'),
+                   ('retry', 'POST /fate/v1/events/11111111-2222-4333-8444-555555555555/retry?force=true&timeout=60&memory=512'
+                             '&qualifier=%24LATEST'),
+                   ('redrive', 'POST /fate/v1/events/redrive?since=2h&until=2026-11-24T10:00:00.000%2B01:00&rate=10000'),
+                   ('redrive-queue', 'POST /fate/v1/queues/dead/redrive?max=9&function=echo&verdict=Timeout&since=3d&rate=10000'
+                                     '&timeout=1'),
+                   ('redrive-dry', 'POST /fate/v1/queues/dead/redrive?dryRun=true&to=resize&until=2026-11-25')):
+    body = {'invoke': '{"n":[1.50,"\\u00e9"]}', 'publish': '{"Description":"\\u00e9","RevisionId":null}',
+            'alias': '{"Name":"prod","FunctionVersion":"1","RoutingConfig":{"AdditionalVersionWeights":{"2":0.25}}}',
+            'alias-set': '{"FunctionVersion":"$LATEST","Description":"d","RoutingConfig":{},"RevisionId":"x"}',
+            'redrive': '{"function":"echo","condition":"Poison","verdict":"OutOfMemory","max":5,"dryRun":true,"after":"1",'
+                       '"upTo":9}'}.get(name, '')
     seed('api', name, head + ' HTTP/1.1\r\nHost: x\r\n' + ('Content-Length: %d\r\n' % len(body) if body else '') + '\r\n' + body)
 seed('api', 'chunked', 'POST /2015-03-31/functions/timeout/invocations HTTP/1.1\r\nHost: x\r\nX-Amz-Invocation-Type: '
                        'Event\r\nExpect: 100-continue\r\n'

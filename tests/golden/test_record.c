@@ -27,6 +27,14 @@ static const char *text(const cJSON *o, const char *a)
 	return cJSON_IsString(v) ? v->valuestring : "";
 }
 
+/* arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER: the names are ours, the form and the qualifier are AWS's. */
+static void same_arn(const char *want, const char *got)
+{
+	CHECK(strncmp(want, "arn:", 4) == 0 && strstr(want, ":lambda:") && strstr(want, ":function:"));
+	CHECK(strncmp(got, "arn:aws:lambda:us-east-1:000000000000:function:resize:", 54) == 0);
+	CHECK_STR(strrchr(got, ':'), strrchr(want, ':'));
+}
+
 /* Same members, same values; times and ids by form alone. */
 static void same(const cJSON *want, const cJSON *got, const char *path)
 {
@@ -36,7 +44,9 @@ static void same(const cJSON *want, const cJSON *got, const char *path)
 	if (want->type != got->type)
 		FAIL("%s has another type", path);
 	if (cJSON_IsString(want)) {
-		if (strchr(want->valuestring, '<') || strcmp(want->valuestring, "date") == 0)
+		if (strstr(path, ".functionArn"))
+			same_arn(want->valuestring, got->valuestring);
+		else if (strchr(want->valuestring, '<') || strcmp(want->valuestring, "date") == 0)
 			CHECK(got->valuestring[0]);
 		else if (strcmp(want->valuestring, got->valuestring) != 0)
 			FAIL("%s is %s, want %s", path, got->valuestring, want->valuestring);
@@ -133,6 +143,156 @@ static void timeout_to_the_letter(void)
 	outcome_done(&o);
 }
 
+/* functionArn is what was invoked, executedVersion what ran: for an alias they are two things. */
+static void versions(void)
+{
+	static const struct { const char *qualifier; int version; const char *arn, *executed; } rows[] = {
+		{ "", 0, "resize:$LATEST", "$LATEST" },
+		{ "$LATEST", 0, "resize:$LATEST", "$LATEST" },
+		{ "3", 3, "resize:3", "3" },
+		{ "live", 7, "resize:live", "7" },
+		{ "next", 0, "resize:next", "$LATEST" },
+		{ "999999999", LIM_VERSION_MAX, "resize:999999999", "999999999" },
+	};
+	struct outcome o = { .kind = OUTCOME_SUCCESS, .payload = blob_new("7", 1) };
+	struct record_input in = input(NULL, &o);
+	char want[500];
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		for (int failed = 0; failed < 2; failed++) {
+			fresh(failed ? COND_RETRIES_EXHAUSTED : COND_SUCCESS, 2);
+			o.kind = failed ? OUTCOME_CRASH : OUTCOME_SUCCESS;
+			snprintf(row.qualifier, sizeof(row.qualifier), "%s", rows[i].qualifier);
+			row.version = rows[i].version;
+			record_build(&b, &in);
+			snprintf(want, sizeof(want), "{\"version\":\"1.0\",\"timestamp\":\"2022-07-13T13:48:01.007Z\","
+				 "\"requestContext\":{\"requestId\":\"8f5e0c8a-1111-4222-8333-444455556666\",\"functionArn\":"
+				 "\"arn:aws:lambda:us-east-1:000000000000:function:%s\",\"condition\":\"%s\","
+				 "\"approximateInvokeCount\":%d},\"requestPayload\":{},\"responseContext\":{\"statusCode\":200,"
+				 "\"executedVersion\":\"%s\"%s},\"responsePayload\":7}",
+				 rows[i].arn, failed ? "RetriesExhausted" : "Success", failed ? 2 : 1, rows[i].executed,
+				 failed ? ",\"functionError\":\"Unhandled\"" : "");
+			CHECK_STR(buf_str(&b), want);
+		}
+	outcome_done(&o);
+	/* The longest function and alias there are. */
+	fresh(COND_ZERO_CONCURRENCY, 0);
+	snprintf(row.function, sizeof(row.function), "%s", repeat('f', LIM_FUNCTION_NAME_MAX));
+	snprintf(row.qualifier, sizeof(row.qualifier), "%s", repeat('q', LIM_QUALIFIER_MAX));
+	in.last = NULL;
+	record_build(&b, &in);
+	snprintf(want, sizeof(want), ":%s\",\"condition\"", repeat('q', LIM_QUALIFIER_MAX));
+	CHECK(strstr(buf_str(&b), want));
+}
+
+/* To Lambda's readers the retries are over; "fate" says why they were over early. */
+static void poison(void)
+{
+	struct outcome o = { .kind = OUTCOME_SIGNAL, .signo = SIGSEGV, .payload = blob_new("{\"errorMessage\":\"m\"}", 20) };
+	struct record_input in = input(NULL, &o);
+	struct dead_letter dl;
+
+	fresh(COND_POISON, 4);
+	row.deaths = 3;
+	in.fates = "{\"attempt\":1},{\"attempt\":2}";
+	record_build(&b, &in);
+	CHECK_STR(buf_str(&b), HEAD "\"condition\":\"RetriesExhausted\",\"approximateInvokeCount\":4},\"requestPayload\":{},"
+		  "\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\",\"functionError\":\"Unhandled\"},"
+		  "\"responsePayload\":{\"errorMessage\":\"m\"},"
+		  "\"fate\":{\"poison\":3,\"attempts\":[{\"attempt\":1},{\"attempt\":2}]}}");
+	dead_letter_build(&dl, &in);
+	CHECK_INT(dl.error_code, 200);
+	CHECK_STR(dl.error_message, "m");
+	/* Without fate there is nothing of ours in it. */
+	in.fates = NULL;
+	buf_clear(&b);
+	record_build(&b, &in);
+	CHECK(!strstr(buf_str(&b), "oison") && !strstr(buf_str(&b), "fate"));
+	/* Equal deaths that ended nothing are not said. */
+	fresh(COND_RETRIES_EXHAUSTED, 3);
+	row.deaths = 3;
+	in.fates = "";
+	record_build(&b, &in);
+	CHECK(strstr(buf_str(&b), ",\"fate\":{\"attempts\":[]}}"));
+	outcome_done(&o);
+}
+
+static void too_long_a_chain(void)
+{
+	struct record_input in = input(NULL, NULL);
+	struct dead_letter dl;
+
+	fresh(COND_RECURSIVE, 0);
+	row.hops = 17;
+	in.fates = "";
+	record_build(&b, &in);
+	CHECK_STR(buf_str(&b), HEAD "\"condition\":\"RecursiveInvocation\",\"approximateInvokeCount\":0},\"requestPayload\":{},"
+		  "\"fate\":{\"hops\":17,\"attempts\":[]}}");
+	dead_letter_build(&dl, &in);
+	CHECK_STR(dl.request_id, row.request_id);
+	CHECK_INT(dl.error_code, 0);
+	CHECK_STR(dl.error_message, "Function not invoked. It would have been invocation 17 of its chain; 16 are allowed");
+}
+
+static void where_it_comes_from(void)
+{
+	struct record_input in = input(NULL, NULL);
+
+	in.fates = "{}";
+	for (int hops = 0; hops < 3; hops++) {
+		fresh(COND_CANCELLED, 0);
+		row.hops = hops;
+		record_build(&b, &in);
+		/* Never run and not for want of room: nothing answered. */
+		CHECK(!strstr(buf_str(&b), "response"));
+		CHECK(strstr(buf_str(&b), hops > 1 ? "\"fate\":{\"hops\":2,\"attempts\":[{}]}}" : "\"fate\":{\"attempts\":[{}]}}"));
+	}
+	fresh(COND_CANCELLED, 0);
+	snprintf(row.origin, sizeof(row.origin), "00000000-1111-4222-8333-444455556666");
+	row.hops = 5;
+	record_build(&b, &in);
+	CHECK(strstr(buf_str(&b),
+		"\"fate\":{\"redriveOf\":\"00000000-1111-4222-8333-444455556666\",\"hops\":5,\"attempts\":[{}]}}"));
+	row.condition = COND_POISON;
+	row.deaths = 2;
+	buf_clear(&b);
+	record_build(&b, &in);
+	CHECK(strstr(buf_str(&b), "\"fate\":{\"poison\":2,\"redriveOf\":\"00000000-1111-4222-8333-444455556666\",\"hops\":5,"));
+	CHECK(json_valid(b.data, b.len, NULL));
+}
+
+/* For a target that would not take the payloads: all the rest is there. */
+static void bare(void)
+{
+	struct outcome o = { .kind = OUTCOME_ERROR, .payload = blob_new("{}", 2) };
+	struct record_input in = input(NULL, &o);
+
+	fresh(COND_RETRIES_EXHAUSTED, 1);
+	in.bare = true;
+	record_build(&b, &in);
+	CHECK_STR(buf_str(&b), HEAD "\"condition\":\"RetriesExhausted\",\"approximateInvokeCount\":1},"
+		  "\"responseContext\":{\"statusCode\":200,\"executedVersion\":\"$LATEST\",\"functionError\":\"Unhandled\"}}");
+	outcome_done(&o);
+}
+
+/* Its last try never began: no version executed it, and what the host said is no answer of the function. */
+static void the_host_was_at_fault(void)
+{
+	struct outcome o = { .kind = OUTCOME_HOST, .hosts_fault = true, .payload = blob_new("{\"errorMessage\":\"no room\"}", 26) };
+	struct record_input in = input(NULL, &o);
+	struct dead_letter dl;
+
+	fresh(COND_AGE_EXCEEDED, 0);
+	row.version = 4;
+	record_build(&b, &in);
+	CHECK_STR(buf_str(&b), HEAD "\"condition\":\"EventAgeExceeded\",\"approximateInvokeCount\":0},\"requestPayload\":{},"
+		  "\"responseContext\":{\"statusCode\":500}}");
+	dead_letter_build(&dl, &in);
+	CHECK_INT(dl.error_code, 500);
+	CHECK_STR(dl.error_message, "no room");
+	outcome_done(&o);
+}
+
 static void never_ran(void)
 {
 	struct record_input in = input(NULL, NULL);
@@ -173,6 +333,15 @@ static void function_gone(void)
 	dead_letter_build(&dl, &in);
 	CHECK_INT(dl.error_code, 404);
 	CHECK_STR(dl.error_message, "Function not found: arn:aws:lambda:us-east-1:000000000000:function:resize:$LATEST");
+	/* A version or an alias that is not there is said as it was asked for; nothing executed it. */
+	fresh(COND_RETRIES_EXHAUSTED, 3);
+	snprintf(row.qualifier, sizeof(row.qualifier), "live");
+	row.version = 7;
+	record_build(&b, &in);
+	CHECK(strstr(buf_str(&b), "\"functionArn\":\"arn:aws:lambda:us-east-1:000000000000:function:resize:live\""));
+	CHECK(strstr(buf_str(&b), "\"approximateInvokeCount\":3},\"requestPayload\":{},\"responseContext\":{\"statusCode\":404}}"));
+	dead_letter_build(&dl, &in);
+	CHECK_STR(dl.error_message, "Function not found: arn:aws:lambda:us-east-1:000000000000:function:resize:live");
 }
 
 static void dead_letters(void)
@@ -200,6 +369,38 @@ static void dead_letters(void)
 	CHECK_STR(dl.error_message + 1023, "\xef\xbf\xbd");
 	outcome_done(&o);
 	buf_done(&long_error);
+
+	/* 1,024 bytes to the last, the last character whole: nothing is broken. One byte less is what it is. */
+	for (size_t n = 1023; n <= 1025; n++) {
+		buf_addf(&long_error, "{\"errorMessage\":\"%s\xc3\xa9\"}", repeat('a', n - 2));
+		o = (struct outcome){ .kind = OUTCOME_ERROR, .payload = blob_new(long_error.data, long_error.len) };
+		dead_letter_build(&dl, &in);
+		CHECK_INT(strlen(dl.error_message), n < 1025 ? n : 1023 + 3);
+		CHECK_STR(dl.error_message + n - 2, n < 1025 ? "\xc3\xa9" : "\xef\xbf\xbd");
+		outcome_done(&o);
+		buf_done(&long_error);
+		long_error = (struct buf){};
+	}
+	/* An answer without a message, or with one that is no text. */
+	o = (struct outcome){ .kind = OUTCOME_ERROR, .payload = blob_new("{\"errorMessage\":7}", 18) };
+	dead_letter_build(&dl, &in);
+	CHECK_INT(dl.error_code, 200);
+	CHECK_STR(dl.error_message, "");
+	outcome_done(&o);
+
+	fresh(COND_AGE_EXCEEDED, 0);
+	in.last = NULL;
+	in.throttled = true;
+	dead_letter_build(&dl, &in);
+	CHECK_INT(dl.error_code, 429);
+	CHECK_STR(dl.error_message, "Rate Exceeded.");
+	in.throttled = false;
+
+	fresh(COND_CANCELLED, 0);
+	dead_letter_build(&dl, &in);
+	CHECK_STR(dl.request_id, row.request_id);
+	CHECK_INT(dl.error_code, 0);
+	CHECK_STR(dl.error_message, "");
 
 	fresh(COND_ZERO_CONCURRENCY, 0);
 	in.last = NULL;
@@ -234,6 +435,15 @@ static void fate_of_a_kill(void)
 	buf_clear(&b);
 	fate_build(&b, &in);
 	CHECK_STR(buf_str(&b), "{\"attempt\":2,\"verdict\":\"Interrupted\",\"observer\":\"fallback\",\"interrupted\":true}");
+	snprintf(ev.interrupted_why, sizeof(ev.interrupted_why), "the daemon was restarted, and \"x\" was\nlost");
+	buf_clear(&b);
+	fate_build(&b, &in);
+	CHECK_STR(buf_str(&b), "{\"attempt\":2,\"verdict\":\"Interrupted\",\"observer\":\"fallback\",\"interrupted\":true,"
+		  "\"interruptedBecause\":\"the daemon was restarted, and \\\"x\\\" was\\nlost\"}");
+	ev.interrupted = false;		/* a reason for what did not happen */
+	buf_clear(&b);
+	fate_build(&b, &in);
+	CHECK(!strstr(buf_str(&b), "nterruptedBecause"));
 }
 
 /* Everything that can be known of one death, and where each member comes from. */
@@ -347,6 +557,12 @@ int main(void)
 {
 	RUN(recorded_by_aws);
 	RUN(timeout_to_the_letter);
+	RUN(versions);
+	RUN(poison);
+	RUN(too_long_a_chain);
+	RUN(where_it_comes_from);
+	RUN(bare);
+	RUN(the_host_was_at_fault);
 	RUN(never_ran);
 	RUN(success_after_failures_counts_one);
 	RUN(function_gone);

@@ -8,9 +8,10 @@ from fated import Fated, Tests, equal, until
 OK, FUNCTION_FAILED, USAGE, UNREACHABLE, REFUSED = 0, 1, 2, 3, 4
 UUID = re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}')
 VERBS = ['status', 'function list', 'function show', 'invoke', 'event list', 'event show', 'event cancel', 'event retry',
-         'record list',
-         'record show', 'record tail', 'queue list', 'queue receive', 'queue peek', 'queue purge', 'queue redrive', 'delivery list',
-         'logs', 'top', 'reload', 'version', 'doctor', 'completion']
+         'record list', 'record show', 'record tail', 'queue list', 'queue receive', 'queue peek', 'queue purge',
+         'queue redrive', 'delivery list', 'delivery show', 'delivery retry', 'delivery drop', 'event redrive',
+         'function publish', 'function versions', 'alias list', 'alias get', 'alias set', 'alias delete', 'health', 'logs',
+         'top', 'reload', 'version', 'doctor', 'completion']
 NOBODY = 65534
 
 

@@ -78,13 +78,21 @@ def bash_values(d):
     equal(bash(d, '--socket', 'oth'), ['other'], 'files after --socket')
     equal(bash(d, 'event', 'list', '--state', ''), ['done', 'queued', 'routing', 'running', 'waiting'], 'states')
     equal(bash(d, 'event', 'list', '--state', '='), ['done', 'queued', 'routing', 'running', 'waiting'], 'states after =')
-    equal(bash(d, 'record', 'list', '--limit', '5', '--condition', 'R'), ['RetriesExhausted'], 'conditions')
+    equal(bash(d, 'record', 'list', '--limit', '5', '--condition', 'Ret'), ['RetriesExhausted'], 'conditions')
     equal(bash(d, 'event', 'list', '--limit', ''), [], 'a number')
+    equal(bash(d, 'event', 'redrive', '--verdict', 'T'), ['Timeout'], 'verdicts')
+    equal(bash(d, 'event', 'redrive', '--condition', '=', 'P'), ['Poison'], 'conditions of a redrive')
+    equal(bash(d, 'event', 'redrive', '--since', ''), [], 'a time')
+    equal(bash(d, 'delivery', 'retry', 'x', ''), ['DeadLetter', 'OnFailure', 'OnSuccess'], 'roles')
+    equal(bash(d, 'delivery', 'drop', 'x', 'On'), ['OnFailure', 'OnSuccess'], 'roles that begin with On')
+    equal(bash(d, 'alias', 'set', 'one', 'prod', '--al'), ['--also'], '--al')
 
 
 def bash_names(d):
     for line in (['invoke', ''], ['logs', ''], ['function', 'show', ''], ['event', 'list', '--function', ''],
-                 ['record', 'list', '--function', '=']):
+                 ['record', 'list', '--function', '='], ['function', 'publish', ''], ['alias', 'list', ''], ['alias', 'set', ''],
+                 ['event', 'redrive', '--function', ''], ['queue', 'redrive', 'done', '--to', ''],
+                 ['queue', 'redrive', 'done', '--function', '']):
         equal(bash(d, *line), ['one', 'only-this', 'three'], f'functions for {line}')
     equal(bash(d, 'invoke', '--async', 'on'), ['one', 'only-this'], 'functions that begin with on')
     equal(bash(d, 'invoke', '--data', '{}', 'th'), ['three'], 'functions after an option with a value')
@@ -101,7 +109,7 @@ def bash_bare(d):
     p = d.socket
     d.socket = f'{d.dir}/nothing'
     try:
-        equal(bash(d, 'function', ''), ['list', 'show'], 'second words')
+        equal(bash(d, 'function', ''), ['list', 'publish', 'show', 'versions'], 'second words')
         equal(bash(d, 'invoke', ''), [], 'functions')
     finally:
         d.socket = p
@@ -188,7 +196,9 @@ LINES = [('fu', 'function '), ('function s', 'function show '), ('invoke th', 'i
          ('invoke one --payload oth', 'invoke one --payload other '), ('event list --state wa', 'event list --state waiting '),
          ('event list --state=wa', 'event list --state=waiting '), ('event list --function=th', 'event list --function=three '),
          ('queue receive fa', 'queue receive failed '), ('logs th', 'logs three '), ('help queue rec', 'help queue receive '),
-         ('completion z', 'completion zsh '), ('status x', 'status x'),
+         ('delivery drop x Dea', 'delivery drop x DeadLetter '),
+         ('event redrive --verdict=OutO', 'event redrive --verdict=OutOfMemory '),
+         ('alias set th', 'alias set three '), ('completion z', 'completion zsh '), ('status x', 'status x'),
          ('--socket /nothing invoke th', '--socket /nothing invoke th'),
          ('--socket=/nothing invoke th', '--socket=/nothing invoke th'),
          ('--json record list --cond', '--json record list --condition ')]

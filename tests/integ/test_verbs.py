@@ -115,7 +115,8 @@ def retry_ended(d):
     refused(d, 'Event not found', 'event', 'retry', UNKNOWN)
     os.unlink(f'{d.dir}/functions.d/again.json')
     d.ctl('reload', check=OK)
-    refused(d, 'Function not found', 'event', 'retry', second)
+    refused(d, 'has ended successfully', 'event', 'retry', second)
+    refused(d, 'Function not found', 'event', 'retry', second, '--force')
 
 
 # ---- tail --------------------------------------------------------------------------------------------------------

@@ -427,8 +427,8 @@ static int l_reap(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup
 }
 
 static const struct port_launch_ops launch_ops = {
-	PORT_LAUNCH_VERSION, l_prepare, l_start, l_term, l_kill, l_populated, l_count, l_collect, l_group_path, l_release, l_abandon,
-	l_adopt, l_reap,
+	PORT_LAUNCH_VERSION, l_prepare, l_start, l_term, l_kill, l_populated, l_count, l_collect, l_group_path, l_release,
+	l_abandon, l_adopt, l_reap,
 };
 static struct port_launch the_launch = { &launch_ops };
 
@@ -577,8 +577,8 @@ static struct blob *source_of(const struct func *f, const char *on_success, cons
 			      const char *description)
 {
 	char *text = xasprintf("{\"FunctionName\":\"%s\",\"Description\":\"x%s\",\"Command\":[\"/bin/simulated\"],\"Timeout\":3,"
-			       "\"EventInvokeConfig\":{\"MaximumRetryAttempts\":%d,\"MaximumEventAgeInSeconds\":%d,\"DestinationConfig\":"
-			       "{\"OnSuccess\":{\"Destination\":\"%s\"},\"OnFailure\":{\"Destination\":\"%s\"}}},"
+			       "\"EventInvokeConfig\":{\"MaximumRetryAttempts\":%d,\"MaximumEventAgeInSeconds\":%d,"
+			       "\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":\"%s\"},\"OnFailure\":{\"Destination\":\"%s\"}}},"
 			       "\"DeadLetterConfig\":{\"TargetArn\":\"%s\"},\"RetryDelaysInSeconds\":[%.3f]}", f->name, description,
 			       f->retries_max, f->event_age_max_s, on_success ? on_success : "", on_failure ? on_failure : "",
 			       dlq ? dlq : "", (double)f->retry_delays_ms[0] / 1000);
@@ -1019,7 +1019,8 @@ static void check_law(void)
 	engine_law(the_engine, &law);
 	if (!law.events_hold)
 		fail("the law: %" PRId64 " accepted, %" PRId64 " queued, %" PRId64 " running, %" PRId64 " settled, "
-		     "%" PRId64 " dead, %" PRId64 " lost", law.accepted, law.queued, law.running, law.settled, law.dead_lettered, law.lost);
+		     "%" PRId64 " dead, %" PRId64 " lost", law.accepted, law.queued, law.running, law.settled, law.dead_lettered,
+		     law.lost);
 	if (!law.processes_hold)
 		fail("the law: %" PRId64 " starts, %" PRId64 " exits, %" PRId64 " alive", law.starts, law.exits, law.alive);
 }
@@ -1210,7 +1211,8 @@ static void check_chains(void)
 	int64_t before = 0;
 
 	do
-		look((struct store_query){ .kind = STORE_Q_EVENTS, .state = -1, .before_seq = before, .limit = 1000 }, see_chain, &before);
+		look((struct store_query){ .kind = STORE_Q_EVENTS, .state = -1, .before_seq = before, .limit = 1000 }, see_chain,
+		     &before);
 	while (before > 1);
 }
 
@@ -1364,7 +1366,8 @@ static void run_seed(uint64_t seed)
 	flood_percent = chance(50) ? 70 : 0;
 	the_config = (struct engine_config){
 		.region = "us-east-1", .concurrency_max = 4, .queue_max = 1000, .inbox_max = 64, .record_fate = true,
-		.window_max = 1 + (int)(rnd() % 24), .window_bytes = chance(30) ? 4000 : 1 << 20, .window_min = 1 + (int)(rnd() % 3),
+		.window_max = 1 + (int)(rnd() % 24), .window_bytes = chance(30) ? 4000 : 1 << 20,
+		.window_min = 1 + (int)(rnd() % 3),
 		.page_max = 1 + (int)(rnd() % 8), .target_window = 1 + (int)(rnd() % 4), .lease_ms = 2400000,
 	};
 	crash_permille = chance(60) ? 1 + (unsigned int)(rnd() % 10) : 0;
@@ -1474,7 +1477,7 @@ int main(int argc, char **argv)
 		run_seed(s);
 		all_crashes += crashes;
 	}
-	printf("# sim: %" PRIu64 " seeds, %" PRId64 " crashes and restarts of the daemon, %" PRId64 " environments adopted, %" PRId64
+	printf("# sim: %" PRIu64 " seeds, %" PRId64 " crashes and restarts, %" PRId64 " environments adopted, %" PRId64
 	       " stale claims refused, %.1f s\n", seeds, all_crashes, adopted, stale, (double)(clock_mono_ns() - started) / 1e9);
 	printf("ok sim_%" PRIu64 "_seeds\n", seeds);
 	return 0;

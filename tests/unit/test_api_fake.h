@@ -289,6 +289,8 @@ uint64_t intake_delivery(struct engine *e, enum delivery_wish wish, const struct
 	return fake_status_answer(e, e->delivery_status ?: 200, 0, reply, arg);
 }
 
+#define FAKE_VERSIONS_MAX 100	/* a fuzzer would publish for ever */
+
 /* As the engine does it: the next number. */
 uint64_t intake_publish(struct engine *e, const char *function, const char *description, intake_reply_fn reply, void *arg)
 {
@@ -296,8 +298,8 @@ uint64_t intake_publish(struct engine *e, const char *function, const char *desc
 	size_t n = registry_versions(e->registry, function, &list);
 	struct func_problems problems = {};
 
-	if (e->alias_status)
-		return fake_status_answer(e, e->alias_status, 0, reply, arg);
+	if (e->alias_status || n >= FAKE_VERSIONS_MAX)
+		return fake_status_answer(e, e->alias_status ?: 201, (int)n, reply, arg);
 	assert(latest && latest->source);
 	assert(func_parse(latest->source->data, latest->source->len, &f, &problems) == 0);
 	f->version = n ? list[n - 1]->version + 1 : 1;
@@ -310,9 +312,13 @@ uint64_t intake_publish(struct engine *e, const char *function, const char *desc
 
 uint64_t intake_alias_set(struct engine *e, const struct alias *a, bool must_exist, intake_reply_fn reply, void *arg)
 {
-	struct alias *copy;
+	struct alias *copy, **list;
 	char revision[64];
+	size_t n = registry_aliases(e->registry, a->function, &list);
 
+	free(list);
+	if (n >= FAKE_VERSIONS_MAX)
+		return fake_status_answer(e, 503, 0, reply, arg);
 	if (e->alias_status || (!must_exist && registry_alias(e->registry, a->function, a->name)))
 		return fake_status_answer(e, e->alias_status ?: 409, 0, reply, arg);
 	copy = alias_new();

@@ -180,14 +180,14 @@ static void fresh(void)
 
 static void send_row(const char *target, enum outbox_role role, const char *body, const char *attributes)
 {
-	struct store_op_outbox row = { .seq = next_seq++, .role = role };
+	struct store_op_outbox row = { .seq = next_seq++, .role = role, .function = "thumbs", .attempt = 3 };
 
 	snprintf(row.target, sizeof(row.target), "%s", target);
 	snprintf(row.key, sizeof(row.key), REQUEST ":%s", outbox_role_name(role));
 	row.body = body ? blob_new(body, strlen(body)) : NULL;
 	row.attributes = attributes ? blob_new(attributes, strlen(attributes)) : NULL;
 	in_send = true;
-	port->ops->send(port, &row, "thumbs", 3);
+	port->ops->send(port, &row);
 	in_send = false;
 	blob_unref(row.body);
 	blob_unref(row.attributes);
@@ -582,7 +582,7 @@ static void blobs_are_given_back(void)
 	fresh();
 	disk_gate(true);
 	snprintf(row.target, sizeof(row.target), "%s", target_of("r.jsonl"));
-	port->ops->send(port, &row, "thumbs", 3);
+	port->ops->send(port, &row);
 	disk_wait_for_a_sync();
 	CHECK_INT(__atomic_load_n(&row.body->refs, __ATOMIC_SEQ_CST), 2);
 	memset(row.target, 'x', sizeof(row.target));	/* the row was copied */

@@ -116,6 +116,31 @@ static void claims_are_numbered(void)
 	CHECK_INT(row.starts, 1);
 }
 
+/* A claim, a settle and an end each make a new one, once; what only moves it in time does not. */
+static void epochs(void)
+{
+	static const struct { enum inv_state s; enum inv_event_kind k; enum outcome_kind o; int64_t now; int more; } rows[] = {
+		{ INV_QUEUED, INV_EV_DISPATCH, 0, T0, 1 }, { INV_RUNNING, INV_EV_OUTCOME, OUTCOME_SUCCESS, T0, 1 },
+		{ INV_RUNNING, INV_EV_OUTCOME, OUTCOME_CRASH, T0, 1 }, { INV_RUNNING, INV_EV_OUTCOME, OUTCOME_HOST, T0, 1 },
+		{ INV_RUNNING, INV_EV_OUTCOME, OUTCOME_CANCELLED, T0, 1 }, { INV_RUNNING, INV_EV_OUTCOME, OUTCOME_CRASH,
+			T0 + 21600000, 1 },
+		{ INV_WAITING, INV_EV_DUE, 0, T0 + 1000, 0 }, { INV_WAITING, INV_EV_NOW, 0, T0, 0 },
+		{ INV_WAITING, INV_EV_CANCEL, 0, T0, 1 }, { INV_QUEUED, INV_EV_CANCEL, 0, T0, 1 },
+		{ INV_WAITING, INV_EV_EXPIRE, 0, T0 + 21600000, 1 }, { INV_QUEUED, INV_EV_EXPIRE, 0, T0 + 21600000, 1 },
+		{ INV_QUEUED, INV_EV_ZERO_CONCURRENCY, 0, T0, 1 }, { INV_QUEUED, INV_EV_RECURSIVE, 0, T0, 1 },
+		{ INV_ROUTING, INV_EV_ROUTED, 0, T0, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct inv_row row = row_in(rows[i].s);
+
+		CHECK(step(&row, rows[i].k, rows[i].o, rows[i].now) > 0);
+		if ((int)row.epoch != 7 + rows[i].more)
+			FAIL("%s, event %d, %s: epoch %u", inv_state_name(rows[i].s), rows[i].k, outcome_name(rows[i].o),
+				row.epoch);
+	}
+}
+
 static void function_errors_use_lambdas_delays(void)
 {
 	struct inv_row row = row_in(INV_RUNNING);
@@ -549,7 +574,7 @@ static void recursion_is_no_attempt(void)
 	CHECK_INT(row.condition, COND_RECURSIVE);
 	CHECK_INT(row.attempts, 0);
 	CHECK_INT(row.starts, 0);
-	CHECK_INT(row.epoch, 7);
+	CHECK_INT(row.epoch, 8);
 	CHECK_INT(row.hops, LIM_CHAIN + 1);
 	func_unref(f);
 }
@@ -651,6 +676,7 @@ int main(void)
 	RUN(edges);
 	RUN(conditions);
 	RUN(claims_are_numbered);
+	RUN(epochs);
 	RUN(function_errors_use_lambdas_delays);
 	RUN(our_faults_consume_no_attempt);
 	RUN(age);

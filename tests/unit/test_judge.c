@@ -340,6 +340,54 @@ static void after_a_restart(void)
 	CHECK_INT(o.kind, OUTCOME_INTERRUPTED);
 }
 
+/* Taken over from the daemon before us: its pipes are there, waitid() is not. One witness is enough for every end. */
+static void adopted(void)
+{
+	static const struct { int status; enum outcome_kind kind; } rows[] = {
+		{ 0, OUTCOME_SUCCESS }, { 3 << 8, OUTCOME_CRASH }, { SIGSEGV, OUTCOME_SIGNAL }, { SIGKILL, OUTCOME_SIGNAL },
+		{ SIGPIPE, OUTCOME_SIGNAL },		/* its pipe was not gone */
+	};
+	struct evidence ev;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		ev = both(rows[i].status);
+		ev.have_wait = false;
+		ev.wait_status = -1;
+		ev.adopted = true;
+		ev.out = blob_new("{\"a\":1}", 7);
+		run(&ev);
+		CHECK_INT(o.kind, rows[i].kind);
+		CHECK_INT(o.witness, WITNESS_BPF);
+		CHECK(!o.hosts_fault && !o.witnesses_disagree);
+		if (o.kind == OUTCOME_SUCCESS)
+			CHECK_STR(o.payload->data, "{\"a\":1}");
+		blob_unref(ev.out);
+	}
+	/* Nobody saw its end: with what it had written it is still not known how it ended. */
+	ev = (struct evidence){ .adopted = true, .out = blob_new("7", 1) };
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_INTERRUPTED);
+	CHECK_INT(o.witness, WITNESS_NONE);
+	CHECK(o.hosts_fault);
+	blob_unref(ev.out);
+}
+
+/* Why it was cut short is the record's matter: the verdict, and so what follows, is the same. */
+static void whatever_the_reason(void)
+{
+	struct evidence ev = { .interrupted = true };
+
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_INTERRUPTED);
+	CHECK_STR(o.payload->data, "{\"errorType\":\"Runtime.Interrupted\",\"errorMessage\":\"" PREFIX
+		  "The supervisor was stopped while the function ran\"}");
+	snprintf(ev.interrupted_why, sizeof(ev.interrupted_why), "the host was rebooted");
+	run(&ev);
+	CHECK_INT(o.kind, OUTCOME_INTERRUPTED);
+	CHECK(o.hosts_fault);
+	CHECK(strstr(o.payload->data, "The supervisor was stopped while the function ran\"}"));
+}
+
 static void witnesses(void)
 {
 	struct evidence ev = both(3 << 8);
@@ -369,6 +417,8 @@ int main(void)
 	RUN(never_ran);
 	RUN(too_large);
 	RUN(after_a_restart);
+	RUN(adopted);
+	RUN(whatever_the_reason);
 	RUN(witnesses);
 	outcome_done(&o);
 	TEST_END();

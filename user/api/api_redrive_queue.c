@@ -105,7 +105,6 @@ static bool is_letter(struct redrive_item *it)
 /* The last of the record's attempts has the verdict; a record without "fate" says none. */
 static enum outcome_kind verdict_of(const char *body, size_t len)
 {
-	CLEAN(buf_done) struct buf word = {};
 	CLEAN(cJSON_Deletep) cJSON *list = NULL;
 	const cJSON *last = NULL, *one;
 	const char *v, *text;

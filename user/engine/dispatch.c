@@ -104,7 +104,7 @@ void dispatch_forget(struct engine *e, struct inv *inv)
 /* The chain it would prolong is long enough: recorded, and not run. */
 static bool too_deep(struct engine *e, struct inv *inv)
 {
-	struct func *f = inv_func(e, inv);
+	struct func *f = registry_get(e->registry, inv->row.function);	/* a setting of the function, as in Lambda, not of a version */
 	int fx;
 
 	if (inv->row.hops <= LIM_CHAIN || (f && f->recursive_loop))

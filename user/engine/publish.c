@@ -43,8 +43,11 @@ int publish_load(struct engine *e, const struct store_op_version *v, struct err 
 {
 	struct func *f = func_again(v, err);
 
-	if (!f)
+	if (!f) {
+		if (v->version > 0 && strlen(v->function) <= LIM_FUNCTION_NAME_MAX)
+			registry_version_taken(e->registry, v->function, v->version);
 		return -EBADMSG;
+	}
 	registry_publish(e->registry, f);
 	func_unref(f);
 	return 0;
@@ -61,9 +64,9 @@ static int newest(struct engine *e, const char *function, struct blob **ret_sour
 	struct func *const *list;
 	size_t n = registry_versions(e->registry, function, &list);
 	struct turn_batch *batches[] = { e->flying, e->filling };
-	int version = n ? list[n - 1]->version : 0;
+	int version = registry_last_version(e->registry, function);
 
-	*ret_source = n ? list[n - 1]->source : NULL;
+	*ret_source = n && list[n - 1]->version == version ? list[n - 1]->source : NULL;
 	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
 		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++) {
 			const struct after *a = &batches[i]->after[k];

@@ -15,6 +15,7 @@ struct published {
 	char name[LIM_FUNCTION_NAME_MAX + 1];
 	struct func **versions;		/* ascending */
 	size_t n_versions;
+	int last;			/* the highest number, readable or not */
 	struct alias **aliases;		/* in name order */
 	size_t n_aliases;
 };
@@ -246,9 +247,25 @@ void registry_publish(struct registry *r, struct func *f)
 {
 	struct published *p = published_get(r, f->name);
 
-	assert(f->version > 0 && (!p->n_versions || p->versions[p->n_versions - 1]->version < f->version));
+	assert(f->version > p->last);
 	p->versions = xrealloc(p->versions, (p->n_versions + 1) * sizeof(*p->versions));
 	p->versions[p->n_versions++] = func_ref(f);
+	p->last = f->version;
+}
+
+int registry_last_version(const struct registry *r, const char *name)
+{
+	const struct published *p = strmap_get(&r->published, name);
+
+	return p ? p->last : 0;
+}
+
+void registry_version_taken(struct registry *r, const char *name, int version)
+{
+	struct published *p = published_get(r, name);
+
+	if (version > p->last)
+		p->last = version;
 }
 
 void registry_alias_set(struct registry *r, struct alias *a)

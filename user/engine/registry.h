@@ -2,7 +2,8 @@
 #pragma once
 /*
  * Functions, topics and buses in force, by name: one immutable set, swapped as a whole. And what was published of the
- * functions: versions and aliases, added one at a time; they are to be had only while their function is defined.
+ * functions: versions and aliases, added one at a time. Events find them (registry_version, registry_resolve) only while
+ * their function is defined; they are kept meanwhile.
  */
 #include <stddef.h>
 
@@ -27,6 +28,9 @@ struct alias *registry_alias(const struct registry *r, const char *name, const c
 size_t registry_aliases(const struct registry *r, const char *name, struct alias ***ret);
 /* Takes a reference of its own; f->version must be above all published ones of that name. */
 void registry_publish(struct registry *r, struct func *f);
+/* The highest number given, and one that is taken though its version cannot be read any more. */
+int registry_last_version(const struct registry *r, const char *name);
+void registry_version_taken(struct registry *r, const char *name, int version);
 void registry_alias_set(struct registry *r, struct alias *a);	/* makes or replaces; a reference of its own */
 void registry_alias_del(struct registry *r, const char *name, const char *alias);	/* none of that name is fine */
 /* Functions in name order, borrowed; valid until the next registry_swap. */

@@ -29,6 +29,12 @@ static void put_message(struct engine *e, const char *queue, struct blob *body, 
 	op->message.sent_at_ms = now_wall(e);
 }
 
+/* What is invoked next is one further in the chain; behind one that was stopped there is nothing. */
+static int next_hop(const struct inv *inv)
+{
+	return inv->row.condition == COND_RECURSIVE ? -1 : inv->row.hops + 1;
+}
+
 /* False, and why: the chain is over here, or the version is not there. A function that is not defined gets its event: its
  * attempt will say so. */
 static bool put_function(struct engine *e, const char *name, const char *qualifier, int hops, struct blob *body, char *why,
@@ -37,8 +43,8 @@ static bool put_function(struct engine *e, const char *name, const char *qualifi
 	struct inv *next;
 	int version = 0;
 
-	if (hops > LIM_CHAIN + 1) {
-		snprintf(why, size, "the chain was stopped at invocation %d", hops - 1);
+	if (hops < 0) {
+		snprintf(why, size, "the chain was stopped here: it goes on to no function");
 		return false;
 	}
 	if (qualifier[0] && registry_resolve(e->registry, name, qualifier, random64(e), &version) < 0) {
@@ -114,7 +120,6 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, char *why, size_t size)
 {
 	const struct topic *topic = registry_topic(e->registry, t->name);
-	struct record_input in = *rt->in;
 	CLEAN(blob_unrefp) struct blob *bare = NULL;
 	struct buf b = {};
 
@@ -123,6 +128,8 @@ static bool put_topic(struct engine *e, const struct routing *rt, const struct t
 		return false;
 	}
 	if (rt->in && rt->body->len > TOPIC_MESSAGE_MAX) {
+		struct record_input in = *rt->in;
+
 		in.bare = true;
 		record_build(&b, &in);
 		bare = built(&b);
@@ -132,7 +139,7 @@ static bool put_topic(struct engine *e, const struct routing *rt, const struct t
 			 TOPIC_MESSAGE_MAX);
 		return false;
 	}
-	return fan_out(e, topic, rt->inv->row.hops + 1, bare ? bare : rt->body, why, size);
+	return fan_out(e, topic, next_hop(rt->inv), bare ? bare : rt->body, why, size);
 }
 
 static bool put_rule_target(struct engine *e, const struct target *t, int hops, struct blob *event, char *why, size_t size)
@@ -191,7 +198,7 @@ static bool put_bus(struct engine *e, const struct routing *rt, const struct tar
 	text = bus_text(e, bus, rt);
 	for (size_t i = 0; i < bus->n_rules; i++)
 		for (size_t k = 0; bus_rule_matches(&bus->rules[i], "lambda", type) && k < bus->rules[i].n_targets; k++)
-			ok &= put_rule_target(e, &bus->rules[i].targets[k], rt->inv->row.hops + 1, text, why, size);
+			ok &= put_rule_target(e, &bus->rules[i].targets[k], next_hop(rt->inv), text, why, size);
 	return ok;
 }
 
@@ -205,7 +212,7 @@ static bool put_local(struct engine *e, const struct routing *rt, enum outbox_ro
 		return put_bus(e, rt, t, why, size);
 	if (t->kind == TARGET_FUNCTION ||
 	    (t->kind == TARGET_NAME && role != ROLE_DEAD_LETTER && registry_get(e->registry, t->name)))
-		return put_function(e, t->name, t->qualifier, rt->inv->row.hops + 1, body, why, size);
+		return put_function(e, t->name, t->qualifier, next_hop(rt->inv), body, why, size);
 	put_message(e, t->name, body, attributes);
 	return true;
 }

@@ -91,8 +91,10 @@ void inv_verdicts_add(struct inv_row *row, enum outcome_kind k)
 
 int inv_death(const struct outcome *o)
 {
-	if (o->kind == OUTCOME_SUCCESS || o->kind == OUTCOME_CANCELLED || o->hosts_fault)
+	if (o->kind == OUTCOME_SUCCESS || o->kind == OUTCOME_CANCELLED || o->kind == OUTCOME_NO_FUNCTION || o->hosts_fault)
 		return 0;
+	if (o->kind == OUTCOME_TIMEOUT || o->kind == OUTCOME_TOO_LARGE)
+		return (int)o->kind << 16;	/* we ended it: by which signal is chance */
 	return (int)o->kind << 16 | (o->signo & 0xff) << 8 | (o->exit_status & 0xff);
 }
 

@@ -40,19 +40,22 @@
 #define PAGE(t) " ORDER BY " t ".seq DESC LIMIT ?2"
 
 enum r_stmt {
+	/* The engine's: at start, and the backlog. */
 	R_BEGIN, R_END,
-	R_LAST_SEQ, R_ANCHOR, R_VERSIONS, R_ALIASES, R_RUNNING, R_EVENT_BY_SEQ, R_EVENT_BY_ID, R_PAYLOAD, R_ATTEMPTS, R_LAST_OUTCOME,
-	R_LOAD_QUEUED, R_LOAD_WAITING_SAME, R_LOAD_WAITING_LATER,
-	R_EVENTS, R_EVENTS_QUEUED, R_EVENTS_ACTIVE, R_EVENTS_WAITING, R_EVENTS_DONE,
+	R_LAST_SEQ, R_ANCHOR, R_VERSIONS, R_ALIASES, R_RUNNING, R_EVENT_BY_SEQ, R_EVENT_BY_ID, R_PAYLOAD, R_ATTEMPTS,
+	R_COUNT_QUEUED_BY, R_COUNT_WAITING, R_COUNT_ACTIVE, R_COUNT_OWED_BY,
+	R_LOAD_QUEUED, R_LOAD_WAITING_SAME, R_LOAD_WAITING_LATER, R_LOAD_OUTBOX,
+	R_LOAD_MAX,
+	/* Everybody else's. */
+	R_EVENTS = R_LOAD_MAX, R_EVENTS_QUEUED, R_EVENTS_ACTIVE, R_EVENTS_WAITING, R_EVENTS_DONE,
 	R_EVENTS_FUNCTION, R_EVENTS_FUNCTION_QUEUED, R_EVENTS_FUNCTION_ACTIVE, R_EVENTS_FUNCTION_WAITING, R_EVENTS_FUNCTION_DONE,
-	R_ENDED, R_ENDED_FUNCTION,
+	R_ENDED, R_ENDED_FUNCTION, R_LAST_OUTCOME,
 	R_RECORD_BY_SEQ, R_RECORD_BY_ID, R_RECORD_TIME,
 	R_RECORDS, R_RECORDS_FUNCTION, R_RECORDS_CONDITION, R_RECORDS_FUNCTION_CONDITION,
 	R_LAST_POS, R_TAIL,
 	R_OUTBOX_ANY, R_OUTBOX_OWED, R_OUTBOX_FAILED, R_OUTBOX_TARGET_ANY, R_OUTBOX_TARGET_OWED, R_OUTBOX_TARGET_FAILED, R_OUTBOX_BY_SEQ,
 	R_QUEUES, R_MESSAGES,
-	R_COUNT_QUEUED_BY, R_COUNT_QUEUED, R_COUNT_WAITING, R_COUNT_ACTIVE, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS,
-	R_COUNT_OWED_BY, R_COUNT_OWED, R_COUNT_FAILED, R_COUNT_MESSAGES,
+	R_COUNT_QUEUED, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS, R_COUNT_OWED, R_COUNT_FAILED, R_COUNT_MESSAGES,
 	R_MAX
 };
 
@@ -110,6 +113,7 @@ static const char *const r_sql[R_MAX] = {
 	/* By pos, whatever the filter: what is new is near the end, and few. */
 	[R_TAIL] = "SELECT " RECORD_COLS " FROM record_pos p NOT INDEXED CROSS JOIN record r ON r.seq = p.seq"
 		   " WHERE p.pos > ?1 AND (?3 = '' OR r.function = ?3) AND (?4 = 0 OR r.condition = ?4) ORDER BY p.pos LIMIT ?2",
+	[R_LOAD_OUTBOX] = OUTBOX_IDS(OWED OF_TARGET),
 	[R_OUTBOX_ANY] = OUTBOX_IDS(OWED_OR_FAILED("")),
 	[R_OUTBOX_OWED] = OUTBOX_IDS(OWED),
 	[R_OUTBOX_FAILED] = OUTBOX_IDS(FAILED),
@@ -651,10 +655,12 @@ static int query_outbox_page(struct store_db *d, enum r_stmt i, size_t bytes_max
 static int query_outbox(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
 {
 	bool load = q->kind == STORE_Q_LOAD_OUTBOX;
-	enum r_stmt i = load || q->state == 0 ? R_OUTBOX_OWED : q->state < 0 ? R_OUTBOX_ANY : R_OUTBOX_FAILED;
+	enum r_stmt i = q->state < 0 ? R_OUTBOX_ANY : q->state == 0 ? R_OUTBOX_OWED : R_OUTBOX_FAILED;
 
-	if (load || q->target[0])
+	if (q->target[0])
 		i += R_OUTBOX_TARGET_ANY - R_OUTBOX_ANY;
+	if (load)
+		i = R_LOAD_OUTBOX;
 	store_bind_int(stmt(d, i), 1, q->after_pos);
 	store_bind_int(stmt(d, i), 2, q->limit);
 	if (load || q->target[0])
@@ -854,6 +860,11 @@ static int query_one(struct store_db *d, const struct store_query *q, struct sto
 	return -EINVAL;
 }
 
+bool store_reader_loads(enum store_query_kind kind)
+{
+	return kind >= STORE_Q_LOAD_QUEUED && kind <= STORE_Q_LOAD_OUTBOX;
+}
+
 int store_reader_query(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
 {
 	int r, end;
@@ -869,12 +880,12 @@ int store_reader_query(struct store_db *d, const struct store_query *q, struct s
 	return r < 0 ? r : end;
 }
 
-int store_reader_open(struct store_db *d, const char *path, const char *vfs, struct err *e)
+int store_reader_open(struct store_db *d, const char *path, const char *vfs, bool load, struct err *e)
 {
 	int r = store_db_open(d, path, vfs, false, e);
 
 	if (r >= 0)
-		r = store_db_prepare(d, r_sql, R_MAX, e);
+		r = store_db_prepare(d, r_sql, load ? R_LOAD_MAX : R_MAX, e);
 	if (r < 0)
 		store_db_done(d);
 	return r;

@@ -384,7 +384,7 @@ static int reader_answer(struct store_sqlite *s, struct worker *w, struct ask *a
 		*e = s->lost;
 		r = e->code;
 	} else if (!w->db.db) {
-		r = store_reader_open(&w->db, s->path, s->vfs, e);
+		r = store_reader_open(&w->db, s->path, s->vfs, w == &s->loader, e);
 	}
 	if (r >= 0)
 		r = store_reader_query(&w->db, &ask->q, &ask->res, e);
@@ -459,7 +459,7 @@ static int op_load(struct port_store *port, const struct store_loader *l, int64_
 	struct store_db d = {};		/* its own connection: the reader's belongs to its thread */
 	int r;
 
-	r = store_reader_open(&d, s->path, s->vfs, e);
+	r = store_reader_open(&d, s->path, s->vfs, true, e);
 	if (r < 0)
 		return r;
 	r = store_reader_load(&d, l, ret_next_seq, e);
@@ -479,16 +479,10 @@ static void op_apply(struct port_store *port, struct store_batch *b)
 
 static struct worker *answers(struct store_sqlite *s, const struct store_query *q)
 {
-	switch (q->kind) {
-	case STORE_Q_LOAD_QUEUED:
-	case STORE_Q_LOAD_WAITING:
-	case STORE_Q_LOAD_EVENT:
-	case STORE_Q_LOAD_OUTBOX:
+	if (store_reader_loads(q->kind))
 		return &s->loader;
-	default:
-		/* A query that is wrong in itself is refused on the reader's side, where nobody waits for a commit. */
-		return store_writer_answers(q->kind) && store_query_check(q, NULL) >= 0 ? &s->writer : &s->reader;
-	}
+	/* A query that is wrong in itself is refused on the reader's side, where nobody waits for a commit. */
+	return store_writer_answers(q->kind) && store_query_check(q, NULL) >= 0 ? &s->writer : &s->reader;
 }
 
 static void op_query(struct port_store *port, const struct store_query *q)
@@ -634,9 +628,9 @@ int store_sqlite_open_vfs(sd_event *loop, const char *path, const char *vfs, str
 	if (r >= 0)
 		r = store_writer_open(&s->w, path, vfs, e);
 	if (r >= 0)
-		r = store_reader_open(&s->reader.db, path, vfs, e);
+		r = store_reader_open(&s->reader.db, path, vfs, false, e);
 	if (r >= 0)
-		r = store_reader_open(&s->loader.db, path, vfs, e);
+		r = store_reader_open(&s->loader.db, path, vfs, true, e);
 	if (r >= 0)
 		r = watch_reports(s, e);
 	if (r >= 0)
