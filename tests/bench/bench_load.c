@@ -20,7 +20,7 @@
 #include "base/mem.h"
 #include "bench/bench_rig.h"
 
-#define ROUNDS 5
+#define ROUNDS 4
 #define CALLERS 64
 #define PLACES "4"
 #define WARM_UP 320
@@ -89,14 +89,15 @@ static const char *function_of(void *arg, int i)
 	return name;
 }
 
-static double succeeded(struct http *h)
+/* Events that have ended: the place of the newest record. Status would count what is open, which costs with the backlog. */
+static double ended(struct http *h)
 {
 	static struct buf request;
 
-	http_request(&request, "GET", "/fate/v1/status", NULL, "", 0);
+	http_request(&request, "GET", "/fate/v1/records/tail", NULL, "", 0);
 	if (http_call(h, &request) != 200)
-		bench_die("status: %d, %.300s", h->status, http_body(h));
-	return http_number(h, "succeeded");
+		bench_die("records: %d, %.300s", h->status, http_body(h));
+	return http_number(h, "lastPos");
 }
 
 /* As many as were accepted, and some: looked at every POLL_US, and counted to the moment of the look. */
@@ -106,11 +107,11 @@ static double finish(struct http *h, int *gate)
 	int64_t began, now;
 
 	gate_open(gate);
-	from = succeeded(h);
+	from = ended(h);
 	began = clock_mono_ns();
 	do {
 		usleep(POLL_US);
-		n = succeeded(h) - from;
+		n = ended(h) - from;
 		now = clock_mono_ns();
 		if (now - began > PATIENCE_NS)
 			bench_die("the daemon finishes no more: %g of %d", n, N_A_TURN);

@@ -20,6 +20,7 @@
 #include "store/store_sqlite.h"
 
 #define PATIENCE_NS (120 * NS_PER_S)
+#define STRIDE 7919	/* from function to function: neighbours in time are none in the store's indexes */
 
 const char rig_event[] =
 	"{\"Records\":[{\"eventSource\":\"bench\",\"key\":\"pictures/2026/11/cat.png\",\"size\":482133,\"etag\":"
@@ -248,7 +249,7 @@ static void post(struct rig *r)
 	struct arn_function fn = {};
 
 	rig_function_name(fn.name, r->next_function);
-	r->next_function = (r->next_function + 1) % r->cfg.functions;
+	r->next_function = (r->next_function + STRIDE) % r->cfg.functions;
 	r->posted++;
 	intake_invoke(r->engine, INTAKE_ASYNC, &fn, r->payload, on_reply, r, NULL);
 }
@@ -420,7 +421,7 @@ static void put(struct store_batch *b, const struct rig_backlog *c, int64_t seq,
 	struct inv_row row = { .seq = seq, .state = INV_QUEUED, .hops = 1, .accepted_at_ms = clock_wall_ms() };
 
 	id_uuid(rnd, row.request_id);
-	rig_function_name(row.function, (int)((seq - 1) % c->functions));
+	rig_function_name(row.function, (int)((seq - 1) * STRIDE % c->functions));
 	op->event.payload = blob_ref(payload);
 	if (seq > c->queued)
 		waits(b, &row);
