@@ -62,8 +62,8 @@ static void plain_open(struct plain *p, const struct bench *b)
 	/* What the store asks of SQLite for speed is given here too. */
 	sql(p, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA cache_size=-16384");
 	p->event = prepared(p, "INSERT INTO event (seq, request_id, function, qualifier, state, accepted_at_ms, due_at_ms, "
-			       "attempts, starts, backoffs, condition, epoch, lease_owner) VALUES (?1, ?2, 'function-00000', '', 0, "
-			       "?3, 0, 0, 0, 0, 0, 0, 1)");
+			       "attempts, starts, backoffs, condition, epoch, lease_owner) VALUES (?1, ?2, 'function-00000', '', "
+			       "0, ?3, 0, 0, 0, 0, 0, 0, 1)");
 	p->body = prepared(p, "INSERT INTO event_payload (seq, body) VALUES (?1, ?2)");
 }
 

@@ -114,7 +114,8 @@ void bench_define(const struct bench *b, const char *dir, const char *name, cons
 	FILE *f = fopen(path, "we");
 
 	if (!f || fprintf(f, "{\"FunctionName\": \"%s\", \"Command\": [\"%s\", %s], \"Timeout\": 900,\n"
-			     " \"EventInvokeConfig\": {\"MaximumRetryAttempts\": 0}}\n", name, b->prog, arguments) < 0 || fclose(f) != 0)
+			     " \"EventInvokeConfig\": {\"MaximumRetryAttempts\": 0}}\n", name, b->prog, arguments) < 0 ||
+	    fclose(f) != 0)
 		bench_die("%s: %s", path, strerror(errno));
 }
 

@@ -71,7 +71,7 @@ static double flood_left(struct http *h)
 
 static void start(struct bench *b, const char *dir)
 {
-	CLEAN(freep) char *definitions = xasprintf("%s/functions.d", dir);
+	CLEAN(freep) char *definitions = xasprintf("%s/functions", dir);
 	CLEAN(freep) char *with_state = xasprintf("--StateDirectory=%s", dir);
 	CLEAN(freep) char *with_definitions = xasprintf("--FunctionsDirectory=%s", definitions);
 

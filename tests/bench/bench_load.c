@@ -58,7 +58,7 @@ static void gate_open(int *fd)
 static void make(const struct bench *b, struct row *row)
 {
 	row->state = xasprintf("%s/load-%d-%d", b->dir, row->functions, row->backlog);
-	row->definitions = xasprintf("%s/functions.d", row->state);
+	row->definitions = xasprintf("%s/functions", row->state);
 	row->gate = xasprintf("%s/gate", row->state);
 	bench_check(mkdir(row->state, 0700), row->state);
 	bench_check(mkdir(row->definitions, 0700), row->definitions);

@@ -241,6 +241,7 @@ static struct cost block(struct observed *x, void (*run)(struct observed *, int)
 static void measure(struct bench *b, struct observed *x, void (*run)(struct observed *, int), int a_block, const char *cpu_name,
 		    const char *wall_name, double aim)
 {
+	struct figure like = { .unit = "us", .aim = aim, .no_aim = aim == 0, .at_most = true };
 	struct pairs cpu = {}, wall = {};
 
 	(void)block(x, run, a_block);
@@ -258,8 +259,10 @@ static void measure(struct bench *b, struct observed *x, void (*run)(struct obse
 		pairs_add(&cpu, before.cpu_us, ours.cpu_us, after.cpu_us);
 		pairs_add(&wall, before.wall_us, ours.wall_us, after.wall_us);
 	}
-	pairs_figure(b, &cpu, &(struct figure){ .name = cpu_name, .unit = "us", .aim = aim, .no_aim = aim == 0, .at_most = true });
-	pairs_figure(b, &wall, &(struct figure){ .name = wall_name, .unit = "us", .aim = aim, .no_aim = aim == 0, .at_most = true });
+	like.name = cpu_name;
+	pairs_figure(b, &cpu, &like);
+	like.name = wall_name;
+	pairs_figure(b, &wall, &like);
 }
 
 /* Mean time of one run in ns, whoever's process it was. */

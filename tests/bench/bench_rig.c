@@ -209,8 +209,8 @@ static void run_until(struct rig *r, bool (*done)(const struct rig *))
 		if (clock_mono_ns() < give_up)
 			continue;
 		engine_stats(r->engine, &s);
-		bench_die("the engine stands still: %d may end, %d run, %ld queued, %ld answered of %ld; %s", r->may_end, r->n_parked,
-			  (long)s.queued, (long)r->answered, (long)r->goal, s.doubt_why);
+		bench_die("the engine stands still: %d may end, %d run, %ld queued, %ld answered of %ld; %s", r->may_end,
+			  r->n_parked, (long)s.queued, (long)r->answered, (long)r->goal, s.doubt_why);
 	}
 }
 

@@ -79,7 +79,8 @@ static void row_main(const struct row *row, const char *path, int fd)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (row->backlog)
 		rig_fill(&(struct rig_backlog){ .path = path, .functions = row->functions, .queued = row->backlog });
-	r = rig_open(&(struct rig_config){ .path = path, .functions = row->functions, .concurrency = PLACES, .reserved = -1 }, NULL);
+	r = rig_open(&(struct rig_config){ .path = path, .functions = row->functions, .concurrency = PLACES, .reserved = -1 },
+		     NULL);
 	while (write(fd, &a, sizeof(a)) == sizeof(a) && o != ORDER_END && read(fd, &o, sizeof(o)) == sizeof(o))
 		a = obey(r, o);
 	_exit(o != ORDER_END);	/* its state is not ours to clean up, and exit() would stop the parent's daemon */
@@ -203,14 +204,18 @@ static void memory(struct bench *b, struct row *row)
 {
 	static struct answer first;
 	struct answer a = row_order(row, ORDER_MEMORY);
+	struct figure f;
 	char name[64];
 
 	if (row == &rows[0])
 		first = a;
 	name_of(row, "Rss", name);
-	bench_figure(b, &(struct figure){ .name = name, .unit = "MB", .ours = a.rss / MB, .other = first.rss / MB, .no_aim = true });
+	f = (struct figure){ .name = name, .unit = "MB", .ours = a.rss / MB, .other = first.rss / MB, .no_aim = true };
+	bench_figure(b, &f);
 	name_of(row, "Pss", name);
-	bench_figure(b, &(struct figure){ .name = name, .unit = "MB", .ours = a.pss / MB, .other = first.pss / MB, .no_aim = true });
+	f.ours = a.pss / MB;
+	f.other = first.pss / MB;
+	bench_figure(b, &f);
 }
 
 void bench_scale(struct bench *b)
