@@ -84,7 +84,7 @@ static double plain_turns(struct plain *p, int n)
 			uint64_t rnd[2] = { rig_random(NULL), rig_random(NULL) };
 			char id[ID_UUID_LEN + 1];
 
-			id_uuid(rnd, id);
+			id_uuid_at(clock_wall_ms(), rnd, id);
 			sqlite3_bind_int64(p->event, 1, ++p->seq);
 			sqlite3_bind_text(p->event, 2, id, ID_UUID_LEN, SQLITE_STATIC);
 			sqlite3_bind_int64(p->event, 3, clock_wall_ms());

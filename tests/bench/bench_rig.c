@@ -420,7 +420,7 @@ static void put(struct store_batch *b, const struct rig_backlog *c, int64_t seq,
 	size_t at = b->n - 1;
 	struct inv_row row = { .seq = seq, .state = INV_QUEUED, .hops = 1, .accepted_at_ms = clock_wall_ms() };
 
-	id_uuid(rnd, row.request_id);
+	id_uuid_at(row.accepted_at_ms, rnd, row.request_id);
 	rig_function_name(row.function, (int)((seq - 1) * STRIDE % c->functions));
 	op->event.payload = blob_ref(payload);
 	if (seq > c->queued)
