@@ -1225,6 +1225,7 @@ static void case_outbox_row_comes_back_whole(void)
 	s = (struct sent){};
 	o = outbox_op(&s, STORE_OP_OUTBOX_SET, 1, ROLE_ON_FAILURE);
 	o->tries = 3;
+	o->created_at_ms = 1700000000456;
 	o->due_at_ms = INT64_MAX;
 	snprintf(o->last_error, sizeof(o->last_error), "connection refused");
 	must(&s);
@@ -1239,7 +1240,7 @@ static void case_outbox_row_comes_back_whole(void)
 	CHECK_STR(o->target, "file:/var/log/2");
 	CHECK_STR(o->key, "00000001-0000-4000-8000-000000000000:OnFailure");
 	CHECK_INT(o->tries, 3);
-	CHECK_INT(o->created_at_ms, 1700000000123);
+	CHECK_INT(o->created_at_ms, 1700000000456);
 	CHECK_INT(o->due_at_ms, INT64_MAX);
 	CHECK_STR(o->last_error, "connection refused");
 	CHECK(blob_is(o->body, "{\"version\":\"1.0\"}"));

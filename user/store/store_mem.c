@@ -434,6 +434,7 @@ static int outbox_change(struct store_mem *s, const struct store_op_outbox *op, 
 	}
 	slot->row.tries = op->tries;
 	slot->row.due_at_ms = op->due_at_ms;
+	slot->row.created_at_ms = op->created_at_ms;
 	memcpy(slot->row.last_error, op->last_error, sizeof(slot->row.last_error));
 	blob_ref(slot->row.body);
 	blob_ref(slot->row.attributes);

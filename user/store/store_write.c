@@ -71,7 +71,7 @@ static const char *const w_sql[W_MAX] = {
 	[W_OUTBOX_PUT] = "INSERT INTO outbox (id, seq, role, target, key, tries, due_at_ms, last_error, created_at_ms)"
 			 " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?2)",
 	[W_OUTBOX_BODY_PUT] = "INSERT INTO outbox_body (id, body, attributes) VALUES (?1, ?2, ?3)",
-	[W_OUTBOX_SET] = "UPDATE outbox SET tries = ?2, due_at_ms = ?3, last_error = ?4"
+	[W_OUTBOX_SET] = "UPDATE outbox SET tries = ?2, due_at_ms = ?3, last_error = ?4, created_at_ms = ?5"
 			 " WHERE id = ?1 AND due_at_ms IS NOT NULL",
 	[W_OUTBOX_DEL] = "UPDATE outbox SET due_at_ms = NULL WHERE id = ?1 AND due_at_ms IS NOT NULL",
 	[W_OUTBOX_BODY_DEL] = "DELETE FROM outbox_body WHERE id = ?1",
@@ -332,6 +332,7 @@ static int outbox_set(struct store_writer *w, const struct store_op_outbox *op, 
 	store_bind_int(s, 2, op->tries);
 	store_bind_int(s, 3, op->due_at_ms);
 	store_bind_text(s, 4, op->last_error);
+	store_bind_int(s, 5, op->created_at_ms);
 	r = run(w, W_OUTBOX_SET, "outbox row of event", op->seq, &changed, e);
 	return r == 0 && !changed ? missing(w, "outbox row of event", op->seq, e) : r;
 }
