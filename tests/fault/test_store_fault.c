@@ -966,7 +966,7 @@ static void write_junk(void)
 {
 	FILE *f = fopen(the_path, "we");
 
-	CHECK(f && fputs("somebody's diary, long enough to be taken for the header of a database file, or of anything else", f) > 0);
+	CHECK(f && fputs("somebody's diary, long enough to be taken for the header of a database file, or of anything", f) > 0);
 	CHECK(fclose(f) == 0);
 }
 
