@@ -86,6 +86,7 @@ struct store_mem {
 	struct strmap messages;			/* by id */
 	struct list jobs;
 	int fail_in, fail_error;
+	int fail_query_in, fail_query_error;
 };
 
 static struct store_mem *of(const struct port_store *port)
@@ -1290,6 +1291,12 @@ bool store_mem_run(struct port_store *port)
 		int r = batch_apply(s, j->batch, &e);
 
 		j->batch->done(j->batch, r, r < 0 ? &e : NULL);
+	} else if (s->fail_query_in && --s->fail_query_in == 0) {
+		static const struct store_result nothing;
+		struct err e = {};
+		int r = err_errno(&e, s->fail_query_error, "memory: told to fail");
+
+		j->query->done(j->query->arg, j->query, &nothing, r, &e);
 	} else {
 		store_mem_peek(port, j->query);
 	}
@@ -1305,6 +1312,13 @@ size_t store_mem_pending(const struct port_store *port)
 	list_for_each_safe(pos, next, &s->jobs)
 		n++;
 	return n;
+}
+
+void store_mem_fail_next_query(struct port_store *port, int n, int error)
+{
+	assert(n >= 0 && error < 0);
+	of(port)->fail_query_in = n;
+	of(port)->fail_query_error = error;
 }
 
 void store_mem_fail_next(struct port_store *port, int n, int error)
