@@ -74,7 +74,7 @@ head "the same with ASan and UBSan"
 tests build/san unit
 
 head "simulation of the engine, $seeds seeds"
-step build_sim $make build/sim && step "sim_${seeds}_seeds" build/sim --seeds "$seeds"
+step build_sim $make build/sim && step "sim_${seeds}_seeds" build/sim --seeds "$seeds" --jobs "$(nproc)"
 
 head "fuzz targets, $FUZZ_RUNS executions each"
 step build_fuzz $make fuzz-targets && tests build scripts/fuzz.sh

@@ -3,7 +3,7 @@
  * The real engine on fake ports. One seed drives time, chance, store faults, launches, deaths, lost and late facts,
  * deliveries and crashes of the daemon between any two steps; checkers watch the invariants from outside.
  *
- *   sim [--seeds N] [--seed S] [--verbose]
+ *   sim [--seeds N] [--seed S] [--jobs N] [--verbose]
  *
  * Fault model: the store applies batches whole and in order or fails them whole; a crash drops what was not yet
  * applied. The kernel (processes, pinned entries, leaves) outlives the daemon; a new daemon adopts what it finds, where its
@@ -20,7 +20,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -578,7 +580,8 @@ static struct blob *source_of(const struct func *f, const char *on_success, cons
 {
 	char *text = xasprintf("{\"FunctionName\":\"%s\",\"Description\":\"x%s\",\"Command\":[\"/bin/simulated\"],\"Timeout\":3,"
 			       "\"EventInvokeConfig\":{\"MaximumRetryAttempts\":%d,\"MaximumEventAgeInSeconds\":%d,"
-			       "\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":\"%s\"},\"OnFailure\":{\"Destination\":\"%s\"}}},"
+			       "\"DestinationConfig\":{\"OnSuccess\":{\"Destination\":\"%s\"},"
+			       "\"OnFailure\":{\"Destination\":\"%s\"}}},"
 			       "\"DeadLetterConfig\":{\"TargetArn\":\"%s\"},\"RetryDelaysInSeconds\":[%.3f]}", f->name, description,
 			       f->retries_max, f->event_age_max_s, on_success ? on_success : "", on_failure ? on_failure : "",
 			       dlq ? dlq : "", (double)f->retry_delays_ms[0] / 1000);
@@ -1457,28 +1460,79 @@ static void run_seed(uint64_t seed)
 	strmap_done(&dropped);
 }
 
+/* ---- many runs ---------------------------------------------------------------------------------------------- */
+
+struct sums { int64_t crashes, adopted, stale; };
+
+static void run_seeds(uint64_t first, uint64_t step, uint64_t end, struct sums *ret)
+{
+	*ret = (struct sums){};
+	for (uint64_t s = first; s < end; s += step) {
+		run_seed(s);
+		ret->crashes += crashes;
+	}
+	ret->adopted = adopted;
+	ret->stale = stale;
+}
+
+/* A process for each processor: the runs share nothing. True when all went well. */
+static bool run_jobs(uint64_t first, uint64_t end, unsigned int jobs, struct sums *ret)
+{
+	bool ok = true;
+	int fds[2], status;
+
+	if (pipe(fds) < 0)
+		return false;
+	fflush(stdout);
+	for (unsigned int k = 0; k < jobs; k++) {
+		struct sums part;
+
+		if (fork())
+			continue;
+		run_seeds(first + k, jobs, end, &part);
+		fflush(stdout);
+		_exit(write(fds[1], &part, sizeof(part)) == sizeof(part) ? 0 : 1);
+	}
+	close(fds[1]);
+	for (unsigned int k = 0; k < jobs; k++)
+		ok &= wait(&status) > 0 && status == 0;
+	for (struct sums part; read(fds[0], &part, sizeof(part)) == sizeof(part); ) {
+		ret->crashes += part.crashes;
+		ret->adopted += part.adopted;
+		ret->stale += part.stale;
+	}
+	close(fds[0]);
+	return ok;
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seeds = 200, first = 1;
-	int64_t all_crashes = 0, started;
+	unsigned int jobs = 1;
+	struct sums sums = {};
+	int64_t started = clock_mono_ns();
 
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--seeds") == 0 && i + 1 < argc)
 			seeds = strtoull(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
 			first = strtoull(argv[++i], NULL, 10), seeds = 1;
+		else if (strcmp(argv[i], "--jobs") == 0 && i + 1 < argc)
+			jobs = (unsigned int)strtoul(argv[++i], NULL, 10);
 		else if (strcmp(argv[i], "--verbose") == 0)
 			verbose = true;
 		else
-			return fprintf(stderr, "usage: sim [--seeds N] [--seed S] [--verbose]\n"), 2;
+			return fprintf(stderr, "usage: sim [--seeds N] [--seed S] [--jobs N] [--verbose]\n"), 2;
 	}
-	started = clock_mono_ns();
-	for (uint64_t s = first; s < first + seeds; s++) {
-		run_seed(s);
-		all_crashes += crashes;
+	if (jobs > 1 && seeds > 1) {
+		if (!run_jobs(first, first + seeds, jobs, &sums))
+			return 1;
+	} else {
+		run_seeds(first, 1, first + seeds, &sums);
 	}
 	printf("# sim: %" PRIu64 " seeds, %" PRId64 " crashes and restarts, %" PRId64 " environments adopted, %" PRId64
-	       " stale claims refused, %.1f s\n", seeds, all_crashes, adopted, stale, (double)(clock_mono_ns() - started) / 1e9);
+	       " stale claims refused, %.1f s\n", seeds, sums.crashes, sums.adopted, sums.stale,
+	       (double)(clock_mono_ns() - started) / 1e9);
 	printf("ok sim_%" PRIu64 "_seeds\n", seeds);
 	return 0;
 }

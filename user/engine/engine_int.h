@@ -135,7 +135,7 @@ struct after {
 	int status;			/* ANSWER, PUBLISHED */
 	struct func *func;		/* PUBLISHED: references */
 	struct alias *alias, *gone;
-	int64_t seq;			/* ANSWER: the event it is about; 0 = none */
+	int64_t seq;			/* ANSWER: the event it is about; 0 = none. PUBLISHED without func: the version's number */
 };
 struct turn_batch {
 	struct store_batch store;
@@ -155,6 +155,7 @@ struct wish {
 	char function[LIM_FUNCTION_NAME_MAX + 1], name[LIM_QUALIFIER_MAX + 1];
 	char *description;
 	struct alias *alias;
+	char revision[ID_UUID_LEN + 1];	/* the alias' as whoever wishes it has seen it; "" = he has not */
 	bool must_exist;
 };
 

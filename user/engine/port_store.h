@@ -31,7 +31,7 @@ enum store_op_kind {
 	STORE_OP_ATTEMPT_END,	/* attempt: seq, start, ended_at_ms, outcome, fate */
 	STORE_OP_RECORD_PUT,	/* record: one per event (else -EEXIST) */
 	STORE_OP_OUTBOX_PUT,	/* outbox: at most one per (seq, role) ever (else -EEXIST) */
-	STORE_OP_OUTBOX_SET,	/* outbox: seq, role, tries, due_at_ms, last_error */
+	STORE_OP_OUTBOX_SET,	/* outbox: seq, role, tries, created_at_ms, due_at_ms, last_error */
 	STORE_OP_OUTBOX_DEL,	/* outbox: seq, role: the target acknowledged (I4) */
 	STORE_OP_MESSAGE_PUT,	/* message: queue, id, body, attributes, sent_at_ms; id must be new (else -EEXIST) */
 	STORE_OP_MESSAGE_DEL,	/* message: queue, receipt: a leased one goes; none of that receipt is fine, too */
@@ -70,8 +70,7 @@ struct store_op_outbox {
 	char target[LIM_ARN_MAX + 1];	/* as configured */
 	char key[ID_UUID_LEN + 16];	/* idempotency key, REQUEST_ID:ROLE, the same on every send */
 	int tries;
-	int64_t created_at_ms;		/* wall clock; OUTBOX_PUT only */
-	int64_t due_at_ms;		/* the engine's steady clock */
+	int64_t created_at_ms, due_at_ms;	/* the engine's steady clock; a retry by an operator makes it as new */
 	char last_error[256];
 	struct blob *body;
 	struct blob *attributes;	/* JSON object {"NAME": {"DataType", "StringValue"}}; NULL = none */

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/json.h"
 #include "base/mem.h"
 #include "engine/engine_int.h"
@@ -73,23 +75,44 @@ static void not_defined(const struct target *t, char *ret, size_t size)
 
 static struct blob *built(struct buf *b)
 {
-	struct blob *text = blob_new(b->data, b->len);
+	struct blob *text = blob_must(b->data, b->len);
 
 	buf_done(b);
 	return text;
 }
 
+/* SQS's form of message attributes, {"DataType", "StringValue"}, to SNS's, {"Type", "Value"}. */
+static char *sns_attributes(const struct blob *sqs)
+{
+	cJSON *from = cJSON_ParseWithLength(sqs->data, sqs->len), *to = cJSON_CreateObject();
+	const cJSON *a;
+	char *text;
+
+	cJSON_ArrayForEach(a, from) {
+		cJSON *o = cJSON_AddObjectToObject(to, a->string);
+
+		cJSON_AddStringToObject(o, "Type", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a, "DataType")));
+		cJSON_AddStringToObject(o, "Value", cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(a, "StringValue")));
+	}
+	text = cJSON_PrintUnformatted(to);
+	cJSON_Delete(from);
+	cJSON_Delete(to);
+	return text;
+}
+
 /* To every subscription; false, and why, when a function among them did not get it. What is large is made once: the
  * message is quoted once, and all queues get one text. */
-static bool fan_out(struct engine *e, const struct topic *topic, int hops, struct blob *body, char *why, size_t size)
+static bool fan_out(struct engine *e, const struct topic *topic, int hops, struct blob *body, struct blob *attributes, char *why,
+		    size_t size)
 {
+	CLEAN(freep) char *sns = attributes ? sns_attributes(attributes) : NULL;
 	bool ok = true;
 	CLEAN(blob_unrefp) struct blob *envelope = NULL;
 	CLEAN(buf_done) struct buf quoted = {};
 	char id[ID_UUID_LEN + 1];
 	struct topic_message m = {
 		.topic = topic, .region = e->cfg.region, .message_id = id, .at_ms = now_wall(e), .message = body->data,
-		.message_len = body->len, .quoted = &quoted,
+		.message_len = body->len, .quoted = &quoted, .attributes = sns,
 	};
 
 	new_uuid(e, id);
@@ -105,7 +128,7 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 			event = built(&b);
 			ok &= put_function(e, m.sub->name, "", hops, event, why, size);
 		} else if (m.sub->raw) {
-			put_message(e, m.sub->name, body, NULL);
+			put_message(e, m.sub->name, body, attributes);
 		} else {
 			if (!envelope) {
 				topic_message_build(&b, &m);
@@ -117,7 +140,9 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 	return ok;
 }
 
-static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, char *why, size_t size)
+/* body: the record, or a dead letter's event; that one is never cut. */
+static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, struct blob *body,
+		      struct blob *attributes, char *why, size_t size)
 {
 	const struct topic *topic = registry_topic(e->registry, t->name);
 	CLEAN(blob_unrefp) struct blob *bare = NULL;
@@ -127,19 +152,20 @@ static bool put_topic(struct engine *e, const struct routing *rt, const struct t
 		not_defined(t, why, size);
 		return false;
 	}
-	if (rt->in && rt->body->len > TOPIC_MESSAGE_MAX) {
+	if (rt->in && body == rt->body && body->len > TOPIC_MESSAGE_MAX) {
 		struct record_input in = *rt->in;
 
 		in.bare = true;
 		record_build(&b, &in);
 		bare = built(&b);
 	}
-	if ((bare ? bare->len : rt->body->len) > TOPIC_MESSAGE_MAX) {	/* a hundred attempts with all that is known of each */
-		snprintf(why, size, "a record of %zu bytes is more than a topic takes (%u)", bare ? bare->len : rt->body->len,
-			 TOPIC_MESSAGE_MAX);
+	if (bare)
+		body = bare;
+	if (body->len > TOPIC_MESSAGE_MAX) {	/* a large event, or a hundred attempts with all that is known of each */
+		snprintf(why, size, "a message of %zu bytes is more than a topic takes (%u)", body->len, TOPIC_MESSAGE_MAX);
 		return false;
 	}
-	return fan_out(e, topic, next_hop(rt->inv), bare ? bare : rt->body, why, size);
+	return fan_out(e, topic, next_hop(rt->inv), body, attributes, why, size);
 }
 
 static bool put_rule_target(struct engine *e, const struct target *t, int hops, struct blob *event, char *why, size_t size)
@@ -151,7 +177,7 @@ static bool put_rule_target(struct engine *e, const struct target *t, int hops, 
 			not_defined(t, why, size);
 			return false;
 		}
-		return fan_out(e, topic, hops, event, why, size);
+		return fan_out(e, topic, hops, event, NULL, why, size);
 	}
 	if (t->kind == TARGET_FUNCTION || (t->kind == TARGET_NAME && registry_get(e->registry, t->name)))
 		return put_function(e, t->name, t->qualifier, hops, event, why, size);
@@ -207,7 +233,7 @@ static bool put_local(struct engine *e, const struct routing *rt, enum outbox_ro
 		      struct blob *attributes, char *why, size_t size)
 {
 	if (t->kind == TARGET_TOPIC)
-		return put_topic(e, rt, t, why, size);
+		return put_topic(e, rt, t, body, attributes, why, size);
 	if (t->kind == TARGET_BUS)
 		return put_bus(e, rt, t, why, size);
 	if (t->kind == TARGET_FUNCTION ||
@@ -270,7 +296,7 @@ static struct blob *dead_letter_attributes(const struct record_input *in)
 		buf_addc(&b, '}');
 	}
 	buf_addc(&b, '}');
-	r = blob_new(b.data, b.len);
+	r = blob_must(b.data, b.len);
 	buf_done(&b);
 	return r;
 }
@@ -284,7 +310,7 @@ static void put_dead_letter(struct engine *e, const struct routing *rt, const st
 	if (f->dead_letter.kind == TARGET_NONE)
 		return;
 	attributes = dead_letter_attributes(rt->in);
-	body = payload && payload->len ? blob_ref(rt->inv->payload) : blob_new("{}", 2);
+	body = payload && payload->len ? blob_ref(rt->inv->payload) : blob_must("{}", 2);
 	put_target(e, rt, ROLE_DEAD_LETTER, &f->dead_letter, body, attributes);
 }
 

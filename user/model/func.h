@@ -67,7 +67,7 @@ struct func {
 	int64_t *retry_delays_ms;		/* RetryDelaysInSeconds (*); the last one repeats; fractions allowed */
 	size_t n_retry_delays;			/* ≥ 1 */
 	struct target on_success, on_failure;	/* EventInvokeConfig.DestinationConfig (or DestinationConfig) */
-	struct target dead_letter;		/* DeadLetterConfig.TargetArn: a queue */
+	struct target dead_letter;		/* DeadLetterConfig.TargetArn: a queue or a topic */
 	struct func_retry retry[OUTCOME_MAX];	/* RetryPolicy (*) */
 	enum func_leftovers leftovers;		/* Leftovers (*): "kill", "wait", "warn" */
 	bool oom_group;				/* OomGroup (*), default true: an OOM kill takes the whole tree (memory.oom.group) */

@@ -577,9 +577,10 @@ static const char *dead_letter_problem(struct target *t)
 		return NULL;
 	case TARGET_NONE:
 	case TARGET_QUEUE:
+	case TARGET_TOPIC:
 		return NULL;
 	default:
-		return "a dead letter's target must be a queue";
+		return "a dead letter's target must be a queue or a topic";
 	}
 }
 

@@ -434,6 +434,7 @@ static int outbox_change(struct store_mem *s, const struct store_op_outbox *op, 
 	}
 	slot->row.tries = op->tries;
 	slot->row.due_at_ms = op->due_at_ms;
+	slot->row.created_at_ms = op->created_at_ms;
 	memcpy(slot->row.last_error, op->last_error, sizeof(slot->row.last_error));
 	blob_ref(slot->row.body);
 	blob_ref(slot->row.attributes);
@@ -773,7 +774,8 @@ static void query_tail(struct store_mem *s, const struct store_query *q, struct 
 	res->last_pos = (int64_t)s->n_ended;
 	if (q->after_pos < 0 || q->after_pos > res->last_pos)
 		return;
-	for (size_t i = MAX((size_t)q->after_pos, s->n_trimmed); i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
+	for (size_t i = MAX((size_t)q->after_pos, s->n_trimmed);
+	     i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
 		if (s->ended[i] && record_matches(&s->ended[i]->record, q))
 			add_record(res, &s->ended[i]->record, &bytes);
 }

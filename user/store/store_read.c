@@ -56,7 +56,8 @@ enum r_stmt {
 	R_RECORD_BY_SEQ, R_RECORD_BY_ID, R_RECORD_TIME,
 	R_RECORDS, R_RECORDS_FUNCTION, R_RECORDS_CONDITION, R_RECORDS_FUNCTION_CONDITION,
 	R_LAST_POS, R_TAIL,
-	R_OUTBOX_ANY, R_OUTBOX_OWED, R_OUTBOX_FAILED, R_OUTBOX_TARGET_ANY, R_OUTBOX_TARGET_OWED, R_OUTBOX_TARGET_FAILED, R_OUTBOX_BY_SEQ,
+	R_OUTBOX_ANY, R_OUTBOX_OWED, R_OUTBOX_FAILED, R_OUTBOX_TARGET_ANY, R_OUTBOX_TARGET_OWED, R_OUTBOX_TARGET_FAILED,
+	R_OUTBOX_BY_SEQ,
 	R_QUEUES, R_MESSAGES,
 	R_COUNT_QUEUED, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS, R_COUNT_OWED, R_COUNT_FAILED, R_COUNT_MESSAGES,
 	R_MAX
@@ -572,8 +573,11 @@ static void bind_page(struct store_db *d, enum r_stmt i, const struct store_quer
 
 static int query_events(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
 {
-	enum r_stmt i = q->state < 0 ? R_EVENTS : q->state == INV_QUEUED ? R_EVENTS_QUEUED : q->state == INV_WAITING ? R_EVENTS_WAITING :
-			q->state == INV_DONE ? R_EVENTS_DONE : R_EVENTS_ACTIVE;
+	static const enum r_stmt of_state[INV_MAX] = {
+		[INV_QUEUED] = R_EVENTS_QUEUED, [INV_RUNNING] = R_EVENTS_ACTIVE, [INV_JUDGED] = R_EVENTS_ACTIVE,
+		[INV_WAITING] = R_EVENTS_WAITING, [INV_ROUTING] = R_EVENTS_ACTIVE, [INV_DONE] = R_EVENTS_DONE,
+	};
+	enum r_stmt i = q->state < 0 ? R_EVENTS : of_state[q->state];
 	int r = 0, bad = 0;
 
 	if (q->function[0])

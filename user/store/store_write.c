@@ -19,7 +19,8 @@
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
-#define PURGED " (SELECT pos FROM message INDEXED BY message_by_queue WHERE queue_id = ?1 ORDER BY pos LIMIT " STRING(STORE_PURGE_MAX) ")"
+#define PURGED " (SELECT pos FROM message INDEXED BY message_by_queue WHERE queue_id = ?1 ORDER BY pos LIMIT " \
+	STRING(STORE_PURGE_MAX) ")"
 #define TRIM_YOUNG_MAX 1000	/* so many in a row that are to stay: the old ones are over, also if a clock was set back */
 
 enum w_stmt {
@@ -70,7 +71,7 @@ static const char *const w_sql[W_MAX] = {
 	[W_OUTBOX_PUT] = "INSERT INTO outbox (id, seq, role, target, key, tries, due_at_ms, last_error, created_at_ms)"
 			 " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?2)",
 	[W_OUTBOX_BODY_PUT] = "INSERT INTO outbox_body (id, body, attributes) VALUES (?1, ?2, ?3)",
-	[W_OUTBOX_SET] = "UPDATE outbox SET tries = ?2, due_at_ms = ?3, last_error = ?4"
+	[W_OUTBOX_SET] = "UPDATE outbox SET tries = ?2, due_at_ms = ?3, last_error = ?4, created_at_ms = ?5"
 			 " WHERE id = ?1 AND due_at_ms IS NOT NULL",
 	[W_OUTBOX_DEL] = "UPDATE outbox SET due_at_ms = NULL WHERE id = ?1 AND due_at_ms IS NOT NULL",
 	[W_OUTBOX_BODY_DEL] = "DELETE FROM outbox_body WHERE id = ?1",
@@ -331,6 +332,7 @@ static int outbox_set(struct store_writer *w, const struct store_op_outbox *op, 
 	store_bind_int(s, 2, op->tries);
 	store_bind_int(s, 3, op->due_at_ms);
 	store_bind_text(s, 4, op->last_error);
+	store_bind_int(s, 5, op->created_at_ms);
 	r = run(w, W_OUTBOX_SET, "outbox row of event", op->seq, &changed, e);
 	return r == 0 && !changed ? missing(w, "outbox row of event", op->seq, e) : r;
 }
@@ -871,9 +873,9 @@ static int known_again(struct store_writer *w, struct err *e)
 
 	snprintf(sql, sizeof(sql), "SELECT count(*) FROM opening WHERE id = %lld AND at_ms = %lld", (long long)w->owner,
 		 (long long)w->opened_at_ms);
-	r = store_db_int(&w->db, sql, &n, NULL);
+	r = store_db_int(&w->db, sql, &n, e);
 	/* Whatever it is, it is not touched. */
-	return r < 0 || !n ? err_set(e, -EIO, "%s: another file lies there than the one that was opened", w->db.path) : 0;
+	return r >= 0 && !n ? err_set(e, -EIO, "%s: another file lies there than the one that was opened", w->db.path) : r;
 }
 
 int store_writer_reopen(struct store_writer *w, const char *path, const char *vfs, struct err *e)

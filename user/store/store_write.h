@@ -28,7 +28,7 @@ enum store_place {
 enum store_place store_writer_place(const struct store_writer *w);
 /* Brings the whole log into the file. */
 int store_writer_checkpoint(struct store_writer *w, struct err *e);
-/* Closes and opens again, statements and all; never makes or migrates a file, and refuses one that we did not open (-EIO).
+/* Closes and opens again, statements and all; never makes or migrates a file, and refuses one that we did not open (-EIO, -EBADMSG).
  * On failure w has no connection (w->db.db NULL), and it can be called again. */
 int store_writer_reopen(struct store_writer *w, const char *path, const char *vfs, struct err *e);
 
