@@ -54,7 +54,7 @@ static void quiet(struct http *h, int n, struct samples *ret)
 		http_request(&request, "GET", path, NULL, "", 0);
 		if (http_call(h, &request) != 200)
 			bench_die("%s: status %d, %.300s", path, h->status, http_body(h));
-		samples_add(ret, http_number(h, "queuedMs"));
+		samples_add(ret, http_number(h, "queuedMs") * 1e3);
 	}
 	free(ids);
 }
@@ -88,7 +88,7 @@ static void figure(struct bench *b, struct samples *ours, struct samples *alone,
 	char name[64];
 
 	snprintf(name, sizeof(name), "queued beside a flood, quiet, p%g", quantile * 100);
-	bench_figure(b, &(struct figure){ .name = name, .unit = "ms", .ours = samples_at(ours, quantile),
+	bench_figure(b, &(struct figure){ .name = name, .unit = "us", .ours = samples_at(ours, quantile),
 					  .other = samples_at(alone, quantile), .no_aim = true });
 }
 

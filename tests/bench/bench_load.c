@@ -23,7 +23,7 @@
 #define ROUNDS 4
 #define CALLERS 64
 #define PLACES "4"
-#define WARM_UP 320
+#define WARM_UP 640
 #define N_A_TURN 1280
 #define MB 1e6
 #define POLL_US 20000
@@ -32,10 +32,11 @@
 struct row {
 	int functions, backlog;
 	char *state, *definitions, *gate;
-	struct pairs accept, finish;
+	struct pairs accept, finish, accept_cpu, finish_cpu;
 	struct samples start, rss, pss;
 };
-struct turn { double accept, finish, start, rss, pss; };
+/* CPU: the daemon's own, in microseconds an event. */
+struct turn { double accept, finish, accept_cpu, finish_cpu, start, rss, pss; };
 
 static struct row rows[] = {
 	{ .functions = 1, .backlog = 1000 }, { .functions = 100, .backlog = 1000 },
@@ -101,13 +102,14 @@ static double ended(struct http *h)
 }
 
 /* As many as were accepted, and some: looked at every POLL_US, and counted to the moment of the look. */
-static double finish(struct http *h, int *gate)
+static void finish(const struct bench *b, struct http *h, int *gate, struct turn *t)
 {
-	double from, n;
+	double from, n, cpu;
 	int64_t began, now;
 
 	gate_open(gate);
 	from = ended(h);
+	cpu = cpu_threads(b->daemon);
 	began = clock_mono_ns();
 	do {
 		usleep(POLL_US);
@@ -116,7 +118,8 @@ static double finish(struct http *h, int *gate)
 		if (now - began > PATIENCE_NS)
 			bench_die("the daemon finishes no more: %g of %d", n, N_A_TURN);
 	} while (n < N_A_TURN);
-	return n * 1e9 / (double)(now - began);
+	t->finish = n * 1e9 / (double)(now - began);
+	t->finish_cpu = (cpu_threads(b->daemon) - cpu) * 1e6 / n;
 }
 
 static struct turn turn_of(struct bench *b, struct row *row)
@@ -125,15 +128,18 @@ static struct turn turn_of(struct bench *b, struct row *row)
 	int gate = gate_close(row);
 	struct callers c;
 	struct turn t;
+	double cpu;
 
 	t.start = row_start(b, row);
 	http_open(&h, b->socket);
 	callers_open(&c, b->socket, CALLERS);
 	(void)callers_post(&c, function_of, row, WARM_UP);
+	cpu = cpu_threads(b->daemon);
 	t.accept = N_A_TURN / callers_post(&c, function_of, row, N_A_TURN);
+	t.accept_cpu = (cpu_threads(b->daemon) - cpu) * 1e6 / N_A_TURN;
 	t.rss = bench_memory(b->daemon, "Rss");
 	t.pss = bench_memory(b->daemon, "Pss");
-	t.finish = finish(&h, &gate);
+	finish(b, &h, &gate, &t);
 	callers_close(&c);
 	http_close(&h);
 	bench_daemon_stop(b);
@@ -175,6 +181,8 @@ static void round_of(struct bench *b, size_t first, bool kept)
 		if (kept) {
 			pairs_add(&row->accept, before.accept, ours.accept, after.accept);
 			pairs_add(&row->finish, before.finish, ours.finish, after.finish);
+			pairs_add(&row->accept_cpu, before.accept_cpu, ours.accept_cpu, after.accept_cpu);
+			pairs_add(&row->finish_cpu, before.finish_cpu, ours.finish_cpu, after.finish_cpu);
 			keep(row, &ours);
 			keep(&rows[0], &after);
 		}
@@ -209,6 +217,10 @@ static void figures(struct bench *b, struct row *row)
 		pairs_figure(b, &row->accept, &(struct figure){ .name = name, .unit = "1/s", .aim = 0.9 });
 		name_of(row, "finishes", name);
 		pairs_figure(b, &row->finish, &(struct figure){ .name = name, .unit = "1/s", .aim = 0.9 });
+		name_of(row, "CPU of an accept", name);
+		pairs_figure(b, &row->accept_cpu, &(struct figure){ .name = name, .unit = "us", .aim = 1.1, .at_most = true });
+		name_of(row, "CPU of a finish", name);
+		pairs_figure(b, &row->finish_cpu, &(struct figure){ .name = name, .unit = "us", .aim = 1.1, .at_most = true });
 	}
 	absolute(b, row, "start to first answer", "ms", &row->start, 1000);
 	absolute(b, row, "Rss", "MB", &row->rss, 0);
