@@ -141,6 +141,9 @@ $(bench_prog_bin): $(B)/%: %.c Makefile
 $(unit_bin) $(priv_bin): $(B)/%: $(B)/%.o $(testlib) $(lib)
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+# Only this one's allocations go through functions of its own, that fail when it wants them to.
+wrap_alloc = -Wl$(subst $(space),,$(patsubst %,$(comma)--wrap=%,malloc calloc realloc strdup strndup))
+$(B)/tests/fault/test_alloc_fault: LDFLAGS += $(wrap_alloc)
 $(B)/sim: $(call obj,$(sim_src)) $(call obj,$(filter user/base/% user/model/% user/engine/% user/store/%,$(lib_src)))
 	$(link)
 	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)

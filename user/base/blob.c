@@ -25,6 +25,13 @@ struct blob *blob_new(const void *data, size_t len)
 	return b;
 }
 
+struct blob *blob_must(const void *data, size_t len)
+{
+	struct blob *b = blob_new(data, len);
+
+	return b ? b : xrealloc(NULL, SIZE_MAX / 2);	/* says why and aborts */
+}
+
 struct blob *blob_ref(struct blob *b)
 {
 	if (b)

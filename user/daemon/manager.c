@@ -56,6 +56,7 @@
 #define STOP_KILL_NS (5 * NS_PER_S)	/* after the kill: how long we wait for the leaves to empty */
 #define STOP_LEAVE_NS (10 * NS_PER_S)	/* leaving: how long we wait for the store */
 #define STOP_SPARE_US (10 * 1000000ULL)	/* what else the service manager should wait for us */
+#define KEEP_AFTER_MS 200		/* shorter runs are not worth two messages to systemd: after a crash of ours they are run again */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 enum ending { ENDING_NOT = 0, ENDING_ASKING, ENDING_LEAVING, ENDING_DRAINING, ENDING_KILLING };
@@ -492,7 +493,7 @@ static int make_world(struct manager *m, struct launch_kept_list *kept, const st
 {
 	const struct config *c = m->cfg;
 	struct cg_tree_config tree = { .path = c->cgroup_root[0] ? c->cgroup_root : NULL };
-	struct launch_config launch = { .kept = kept };
+	struct launch_config launch = { .kept = kept, .keep_after_ms = KEEP_AFTER_MS };
 	struct observe_config obs = {
 		.bpf_dir = c->bpf_dir, .ring_bytes = (uint32_t)c->ring_bytes, .max_environments = (uint32_t)c->environments_max,
 	};

@@ -79,7 +79,7 @@ static struct blob *stderr_tail(const struct buf *b)
 			break;
 		at--;
 	}
-	return b->len > at ? blob_new(b->data + at, b->len - at) : NULL;
+	return b->len > at ? blob_must(b->data + at, b->len - at) : NULL;
 }
 
 /* Lambda's words after "REPORT RequestId: <id>\t". */
@@ -156,7 +156,7 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 	op->attempt.started_at_ms = inv->started_at_ms;
 	op->attempt.ended_at_ms = now_wall(e);
 	op->attempt.outcome = inv->last.kind;
-	op->attempt.fate = blob_new(fate->data, fate->len);
+	op->attempt.fate = blob_must(fate->data, fate->len);
 
 	fx = inv_step(&inv->row, f, &ev, now_steady(e));
 	assert(fx == INV_FX_WAIT || fx == INV_FX_ROUTE);

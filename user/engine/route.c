@@ -75,7 +75,7 @@ static void not_defined(const struct target *t, char *ret, size_t size)
 
 static struct blob *built(struct buf *b)
 {
-	struct blob *text = blob_new(b->data, b->len);
+	struct blob *text = blob_must(b->data, b->len);
 
 	buf_done(b);
 	return text;
@@ -141,8 +141,8 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 }
 
 /* body: the record, or a dead letter's event; that one is never cut. */
-static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, struct blob *body, struct blob *attributes,
-		      char *why, size_t size)
+static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, struct blob *body,
+		      struct blob *attributes, char *why, size_t size)
 {
 	const struct topic *topic = registry_topic(e->registry, t->name);
 	CLEAN(blob_unrefp) struct blob *bare = NULL;
@@ -296,7 +296,7 @@ static struct blob *dead_letter_attributes(const struct record_input *in)
 		buf_addc(&b, '}');
 	}
 	buf_addc(&b, '}');
-	r = blob_new(b.data, b.len);
+	r = blob_must(b.data, b.len);
 	buf_done(&b);
 	return r;
 }
@@ -310,7 +310,7 @@ static void put_dead_letter(struct engine *e, const struct routing *rt, const st
 	if (f->dead_letter.kind == TARGET_NONE)
 		return;
 	attributes = dead_letter_attributes(rt->in);
-	body = payload && payload->len ? blob_ref(rt->inv->payload) : blob_new("{}", 2);
+	body = payload && payload->len ? blob_ref(rt->inv->payload) : blob_must("{}", 2);
 	put_target(e, rt, ROLE_DEAD_LETTER, &f->dead_letter, body, attributes);
 }
 

@@ -42,7 +42,7 @@
 
 static struct blob *blob_from(struct buf *b)
 {
-	struct blob *r = blob_new(b->data, b->len);
+	struct blob *r = blob_must(b->data, b->len);
 
 	buf_done(b);
 	return r;
@@ -79,7 +79,7 @@ static struct blob *response_json(const struct blob *out, size_t *ret_replaced)
 
 	*ret_replaced = 0;
 	if (!out || !out->len)
-		return blob_new("null", 4);
+		return blob_must("null", 4);
 	if (json_valid(out->data, out->len, NULL))
 		return blob_ref((struct blob *)out);
 	if (buf_reserve(&b, out->len + out->len / 8 + 16) < 0)
