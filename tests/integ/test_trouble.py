@@ -40,14 +40,12 @@ def mount(d, *args):
     os.chmod(f'{d.dir}/state', 0o700)
 
 
-def image(d, megabytes=16):
-    """An ext4 of its own on a loop device; where there are none, a skip."""
-    path = f'{d.dir}/disk'
+def image(d, path, *options, megabytes=64):
+    """A file system of its own on a loop device; where there are none, a skip."""
     with open(path, 'w') as f:
         f.truncate(megabytes << 20)
-    subprocess.run(['mke2fs', '-q', '-F', '-t', 'ext4', path], check=True)
+    subprocess.run(['mke2fs', '-q', '-F', '-t', 'ext4', '-E', 'lazy_itable_init=1,nodiscard', *options, path], check=True)
     mount(d, '-o', 'loop', path)
-    return path
 
 
 def fill(path):
@@ -184,24 +182,41 @@ def disk_full():
         trouble(d, lambda: fill(f'{d.dir}/state/fill'), lambda: os.remove(f'{d.dir}/state/fill'), 'full')
 
 
-def read_only():
-    """An ext4 that gives up after an error; it is mounted anew below the running daemon."""
-    with Fated(name='readonly') as d:
-        disk = image(d)
+def disk_error():
+    """The disk below the file system has no room for its blocks (a thin volume): I/O errors, until it has."""
+    with Fated(name='eio') as d:
+        os.mkdir(f'{d.dir}/thin')
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=8m', 'fated-test', f'{d.dir}/thin'], check=True)
+        # Without a journal, whose own failure would be the end of this mount.
+        image(d, f'{d.dir}/thin/disk', '-O', '^has_journal')
+        trouble(d, lambda: fill(f'{d.dir}/thin/fill'), lambda: os.remove(f'{d.dir}/thin/fill'), 'disk I/O error')
 
-        def begin():
-            # As after an error of the disk (errors=remount-ro): what is open for writing does not hinder it.
+
+def read_only():
+    """An ext4 that has given up after an error, as errors=remount-ro has it. It cannot be mended while it is open: the daemon
+    is started again afterwards, and goes on with what was accepted."""
+    with Fated(name='readonly') as d:
+        disk = f'{d.dir}/disk'
+        image(d, disk)
+        define(d)
+        with Manager(d) as m:
+            d.start()
+            accepted = [started(d, 'before'), d.accept('hangs', {})]
+            until(lambda: len(fated.processes_below(d.group)) >= 2, 'two functions run')
             subprocess.run(['mount', '-o', 'remount,abort', f'{d.dir}/state'], capture_output=True)
             until(lambda: not writable(f'{d.dir}/state'), 'it is read-only')
-
-        def end():
-            # The daemon has the old one open, which keeps it as it is: so a copy is mended and takes its place.
-            subprocess.run(['umount', '-l', f'{d.dir}/state'], check=True)
-            subprocess.run(['cp', disk, f'{disk}.mended'], check=True)
-            p = subprocess.run(['e2fsck', '-fy', f'{disk}.mended'], capture_output=True, text=True)
-            equal(p.returncode in (0, 1), True, f'e2fsck: {p.stdout}{p.stderr}')
-            mount(d, '-o', 'loop', f'{disk}.mended')
-        trouble(d, begin, end, 'fated.db')
+            answer, _ = refused(d, accepted)
+            check_doubt(d, m, answer, 'fated.db')
+            d.kill9()
+        subprocess.run(['umount', f'{d.dir}/state'], check=True)
+        p = subprocess.run(['e2fsck', '-fy', disk], capture_output=True, text=True)
+        equal(p.returncode in (0, 1), True, f'e2fsck: {p.stdout}{p.stderr}')
+        mount(d, '-o', 'loop', disk)
+        d.start()
+        touch(f'{d.work}/before')
+        d.until_all_ended()
+        for request_id in accepted:
+            equal(d.get(f'/fate/v1/records/{request_id}')['requestContext']['requestId'], request_id, 'the record')
 
 
 def writable(where):
@@ -297,6 +312,7 @@ def start_refusals():
 def main():
     tests = Tests()
     tests.run('trouble_disk_full', disk_full)
+    tests.run('trouble_disk_error', disk_error)
     tests.run('trouble_read_only', read_only)
     tests.run('trouble_overwritten', overwritten, garbage, True)
     tests.run('trouble_cut', overwritten, lambda out, size: out.truncate(size // 4096 // 2 * 4096), False)

@@ -19,6 +19,7 @@ GATE = '''d=$(tr -d '"'); echo $$ >>$d/starts; echo before; : >$d/started
 until [ -e $d/middle ]; do sleep 0.1; done; echo middle; : >$d/seen
 until [ -e $d/end ]; do sleep 0.1; done; echo after; eval "$(cat $d/end)"'''
 SHORT_S = 20
+KIT_FDS = 6     # stdout, stderr, report, two memory files, pidfd
 FUNCTIONS = {
     'gate': {'Command': ['/bin/sh', '-c', GATE], 'Timeout': 900, 'EventInvokeConfig': {'MaximumRetryAttempts': 0}},
     'again': {'Command': ['/bin/sh', '-c', GATE], 'Timeout': 900, 'RetryDelaysInSeconds': [0.2]},
@@ -165,13 +166,15 @@ def no_restart():
     drop_in('[Service]\nRestartSec=3600\n')
 
 
-def crash():
+def crash(*runs):
     """kill -9 of the daemon; the next one is started by up() and not before."""
     no_restart()
-    kill9()
+    kill9(*runs)
 
 
-def kill9():
+def kill9(*runs):
+    """Not before these are in the descriptor store: one that is young is not, and would be run again."""
+    wait_for('they are stored', lambda: int(shown('NFileDescriptorStore')) >= KIT_FDS * len(runs))
     pid = main_pid()
     os.kill(pid, signal.SIGKILL)
     wait_for('systemd has seen it', lambda: shown('SubState') == 'auto-restart')
@@ -246,6 +249,7 @@ def test_restart_waits_for_callers():
 def test_kill9_and_started_by_systemd():
     r = Run('gate')
     was = main_pid()
+    wait_for('it is stored', lambda: int(shown('NFileDescriptorStore')) >= KIT_FDS)
     os.kill(was, signal.SIGKILL)
     wait_for('another daemon', lambda: main_pid() not in (0, was) and shown('ActiveState') == 'active', 30)
     assert answers() and r.alive()
@@ -274,7 +278,7 @@ def test_a_hang_is_a_crash():
 
 def ended_meanwhile(how, verdict, function='gate', **members):
     r = Run(function)
-    crash()
+    crash(r)
     r.middle()
     r.end(how)
     r.dead()
@@ -300,7 +304,7 @@ def test_signal_while_it_was_down():
 def test_much_output_while_it_was_down():
     """More than a pipe holds: it waits for a reader, and goes on when there is one."""
     r = Run('gate')
-    crash()
+    crash(r)
     r.middle()
     r.end('i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789 $i; i=$((i + 1)); done; : >$d/wrote')
     time.sleep(1)
@@ -315,7 +319,7 @@ def test_timeout_while_it_was_down():
     no_restart()        # takes its time in a guest, and the function has little
     r = Run('short')
     began = time.time()
-    kill9()
+    kill9(r)
     r.middle()
     time.sleep(max(0, SHORT_S + 2 - (time.time() - began)))
     assert r.alive(), 'somebody killed it'
@@ -328,7 +332,7 @@ def test_timeout_while_it_was_down():
 def test_all_of_them_at_once():
     """Several at a time: each gets its own pipes back."""
     runs = [Run('gate') for _ in range(5)]
-    crash()
+    crash(*runs)
     for i, r in enumerate(runs):
         r.middle()
         if i % 2:

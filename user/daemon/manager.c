@@ -261,7 +261,6 @@ static void api_status_members(void *arg, cJSON *into)
 	o = cJSON_AddObjectToObject(into, "store");
 	cJSON_AddStringToObject(o, "engine", m->store->ops->name);
 	cJSON_AddStringToObject(o, "directory", m->cfg->state_dir);
-	cJSON_AddBoolToObject(o, "directoryWritable", access(m->cfg->state_dir, W_OK) == 0);
 	if (m->doubt_since_ns)
 		cJSON_AddNumberToObject(o, "inDoubtSeconds", (double)(clock_mono_ns() - m->doubt_since_ns) / 1e9);
 	o = cJSON_AddObjectToObject(into, "definitions");
