@@ -15,6 +15,13 @@
 #include "base/id.h"
 #include "model/fact.h"
 
+/* A life costs so much more with sanitizers: a test takes a sample of its faults then. */
+#ifdef __SANITIZE_ADDRESS__
+#define LIFE_COST 5
+#else
+#define LIFE_COST 1
+#endif
+
 /* How a life ended: its exit status. Others, and signals, come from whatever the test does to it. */
 enum life_end {
 	LIFE_RESTED = 10,	/* all was done */
