@@ -166,8 +166,8 @@ static void each(struct fault f, int up_to, int stride, uint64_t seed)
 	faults = aborted = refused = doubted = went_on = 0;
 	while (fail_at(seed, f))
 		f.n += f.n < up_to ? 1 : stride;
-	printf("# %d faults in %d allocations: %d lives aborted, %d refused to start, %d in doubt, %d went on; %.1f s\n", faults, f.n,
-	       aborted, refused, doubted, went_on, (double)(clock_mono_ns() - began) / 1e9);
+	printf("# %d faults in %d allocations: %d lives aborted, %d refused to start, %d in doubt, %d went on; %.1f s\n",
+	       faults, f.n, aborted, refused, doubted, went_on, (double)(clock_mono_ns() - began) / 1e9);
 	CHECK(faults > at_least);
 }
 

@@ -55,8 +55,8 @@ static void each(enum life_call kind, bool sticky)
 	faults = refused = doubted = went_on = 0;
 	while (fail_at(3, p))
 		p.n += sticky ? 1 + p.n / 8 : 1;
-	printf("# %d faults in %d calls: %d lives refused to start, %d in doubt, %d went on; %.1f s\n", faults, p.n, refused, doubted,
-	       went_on, (double)(clock_mono_ns() - began) / 1e9);
+	printf("# %d faults in %d calls: %d lives refused to start, %d in doubt, %d went on; %.1f s\n",
+	       faults, p.n, refused, doubted, went_on, (double)(clock_mono_ns() - began) / 1e9);
 	CHECK(faults > 15);
 }
 

@@ -45,8 +45,8 @@ enum { LIFE_PROCS = 1024, LIFE_WORDS = 4096, LIFE_SENDS = 2048 };
 
 /* What somebody outside was told, or has seen, in that order. */
 enum life_said {
-	SAID_NOTHING, SAID_ACCEPTED, SAID_STARTED, SAID_ENDED, SAID_CANCELLED, SAID_ACKED, SAID_REFUSED, SAID_DROPPED, SAID_PUBLISHED,
-	SAID_ALIAS,
+	SAID_NOTHING, SAID_ACCEPTED, SAID_STARTED, SAID_ENDED, SAID_CANCELLED, SAID_ACKED, SAID_REFUSED, SAID_DROPPED,
+	SAID_PUBLISHED, SAID_ALIAS,
 };
 struct life_word { enum life_said what; char id[64]; int number; };
 
