@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# bench.sh BUILD [bench's options: --only observe,start,sync,keep,accept,exit --scale 0.2]
+# bench.sh BUILD [bench's options: --only observe,start,sync,keep,accept,exit,scale,recover,load,fair --scale 0.2]
 #
 # Prints one line a figure, ours against the barest thing that does the same, as ratios from one run, and writes them
 # to BUILD/bench.json. The daemon runs on directories of its own below the build, on the disk where its state
@@ -30,7 +30,8 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-mkdir -p "$dir"/{state,run,log,functions.d,bpf} "$group/bare"
+# No name with .d at its end: make takes those below the build for dependencies.
+mkdir -p "$dir"/{state,run,log,functions,bpf} "$group/bare"
 for d in "$mount" "$group" "$group/bare"; do
 	for c in memory pids cpu; do
 		! grep -qw $c "$d/cgroup.controllers" || echo "+$c" >"$d/cgroup.subtree_control" 2>/dev/null || true
@@ -40,7 +41,7 @@ done
 # define NAME ARGUMENTS MORE-MEMBERS
 define() {
 	echo "{\"FunctionName\":\"$1\",\"Command\":[\"$build/tests/lib/prog_bench\",$2],
-		\"EventInvokeConfig\":{\"MaximumRetryAttempts\":0},$3}" >"$dir/functions.d/$1.json"
+		\"EventInvokeConfig\":{\"MaximumRetryAttempts\":0},$3}" >"$dir/functions/$1.json"
 }
 define sync '"answer"' '"Timeout":10'
 define async '"answer"' '"Timeout":10'
@@ -52,4 +53,4 @@ define parked '"tree","0"' '"Timeout":900,"ReservedConcurrentExecutions":1'
 	--bpf "$dir/bpf" --prog "$build/tests/lib/prog_bench" --bare-daemon "$build/tests/bench/bare/prog_bare_daemon" \
 	--json "$build/bench.json" "$@" -- \
 	"$build/fated" "--StateDirectory=$dir/state" "--RunDirectory=$dir/run" "--LogDirectory=$dir/log" --LogLevel=warn \
-	"--FunctionsDirectory=$dir/functions.d" "--BpfDirectory=$dir/bpf" "--CgroupRoot=$group/daemon" --MaxQueuedEvents=1000000
+	"--FunctionsDirectory=$dir/functions" "--BpfDirectory=$dir/bpf" "--CgroupRoot=$group/daemon" --MaxQueuedEvents=1000000

@@ -25,6 +25,7 @@ struct bench {
 	const char *dir;	/* scratch directory on the disk of the daemon's state */
 	const char *prog, *bare_daemon;		/* prog_bench, prog_bare_daemon */
 	double scale;		/* of the number of turns; 1 = as meant */
+	bool longer;		/* BENCH_LONG=1: a million open events, too */
 	struct figure *figures;
 	size_t n_figures;
 };
@@ -50,6 +51,10 @@ bool bench_met(const struct figure *f);
 /* Without the daemon: its programs would be attached on both sides. */
 void bench_observe(struct bench *b);	/* bench_observe.c */
 void bench_start(struct bench *b);	/* bench_start.c: starts and stops it */
+void bench_scale(struct bench *b);	/* bench_scale.c: an engine in this process */
+void bench_recover(struct bench *b);	/* bench_recover.c: likewise */
+void bench_load(struct bench *b);	/* bench_load.c: starts and stops it */
+void bench_fair(struct bench *b);	/* bench_fair.c: likewise */
 /* With it. */
 void bench_sync(struct bench *b);	/* bench_sync.c: functions sync */
 void bench_accept(struct bench *b);	/* bench_accept.c: function parked */
@@ -67,11 +72,19 @@ void samples_add(struct samples *s, double v);
 double samples_at(struct samples *s, double quantile);	/* sorts; 0.5 = median. Dies when empty */
 void samples_done(struct samples *s);
 
+/* One side between two turns of the other; the figure is the median of the pairs' ratios, and says how sure it is. */
+struct pairs { struct samples ours, other, ratio, noise; };
+void pairs_add(struct pairs *p, double before, double ours, double after);
+/* like: name, unit and aim. Empties p. */
+void pairs_figure(struct bench *b, struct pairs *p, const struct figure *like);
+
 /* User and system time in seconds. */
 double cpu_self(void);
 double cpu_children(void);		/* of those we have waited for */
 double cpu_daemon(pid_t pid);		/* the process and the children it has waited for; ticks of 10 ms */
 double cpu_threads(pid_t pid);		/* of the threads the process has now, to the nanosecond */
+
+void bench_unlink_db(const char *path);	/* a database with all that belongs to it */
 
 double bench_memory(pid_t pid, const char *what);	/* bytes; "Rss", "Pss", … as /proc/PID/smaps_rollup has it */
 
@@ -79,6 +92,10 @@ double bench_memory(pid_t pid, const char *what);	/* bytes; "Rss", "Pss", … as
 
 /* Starts the daemon and waits for its first answer; seconds from exec to that. */
 double bench_daemon_start(struct bench *b);
+/* The same with these options ("--Name=value", NULL at the end) instead of the command's own. */
+double bench_daemon_start_with(struct bench *b, const char *const *options);
+/* A function of prog_bench's: arguments as in a JSON array. No retries, 15 minutes. */
+void bench_define(const struct bench *b, const char *dir, const char *name, const char *arguments);
 /* SIGTERM, and waits for its end; does nothing when it does not run. Done at exit as well. */
 void bench_daemon_stop(struct bench *b);
 /* The same for any that answers HTTP on a unix socket. */
@@ -96,7 +113,16 @@ void http_send(struct http *h, const struct buf *request);
 bool http_read(struct http *h);
 int http_call(struct http *h, const struct buf *request);	/* send, read to the end; returns the status */
 const char *http_body(const struct http *h);
+double http_number(const struct http *h, const char *name);	/* the first member of that name; dies without */
 bool http_header(const struct http *h, const char *name, char *out, size_t size);
+
+/* ---- many callers (bench_callers.c) ------------------------------------------------------------------------- */
+
+struct callers { struct http *conns; int n, epoll; struct buf request; };
+void callers_open(struct callers *c, const char *socket, int n);
+/* n asynchronous invocations until all are accepted, all callers at once; seconds. function(arg, i): of the i-th, i < n. */
+double callers_post(struct callers *c, const char *(*function)(void *arg, int i), void *arg, int n);
+void callers_close(struct callers *c);
 
 /* ---- the bare supervisor (bench_bare.c) -------------------------------------------------------------------- */
 

@@ -81,6 +81,44 @@ double bench_daemon_start(struct bench *b)
 	return bench_spawn_daemon(b, b->command, b->socket, &b->daemon);
 }
 
+/* "--Name=" is the same in both. */
+static bool replaces(const char *option, const char *with)
+{
+	return strncmp(option, with, strcspn(with, "=") + 1) == 0;
+}
+
+double bench_daemon_start_with(struct bench *b, const char *const *options)
+{
+	char *argv[64];
+	size_t n = 0;
+
+	for (char **c = b->command; *c; c++) {
+		bool keep = true;
+
+		for (const char *const *o = options; *o; o++)
+			keep &= !replaces(*c, *o);
+		if (keep && n < ARRAY_SIZE(argv))
+			argv[n++] = *c;
+	}
+	for (; *options && n < ARRAY_SIZE(argv); options++)
+		argv[n++] = (char *)*options;
+	if (n == ARRAY_SIZE(argv))
+		bench_die("too many options for the daemon");
+	argv[n] = NULL;
+	return bench_spawn_daemon(b, argv, b->socket, &b->daemon);
+}
+
+void bench_define(const struct bench *b, const char *dir, const char *name, const char *arguments)
+{
+	CLEAN(freep) char *path = xasprintf("%s/%s.json", dir, name);
+	FILE *f = fopen(path, "we");
+
+	if (!f || fprintf(f, "{\"FunctionName\": \"%s\", \"Command\": [\"%s\", %s], \"Timeout\": 900,\n"
+			     " \"EventInvokeConfig\": {\"MaximumRetryAttempts\": 0}}\n", name, b->prog, arguments) < 0 ||
+	    fclose(f) != 0)
+		bench_die("%s: %s", path, strerror(errno));
+}
+
 void bench_daemon_stop(struct bench *b)
 {
 	pid_t pid = b->daemon;

@@ -117,18 +117,6 @@ static void reader_arm(struct reader *r)
 
 /* ---- ours -------------------------------------------------------------------------------------------------- */
 
-static double number(const struct http *h, const char *name)
-{
-	char key[64];
-	const char *at;
-
-	snprintf(key, sizeof(key), "\"%s\":", name);
-	at = strstr(http_body(h), key);
-	if (!at)
-		bench_die("no %s in the record: %.600s", name, http_body(h));
-	return strtod(at + strlen(key), NULL);
-}
-
 /* One asynchronous invocation to its record, which is then h's body. */
 static void run_ours(struct http *h, const struct buf *request)
 {
@@ -148,15 +136,15 @@ static void run_ours(struct http *h, const struct buf *request)
 static double verdict_ours(struct http *h, const struct buf *request)
 {
 	run_ours(h, request);
-	return number(h, "verdictUs");
+	return http_number(h, "verdictUs");
 }
 
 static double kill_ours(struct http *h, const struct buf *request)
 {
 	for (int tries = 0; tries < 100; tries++) {
 		run_ours(h, request);
-		if ((int)number(h, "processes") == TREE)
-			return number(h, "deadlineToEmptyMs") * 1e3;
+		if ((int)http_number(h, "processes") == TREE)
+			return http_number(h, "deadlineToEmptyMs") * 1e3;
 	}
 	bench_die("the tree is never complete within %d ms", TREE_TIMEOUT_MS);
 }

@@ -111,3 +111,15 @@ bool http_header(const struct http *h, const char *name, char *out, size_t size)
 	}
 	return false;
 }
+
+double http_number(const struct http *h, const char *name)
+{
+	char key[64];
+	const char *at;
+
+	snprintf(key, sizeof(key), "\"%s\":", name);
+	at = strstr(http_body(h), key);
+	if (!at)
+		bench_die("no %s in the answer: %.600s", name, http_body(h));
+	return strtod(at + strlen(key), NULL);
+}

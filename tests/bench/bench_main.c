@@ -12,6 +12,8 @@
 static const struct part { const char *name; void (*run)(struct bench *); bool alone; } parts[] = {
 	{ "observe", bench_observe, true }, { "start", bench_start, true }, { "sync", bench_sync, false },
 	{ "keep", bench_keep, false }, { "accept", bench_accept, false }, { "exit", bench_exit, false },
+	{ "scale", bench_scale, true },	    { "recover", bench_recover, true }, { "load", bench_load, true },
+	{ "fair", bench_fair, true },
 };
 
 double bench_ratio(const struct figure *f)
@@ -52,7 +54,7 @@ static void print_figure(const struct figure *f)
 		snprintf(aim, sizeof(aim), "%s %g%s%s", f->at_most ? "≤" : "≥", f->aim, f->absolute && *f->unit ? " " : "",
 			 f->absolute ? f->unit : "");
 	/* The sign of the aim is three bytes and one column. */
-	printf("%-42s %12.1f %s %-5s %s  %-*s %s\n", f->name, f->ours, text(other, sizeof(other), f->other >= 0, 12, 1, f->other),
+	printf("%-52s %12.1f %s %-5s %s  %-*s %s\n", f->name, f->ours, text(other, sizeof(other), f->other >= 0, 12, 1, f->other),
 	       f->unit, text(ratio, sizeof(ratio), f->other > 0, 7, digits_of(f), bench_ratio(f)), f->no_aim ? 10 : 12, aim,
 	       f->no_aim ? "-" : bench_met(f) ? "yes" : "no");
 	if (f->pairs)
@@ -65,7 +67,7 @@ static void print_figure(const struct figure *f)
 void bench_figure(struct bench *b, const struct figure *f)
 {
 	if (!b->n_figures)
-		printf("%-42s %12s %12s %-5s %7s  %-10s %s\n", "figure", "ours", "other", "unit", "ratio", "aim", "met");
+		printf("%-52s %12s %12s %-5s %7s  %-10s %s\n", "figure", "ours", "other", "unit", "ratio", "aim", "met");
 	print_figure(f);
 	b->figures = xrealloc(b->figures, (b->n_figures + 1) * sizeof(*f));
 	b->figures[b->n_figures++] = *f;
@@ -161,6 +163,7 @@ int main(int argc, char **argv)
 		fputs("bench: run me through scripts/bench.sh\n", stderr);
 		return 2;
 	}
+	b->longer = getenv("BENCH_LONG") && strcmp(getenv("BENCH_LONG"), "1") == 0;
 	atexit(at_exit);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (!wanted(only, parts[i].name))

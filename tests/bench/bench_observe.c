@@ -238,35 +238,10 @@ static struct cost block(struct observed *x, void (*run)(struct observed *, int)
 			      .cpu_us = (cpu_self() + x->starter_cpu - cpu) * 1e6 / n };
 }
 
-struct pairs { struct samples ours, other, ratio, noise; };
-
-static void pairs_add(struct pairs *p, double before, double ours, double after)
-{
-	samples_add(&p->ours, ours);
-	samples_add(&p->other, (before + after) / 2);
-	samples_add(&p->ratio, ours / ((before + after) / 2));
-	samples_add(&p->noise, after / before);
-}
-
-static void pairs_figure(struct bench *b, struct pairs *p, const char *name, double aim)
-{
-	double n = (double)p->ratio.n, half = 0.98 * sqrt(n) / n;	/* the binomial's 95 %, in quantiles */
-
-	bench_figure(b, &(struct figure){ .name = name, .unit = "us", .ours = samples_at(&p->ours, 0.5),
-		.other = samples_at(&p->other, 0.5), .ratio = samples_at(&p->ratio, 0.5), .aim = aim, .no_aim = aim == 0,
-		.at_most = true,
-		.pairs = p->ratio.n, .quartile = { samples_at(&p->ratio, 0.25), samples_at(&p->ratio, 0.75) },
-		.interval = { samples_at(&p->ratio, MAX(0.5 - half, 0.0)), samples_at(&p->ratio, MIN(0.5 + half, 1.0)) },
-		.noise = { samples_at(&p->noise, 0.25), samples_at(&p->noise, 0.75) } });
-	samples_done(&p->ours);
-	samples_done(&p->other);
-	samples_done(&p->ratio);
-	samples_done(&p->noise);
-}
-
 static void measure(struct bench *b, struct observed *x, void (*run)(struct observed *, int), int a_block, const char *cpu_name,
 		    const char *wall_name, double aim)
 {
+	struct figure like = { .unit = "us", .aim = aim, .no_aim = aim == 0, .at_most = true };
 	struct pairs cpu = {}, wall = {};
 
 	(void)block(x, run, a_block);
@@ -284,8 +259,10 @@ static void measure(struct bench *b, struct observed *x, void (*run)(struct obse
 		pairs_add(&cpu, before.cpu_us, ours.cpu_us, after.cpu_us);
 		pairs_add(&wall, before.wall_us, ours.wall_us, after.wall_us);
 	}
-	pairs_figure(b, &cpu, cpu_name, aim);
-	pairs_figure(b, &wall, wall_name, aim);
+	like.name = cpu_name;
+	pairs_figure(b, &cpu, &like);
+	like.name = wall_name;
+	pairs_figure(b, &wall, &like);
 }
 
 /* Mean time of one run in ns, whoever's process it was. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "bench/bench.h"
@@ -64,6 +66,36 @@ void samples_done(struct samples *s)
 {
 	free(s->v);
 	*s = (struct samples){};
+}
+
+void pairs_add(struct pairs *p, double before, double ours, double after)
+{
+	samples_add(&p->ours, ours);
+	samples_add(&p->other, (before + after) / 2);
+	samples_add(&p->ratio, ours / ((before + after) / 2));
+	samples_add(&p->noise, after / before);
+}
+
+void pairs_figure(struct bench *b, struct pairs *p, const struct figure *like)
+{
+	double n = (double)p->ratio.n, half = 0.98 * sqrt(n) / n;	/* the binomial's 95 %, in quantiles */
+	struct figure f = *like;
+
+	f.ours = samples_at(&p->ours, 0.5);
+	f.other = samples_at(&p->other, 0.5);
+	f.ratio = samples_at(&p->ratio, 0.5);
+	f.pairs = p->ratio.n;
+	f.quartile[0] = samples_at(&p->ratio, 0.25);
+	f.quartile[1] = samples_at(&p->ratio, 0.75);
+	f.interval[0] = samples_at(&p->ratio, MAX(0.5 - half, 0.0));
+	f.interval[1] = samples_at(&p->ratio, MIN(0.5 + half, 1.0));
+	f.noise[0] = samples_at(&p->noise, 0.25);
+	f.noise[1] = samples_at(&p->noise, 0.75);
+	bench_figure(b, &f);
+	samples_done(&p->ours);
+	samples_done(&p->other);
+	samples_done(&p->ratio);
+	samples_done(&p->noise);
 }
 
 static double rusage_s(int who)
@@ -155,4 +187,16 @@ double bench_memory(pid_t pid, const char *what)
 	if (kb < 0)
 		bench_die("%s: no %s", path, what);
 	return kb * 1024;
+}
+
+void bench_unlink_db(const char *path)
+{
+	static const char *const tails[] = { "", "-wal", "-shm", "-lock" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(tails); i++) {
+		CLEAN(freep) char *name = xasprintf("%s%s", path, tails[i]);
+
+		if (unlink(name) < 0 && errno != ENOENT)
+			bench_die("%s: %s", name, strerror(errno));
+	}
 }

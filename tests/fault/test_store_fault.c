@@ -11,6 +11,9 @@
  * The nth failure also meets files of older versions being brought to today's schema, and queues being redriven and purged:
  * a message taken from a queue and the event made of it are one.
  *
+ * And a disk that fails for a while and comes back: the store goes on, without a new start. So it does when the log's name
+ * is taken from it, or the file's and it is given back; a file that it did not open it leaves alone.
+ *
  * The first two go through a VFS of ours. It does not sync for real: what a sync means is modelled here.
  */
 #include "lib/test.h"
@@ -825,6 +828,243 @@ static void upgrade_2_nth_write_fails_once(void) { nth_failure_of_an_upgrade(2, 
 static void upgrade_2_disk_full_from_nth_write(void) { nth_failure_of_an_upgrade(2, FAULT_WRITE, true, SQLITE_FULL); }
 static void upgrade_2_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(2, FAULT_SYNC, true, 0); }
 
+/* ---- a disk that comes back -------------------------------------------------------------------------------- */
+
+static int64_t next_seq;
+
+/* One batch more: its result. What failed is not seen, what did not is. */
+static int work_one(char *ret_msg, size_t size)
+{
+	struct work w = {};
+	int r;
+
+	work_fill(&w, ++next_seq);
+	work_give(&w);
+	work_await(&w);
+	r = w.result;
+	snprintf(ret_msg, size, "%s", w.msg);
+	CHECK(w.b.failed == SIZE_MAX);		/* never one operation's fault */
+	store_batch_done(&w.b);
+	if (r < 0)
+		CHECK(strstr(ret_msg, the_path));
+	return r;
+}
+
+static void work_well(int n)
+{
+	char msg[512];
+
+	while (n--) {
+		if (work_one(msg, sizeof(msg)) < 0)
+			FAIL("the disk is well, and batch %" PRId64 " fails: %s", next_seq, msg);
+		CHECK(look_event(next_seq).whole);
+	}
+}
+
+/* Fails for as long as the fault lasts, and goes on at once when it is over. */
+static void fail_and_heal(enum fault kind, int rc, int want, int n_while)
+{
+	char msg[512];
+	int64_t bad = 0;
+
+	set_up();
+	must_open("breaking");
+	next_seq = 0;
+	work_well(3);
+	for (int again = 0; again < 3; again++) {
+		set_fault(kind, 1, true, rc);
+		for (int i = 0; i < n_while; i++, bad++) {
+			CHECK_INT(work_one(msg, sizeof(msg)), want);
+			CHECK(!look_event(next_seq).event);
+		}
+		CHECK(look_event(1).whole);	/* what is there is read meanwhile */
+		set_fault(FAULT_NONE, 0, false, 0);
+		work_well(3);
+	}
+	CHECK_INT(check_sound(), next_seq - bad);
+	close_store();
+	must_open("breaking");
+	CHECK_INT(check_sound(), next_seq - bad);	/* nor does a start find what was reported as failed */
+	close_store();
+	tear_down();
+}
+
+static void writes_fail_for_a_while(void) { fail_and_heal(FAULT_WRITE, SQLITE_IOERR_WRITE, -EIO, 5); }
+static void syncs_fail_for_a_while(void) { fail_and_heal(FAULT_SYNC, 0, -EIO, 5); }
+static void the_disk_is_full_for_a_while(void) { fail_and_heal(FAULT_WRITE, SQLITE_FULL, -ENOSPC, 5); }
+static void writes_are_refused_for_a_while(void) { fail_and_heal(FAULT_WRITE, SQLITE_READONLY, -EROFS, 5); }
+static void writes_fail_once(void) { fail_and_heal(FAULT_WRITE, SQLITE_IOERR_WRITE, -EIO, 1); }
+
+static void name_of(const char *tail, char *ret, size_t size)
+{
+	snprintf(ret, size, "%s%s", the_path, tail);
+}
+
+/* The log's name is taken: what is in it is brought into the file, and a start finds all of it. */
+static void the_log_is_deleted(void)
+{
+	char wal[256];
+
+	set_up();
+	must_open(NULL);
+	next_seq = 0;
+	name_of("-wal", wal, sizeof(wal));
+	for (int again = 0; again < 3; again++) {
+		work_well(3);
+		CHECK(unlink(wal) == 0);
+		work_well(1);
+		CHECK(access(wal, F_OK) == 0);
+	}
+	CHECK_INT(check_sound(), next_seq);
+	close_store();
+	must_open(NULL);
+	CHECK_INT(check_sound(), next_seq);
+	close_store();
+	tear_down();
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	unsigned char *data;
+	size_t len;
+	FILE *out;
+
+	read_whole(from, &data, &len);
+	CHECK(data);
+	out = fopen(to, "we");
+	CHECK(out && fwrite(data, 1, len, out) == len);
+	CHECK(fclose(out) == 0);
+	free(data);
+}
+
+static void the_file_is_away_for_a_while(void)
+{
+	char away[256], msg[512];
+
+	set_up();
+	must_open(NULL);
+	next_seq = 0;
+	work_well(3);
+	name_of("-away", away, sizeof(away));
+	CHECK(rename(the_path, away) == 0);
+	for (int i = 0; i < 4; i++) {
+		CHECK_INT(work_one(msg, sizeof(msg)), -EIO);
+		CHECK(strstr(msg, "the file is gone"));
+	}
+	CHECK(access(the_path, F_OK) < 0);	/* and no new one is made */
+	CHECK(rename(away, the_path) == 0);
+	work_well(3);
+	CHECK_INT(check_sound(), 6);
+	close_store();
+	must_open(NULL);
+	CHECK_INT(check_sound(), 6);
+	close_store();
+	tear_down();
+}
+
+static void write_junk(void)
+{
+	FILE *f = fopen(the_path, "we");
+
+	CHECK(f && fputs("somebody's diary, long enough to be taken for the header of a database file, or of anything", f) > 0);
+	CHECK(fclose(f) == 0);
+}
+
+static void check_left_alone(void)
+{
+	unsigned char *before, *after;
+	size_t before_len, after_len;
+	char msg[512];
+
+	read_whole(the_path, &before, &before_len);
+	for (int i = 0; i < 3; i++) {
+		CHECK_INT(work_one(msg, sizeof(msg)), -EIO);
+		if (!strstr(msg, "another file lies there"))
+			FAIL("says \"%s\"", msg);
+		CHECK(look_event(1).whole);	/* of ours, which is still open */
+	}
+	read_whole(the_path, &after, &after_len);
+	CHECK(after_len == before_len && memcmp(before, after, after_len) == 0);
+	free(before);
+	free(after);
+}
+
+/* Another file lies there, of somebody else or a copy of ours: it is left as it is, until ours is back. */
+static void the_file_is_replaced(void)
+{
+	char away[256];
+
+	set_up();
+	must_open(NULL);
+	next_seq = 0;
+	work_well(3);
+	name_of("-away", away, sizeof(away));
+	CHECK(rename(the_path, away) == 0);
+	write_junk();
+	check_left_alone();
+	CHECK(unlink(the_path) == 0);
+	copy_file(away, the_path);
+	check_left_alone();
+	CHECK(rename(away, the_path) == 0);
+	work_well(3);
+	CHECK_INT(check_sound(), 6);
+	close_store();
+	must_open(NULL);
+	CHECK_INT(check_sound(), 6);
+	close_store();
+	tear_down();
+}
+
+/* From outside: everything is in the file then. */
+static void empty_log(void)
+{
+	sqlite3 *db = NULL;
+
+	CHECK(sqlite3_open(the_path, &db) == SQLITE_OK);
+	CHECK(sqlite3_exec(db, "SELECT count(*) FROM opening", NULL, NULL, NULL) == SQLITE_OK);	/* before that it knows of no log */
+	CHECK(sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) == SQLITE_OK);
+	CHECK(sqlite3_close(db) == SQLITE_OK);
+}
+
+/* Damage is told, again and again, and never ends the store; when the pages are well again, it goes on. */
+static void the_file_is_damaged_for_a_while(void)
+{
+	unsigned char *data, *junk;
+	char msg[512];
+	struct look l;
+	size_t len;
+	int fd;
+
+	set_up();
+	must_open(NULL);
+	next_seq = 0;
+	work_well(3);
+	close_store();
+	must_open(NULL);			/* with nothing of what is damaged below in its memory */
+	empty_log();
+	read_whole(the_path, &data, &len);
+	junk = malloc(len);
+	memset(junk, 0xa5, len);
+	fd = open(the_path, O_RDWR | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK(pwrite(fd, junk, len - 4096, 4096) == (ssize_t)(len - 4096));	/* all but the first page */
+	for (int i = 0; i < 4; i++) {
+		if (work_one(msg, sizeof(msg)) == 0)
+			FAIL("a batch is written into a file of junk");
+		l = try_look((struct store_query){ .kind = STORE_Q_COUNTS }, 0);
+		CHECK_INT(l.result, -EBADMSG);
+		CHECK(strstr(l.msg, the_path));
+	}
+	CHECK(pwrite(fd, data, len, 0) == (ssize_t)len);
+	CHECK(close(fd) == 0);
+	work_well(3);
+	CHECK_INT(check_sound(), 6);
+	close_store();
+	free(data);
+	free(junk);
+	tear_down();
+}
+
 /* ---- power loss -------------------------------------------------------------------------------------------- */
 
 static void count_acked(struct work *w)
@@ -1089,6 +1329,15 @@ int main(void)
 	RUN(upgrade_2_nth_write_fails_once);
 	RUN(upgrade_2_disk_full_from_nth_write);
 	RUN(upgrade_2_nth_sync_and_all_later_fail);
+	RUN(writes_fail_once);
+	RUN(writes_fail_for_a_while);
+	RUN(syncs_fail_for_a_while);
+	RUN(the_disk_is_full_for_a_while);
+	RUN(writes_are_refused_for_a_while);
+	RUN(the_log_is_deleted);
+	RUN(the_file_is_away_for_a_while);
+	RUN(the_file_is_replaced);
+	RUN(the_file_is_damaged_for_a_while);
 	RUN(power_is_lost_and_unsynced_data_too);
 	RUN(power_is_lost_and_half_of_unsynced_data);
 	RUN(power_loss_catches_a_lack_of_sync);

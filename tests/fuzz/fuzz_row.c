@@ -21,20 +21,25 @@
 
 #define ID "8f5e0c8a-1111-4222-8333-444455556666"
 #define ROWS_MAX 16
-#define COLUMNS_MAX 14
+#define COLUMNS_MAX 22
 
 /* A good row each; the numbers of an event in it are 1. */
 static const struct { const char *name, *good[COLUMNS_MAX + 1]; } tables[] = {
-	{ "event", { "1", "'" ID "'", "'resize'", "''", "3", "1795478400000", "0", "1", "1", "0", "0", "2", "1", "0" } },
+	{ "event", { "1", "'" ID "'", "'resize'", "''", "3", "1795478400000", "0", "1", "1", "0", "0", "2", "1", "0",
+		     "1", "2", "''", "0", "0", "1795478500000", "0", "0" } },
 	{ "event_payload", { "1", "x'7b7d'" } },
 	{ "attempt", { "1", "1", "1795478400000", "1795478400005", "3", "x'7b7d'" } },
 	{ "record", { "1", "'" ID "'", "'resize'", "2", "1795478400000", "x'7b7d'" } },
-	{ "outbox", { "5", "1", "1", "'queue:done'", "'" ID ":OnSuccess'", "0", "1795478400000", "''" } },
+	{ "outbox", { "5", "1", "1", "'queue:done'", "'" ID ":OnSuccess'", "0", "1795478400000", "1795478400000", "''" } },
 	{ "outbox_body", { "5", "x'7b7d'", "NULL" } },
 	{ "queue", { "1", "'done'" } },
 	{ "message", { "1", "1", "'" ID "'", "1795478400000", "0", "0", "'" ID "'" } },
 	{ "message_body", { "1", "x'7b7d'", "NULL" } },
 	{ "record_pos", { "1", "1" } },
+	{ "function_version", { "'resize'", "1", "1795478400000", "'first'", "x'7b7d'" } },
+	{ "alias", { "'resize'", "'live'", "x'7b7d'" } },
+	{ "anchor", { "1", "'" ID "'", "5000", "1795478400000" } },
+	{ "trimmed", { "1", "0", "0" } },
 };
 
 static struct store_writer writer;
@@ -45,8 +50,8 @@ static struct store_db reader;		/* the writer's connection, with the reader's st
 /* The tables take what they are given: what is left of the schema is what the statements name. */
 static const char lax[] =
 	"PRAGMA writable_schema=ON;"
-	"UPDATE sqlite_schema SET sql = replace(replace(replace(sql, ') STRICT', ')'), ' NOT NULL', ''),"
-	" ',\tCHECK (id = seq * 4 + role)', '') WHERE type = 'table';"
+	"UPDATE sqlite_schema SET sql = replace(replace(replace(replace(sql, ') STRICT', ')'), ' NOT NULL', ''),"
+	" ',\tCHECK (id = seq * 4 + role)', ''), ' CHECK (id = 1)', '') WHERE type = 'table';"
 	"PRAGMA writable_schema=RESET";
 
 static void start(void)
@@ -60,7 +65,7 @@ static void start(void)
 	at = at ? at : mkdtemp(dir_tmp);
 	MUST(at);
 	snprintf(path, sizeof(path), "%s/db", at);
-	MUST(store_db_open(&made, path, NULL, true, &e) == 0 && store_migrate(&made, &e) == 0);
+	MUST(store_db_create(path, &e) == 0 && store_db_open(&made, path, NULL, true, &e) == 0 && store_migrate(&made, &e) == 0);
 	store_db_done(&made);
 	MUST(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL) == SQLITE_OK);
 	MUST(sqlite3_exec(db, lax, NULL, NULL, NULL) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
@@ -167,17 +172,73 @@ static void check_outbox(const struct store_op_outbox *o)
 	store_row_check(&(struct store_op){ .kind = STORE_OP_OUTBOX_PUT, .outbox = *o });
 }
 
-static int on_event(void *arg, const struct inv_row *row, struct blob *payload, const char *fates, int64_t last_started_at_ms)
+static void check_loaded(const struct store_event *ev)
 {
-	MUST(fates);
-	check_event(row);
+	MUST(ev->fates);
+	check_event(&ev->row);
+}
+
+static int on_anchor(void *arg, const struct store_anchor *a)
+{
+	store_row_check(&(struct store_op){ .kind = STORE_OP_ANCHOR_PUT, .anchor = *a });
 	return 0;
 }
 
-static int on_outbox(void *arg, const struct store_op_outbox *row)
+static int on_version(void *arg, const struct store_op_version *v)
 {
-	check_outbox(row);
+	store_row_check(&(struct store_op){ .kind = STORE_OP_VERSION_PUT, .version = *v });
 	return 0;
+}
+
+static int on_alias(void *arg, const struct store_op_alias *a)
+{
+	store_row_check(&(struct store_op){ .kind = STORE_OP_ALIAS_PUT, .alias = *a });
+	return 0;
+}
+
+static int on_running(void *arg, const struct store_event *ev)
+{
+	MUST(ev->row.state == INV_RUNNING);
+	check_loaded(ev);
+	return 0;
+}
+
+static int on_queued(void *arg, const char *function, int64_t n)
+{
+	MUST(strlen(function) <= LIM_FUNCTION_NAME_MAX && n > 0 && n <= ROWS_MAX);
+	return 0;
+}
+
+static int on_count(void *arg, int64_t n)
+{
+	MUST(n >= 0 && n <= ROWS_MAX);
+	return 0;
+}
+
+static int on_owed(void *arg, const char *target, int64_t n)
+{
+	MUST(strlen(target) <= LIM_ARN_MAX && n > 0 && n <= ROWS_MAX);
+	return 0;
+}
+
+/* In the order they were asked for, and behind where the page begins. */
+static void check_page(const struct store_query *q, const struct store_result *res)
+{
+	for (size_t i = 0; i < res->n_loaded; i++) {
+		const struct inv_row *row = &res->loaded[i].row, *before = i ? &res->loaded[i - 1].row : NULL;
+
+		check_loaded(&res->loaded[i]);
+		if (q->kind == STORE_Q_LOAD_QUEUED)
+			MUST(row->state == INV_QUEUED && row->seq > (before ? before->seq : q->after_seq));
+		else if (q->kind == STORE_Q_LOAD_WAITING)
+			MUST(row->state == INV_WAITING && (!before || row->due_at_ms > before->due_at_ms ||
+							   (row->due_at_ms == before->due_at_ms && row->seq > before->seq)));
+	}
+	for (size_t i = 0; i < res->n_events && q->kind == STORE_Q_ENDED; i++)
+		MUST((res->events[i].state == INV_DONE || res->events[i].state == INV_ROUTING) &&
+		     res->events[i].seq > (i ? res->events[i - 1].seq : q->after_seq));
+	MUST(res->n_loaded <= (size_t)MAX(q->limit, 1));
+	MUST(q->kind != STORE_Q_TRIM || (res->bytes_used > 0 && res->bytes_free >= 0));
 }
 
 static void check_result(const struct store_query *q, const struct store_result *res)
@@ -199,9 +260,11 @@ static void check_result(const struct store_query *q, const struct store_result 
 	for (size_t i = 0; i < res->n_queues; i++)
 		MUST(memchr(res->queues[i].name, '\0', sizeof(res->queues[i].name)) && res->queues[i].visible >= 0 &&
 		     res->queues[i].in_flight >= 0);
+	check_page(q, res);
 	for (size_t i = 0; i < INV_MAX; i++)
 		MUST(res->counts.events[i] >= 0);
-	MUST(res->n_events <= (size_t)MAX(q->limit, 1) && res->affected <= (q->kind == STORE_Q_PURGE ? ROWS_MAX : 1));
+	MUST(res->n_events <= (size_t)MAX(q->limit, 1));
+	MUST(res->affected <= (q->kind == STORE_Q_PURGE || q->kind == STORE_Q_TRIM ? ROWS_MAX : 1));
 	MUST(res->n_messages <= (size_t)MAX(q->limit, 1));
 	for (size_t i = 0; i < res->n_records && q->kind == STORE_Q_TAIL; i++)
 		MUST(res->records[i].pos > (i ? res->records[i - 1].pos : q->after_pos) && res->records[i].pos <= res->last_pos);
@@ -212,11 +275,17 @@ static const struct store_query questions[] = {
 	{ .kind = STORE_Q_EVENTS, .state = -1, .limit = 8 }, { .kind = STORE_Q_EVENTS, .state = INV_WAITING, .limit = 1 },
 	{ .kind = STORE_Q_EVENTS, .state = INV_DONE, .limit = 8, .function = "resize" }, { .kind = STORE_Q_EVENT },
 	{ .kind = STORE_Q_RECORDS, .limit = 8 }, { .kind = STORE_Q_RECORDS, .condition = COND_RETRIES_EXHAUSTED, .limit = 8 },
-	{ .kind = STORE_Q_RECORD }, { .kind = STORE_Q_QUEUES }, { .kind = STORE_Q_OUTBOX, .limit = 8 }, { .kind = STORE_Q_COUNTS },
+	{ .kind = STORE_Q_RECORD }, { .kind = STORE_Q_QUEUES }, { .kind = STORE_Q_OUTBOX, .state = -1, .limit = 8 },
+	{ .kind = STORE_Q_OUTBOX, .state = 1, .limit = 8, .target = "queue:done" }, { .kind = STORE_Q_COUNTS },
+	{ .kind = STORE_Q_LOAD_QUEUED, .function = "resize", .limit = 8 }, { .kind = STORE_Q_LOAD_WAITING, .limit = 8 },
+	{ .kind = STORE_Q_LOAD_EVENT }, { .kind = STORE_Q_LOAD_OUTBOX, .target = "queue:done", .limit = 8 },
+	{ .kind = STORE_Q_ENDED, .limit = 8 },
+	{ .kind = STORE_Q_ENDED, .limit = 8, .function = "resize", .since_ms = 1, .outcome = 3 },
 	{ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, { .kind = STORE_Q_TAIL, .limit = 8 },
 	{ .kind = STORE_Q_TAIL, .condition = COND_RETRIES_EXHAUSTED, .limit = 8, .function = "resize" },
 	{ .kind = STORE_Q_PEEK, .limit = 8 },
 	{ .kind = STORE_Q_RECEIVE, .limit = 8, .visibility_ms = 30000 }, { .kind = STORE_Q_DELETE }, { .kind = STORE_Q_PURGE },
+	{ .kind = STORE_Q_TRIM, .limit = 8, .until_ms = 1795478400001 }, { .kind = STORE_Q_TRIM, .limit = 8, .bytes_max = 1 },
 };
 
 static void ask(struct store_query q)
@@ -242,7 +311,10 @@ static void ask(struct store_query q)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct store_loader loader = { .event = on_event, .outbox = on_outbox };
+	static const struct store_loader loader = {
+		.anchor = on_anchor, .version = on_version, .alias = on_alias, .running = on_running,
+		.queued = on_queued, .waiting = on_count, .routing = on_count, .outbox = on_owed,
+	};
 	struct input in = { data, size };
 	int64_t next = 0;
 	struct err e = {};

@@ -1400,6 +1400,8 @@ static void run_seed(uint64_t seed)
 			chance(30) ? daemon_restart() : daemon_crash();
 		if (!calm && chance(store_fault_percent))
 			store_mem_fail_next(the_store, 1 + (int)(rnd() % 3), chance(50) ? -EIO : -ENOSPC);
+		if (!calm && chance(store_fault_percent))
+			store_mem_fail_next_query(the_store, 1 + (int)(rnd() % 3), -EIO);
 		next = kernel_run();
 		t = kernel_tell();
 		next = MIN(next, t);

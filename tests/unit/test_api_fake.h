@@ -299,7 +299,7 @@ uint64_t intake_publish(struct engine *e, const char *function, const char *desc
 	struct func_problems problems = {};
 
 	if (e->alias_status || n >= FAKE_VERSIONS_MAX)
-		return fake_status_answer(e, e->alias_status ?: 201, (int)n, reply, arg);
+		return fake_status_answer(e, e->alias_status ?: 201, e->alias_status ? (int)n + 1 : (int)n, reply, arg);
 	assert(latest && latest->source);
 	assert(func_parse(latest->source->data, latest->source->len, &f, &problems) == 0);
 	f->version = n ? list[n - 1]->version + 1 : 1;

@@ -112,6 +112,10 @@ static void publish_refused(void)
 	publish(body);
 	check_refused(400, "ValidationException", NULL);
 	check_in("at 'description' failed to satisfy constraint: Member must have length less than or equal to 256");
+	fake.engine.alias_status = 201;		/* with a version that is on its way */
+	publish("{}");
+	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"The operation cannot be performed at "
+		      "this time. An update is in progress for resource: " ARN "echo\"}");
 	fake.engine.alias_status = 503;
 	publish("{}");
 	check_refused(503, "ServiceException", NULL);

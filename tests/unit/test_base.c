@@ -184,6 +184,10 @@ static void ids_times_buffers(void)
 	CHECK_STR(id, "00000000-0000-4000-8000-000000000000");
 	id_uuid((uint64_t[]){ UINT64_MAX, UINT64_MAX }, id);
 	CHECK_STR(id, "ffffffff-ffff-4fff-bfff-ffffffffffff");
+	id_uuid_at(0x0123456789ab, (uint64_t[]){ UINT64_MAX, 0 }, id);
+	CHECK_STR(id, "01234567-89ab-4fff-8000-000000000000");
+	id_uuid_at(INT64_MAX, (uint64_t[]){ 0, UINT64_MAX }, id);
+	CHECK_STR(id, "ffffffff-ffff-4000-bfff-ffffffffffff");
 	CHECK(id_is_uuid(id) && !id_is_uuid("x") && !id_is_uuid("FFFFFFFF-ffff-4fff-bfff-ffffffffffff"));
 	CHECK_STR(clock_iso_ms(0, iso), "1970-01-01T00:00:00.000Z");
 	CHECK_STR(clock_iso_ms(1657720081007, iso), "2022-07-13T13:48:01.007Z");

@@ -179,6 +179,7 @@ static void on_published(void *arg, const struct intake_reply *r)
 	struct api_call *c = arg;
 	CLEAN(buf_done) struct buf b = {};
 	struct arn_function fn = {};
+	char arn[ARN_SIZE];
 	struct func *f;
 
 	if (!api_arrived(c))
@@ -189,6 +190,13 @@ static void on_published(void *arg, const struct intake_reply *r)
 	}
 	(void)arn_parse_function(c->param[0], &fn, NULL);	/* it was good before */
 	f = registry_version(intake_registry(c->a->ctx.engine), fn.name, r->version);
+	if (!f && registry_get(intake_registry(c->a->ctx.engine), fn.name)) {
+		/* Somebody else publishes the same, and it is not durable yet. */
+		arn_format_function(arn, sizeof(arn), c->a->ctx.region, fn.name, NULL);
+		api_fail(c, API_CONFLICT, "The operation cannot be performed at this time. An update is in progress for "
+			 "resource: %s", arn);
+		return;
+	}
 	if (!f) {
 		not_found(c, "Function not found", fn.name, NULL);	/* a reload took it away meanwhile */
 		return;

@@ -23,6 +23,16 @@ void id_uuid(const uint64_t rnd[2], char out[ID_UUID_LEN + 1])
 	out[n] = '\0';
 }
 
+void id_uuid_at(int64_t ms, const uint64_t rnd[2], char out[ID_UUID_LEN + 1])
+{
+	uint64_t with_ms[2] = { rnd[0], rnd[1] };
+	uint8_t *b = (uint8_t *)with_ms;
+
+	for (int i = 0; i < 6; i++)
+		b[i] = (uint8_t)((uint64_t)ms >> (40 - 8 * i));
+	id_uuid(with_ms, out);
+}
+
 bool id_is_uuid(const char *s)
 {
 	if (strlen(s) != ID_UUID_LEN)

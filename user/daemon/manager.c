@@ -56,6 +56,7 @@
 #define STOP_KILL_NS (5 * NS_PER_S)	/* after the kill: how long we wait for the leaves to empty */
 #define STOP_LEAVE_NS (10 * NS_PER_S)	/* leaving: how long we wait for the store */
 #define STOP_SPARE_US (10 * 1000000ULL)	/* what else the service manager should wait for us */
+#define KEEP_AFTER_MS 200		/* shorter runs are not worth two messages to systemd: after a crash of ours they are run again */
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 enum ending { ENDING_NOT = 0, ENDING_ASKING, ENDING_LEAVING, ENDING_DRAINING, ENDING_KILLING };
@@ -83,6 +84,7 @@ struct manager {
 	int64_t started_ns;
 	enum ending ending;
 	int64_t stop_at_ns;		/* of this step of the ending */
+	int64_t callers_until_ns;	/* leaving: how long synchronous invocations may still be answered */
 	bool left;			/* what runs goes on without us */
 	struct unit_job *job;		/* while ENDING_ASKING */
 	struct retain *retain;
@@ -325,7 +327,8 @@ static void on_job(void *arg, bool restart, const char *why)
 		return;
 	}
 	log_note("stopping for a restart (%s): what runs goes on", why);
-	begin(m, ENDING_LEAVING, STOP_LEAVE_NS);
+	m->callers_until_ns = clock_mono_ns() + m->cfg->stop_grace_ms * NS_PER_MS;
+	begin(m, ENDING_LEAVING, m->cfg->stop_grace_ms * NS_PER_MS + STOP_LEAVE_NS);
 }
 
 static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *arg)
@@ -333,6 +336,11 @@ static int on_stop(sd_event_source *s, const struct signalfd_siginfo *si, void *
 	struct manager *m = arg;
 	bool asked = false;
 
+	if (m->ending == ENDING_LEAVING && !m->left) {
+		log_note("asked to stop again: waiting no longer for who waits for an answer");
+		m->callers_until_ns = 0;
+		return 0;
+	}
 	/* Once asked to leave, the engine has let go of what runs: then it is only the store we would not wait for. */
 	if (m->ending == ENDING_LEAVING || m->ending == ENDING_KILLING) {
 		log_note("asked to stop again: waiting no longer");
@@ -459,12 +467,14 @@ static void drop_kept(struct launch_keeper *k, struct launch_kept_list *kept)
 	launch_kept_done(kept);
 }
 
+/* Without the kernel half nobody would see how what was left running ends: then it is not left. */
 static void make_keeper(struct manager *m, struct launch_kept_list *kept)
 {
+	bool wanted = m->cfg->keep_running && m->observe;
 	struct err e = {};
 
 	if (!launch_keep_available()) {
-		if (m->cfg->keep_running && m->notify.on)
+		if (wanted && m->notify.on)
 			log_note("KeepRunning: the unit has no file descriptor store (fated.service: FileDescriptorStoreMax=, FATED_FDSTORE=1); "
 				 "a restart ends what runs, and it is run again");
 		return;
@@ -473,7 +483,7 @@ static void make_keeper(struct manager *m, struct launch_kept_list *kept)
 		log_warn("KeepRunning: a restart will end what runs: %s", err_msg(&e));
 		return;
 	}
-	if (m->cfg->keep_running)
+	if (wanted)
 		return;
 	drop_kept(m->keeper, kept);
 	m->keeper = launch_keep_free(m->keeper);
@@ -483,7 +493,7 @@ static int make_world(struct manager *m, struct launch_kept_list *kept, const st
 {
 	const struct config *c = m->cfg;
 	struct cg_tree_config tree = { .path = c->cgroup_root[0] ? c->cgroup_root : NULL };
-	struct launch_config launch = { .kept = kept };
+	struct launch_config launch = { .kept = kept, .keep_after_ms = KEEP_AFTER_MS };
 	struct observe_config obs = {
 		.bpf_dir = c->bpf_dir, .ring_bytes = (uint32_t)c->ring_bytes, .max_environments = (uint32_t)c->environments_max,
 	};
@@ -752,6 +762,12 @@ static void say_doubt(struct manager *m)
 /* What runs goes on, and what was decided is in the store; or it cannot be. */
 static bool left(struct manager *m)
 {
+	struct engine_stats st;
+
+	/* A synchronous invocation cannot be taken up by another daemon: its caller speaks to this one. */
+	engine_stats(m->engine, &st);
+	if (st.running_sync && clock_mono_ns() < m->callers_until_ns)
+		return false;
 	m->left = true;
 	if (engine_leave(m->engine)) {
 		log_note("left to the next start: what runs");

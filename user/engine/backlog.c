@@ -239,8 +239,10 @@ static struct inv *take_in(struct engine *e, const struct store_event *ev)
 	return inv;
 }
 
-static void load_failed(struct engine *e)
+/* Rows that are ours and cannot be read: what else is there cannot be trusted either (I8). Asked again every second. */
+static void load_failed(struct engine *e, const struct err *err)
 {
+	doubt_set(e, DOUBT_LOAD, err);
 	e->load_retry_at_ns = now_mono(e) + ENGINE_COMMIT_RETRY_NS;
 }
 
@@ -313,12 +315,14 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 	b->loading = false;
 	e->loading_from = NULL;
 	if (result < 0) {
-		load_failed(e);
+		load_failed(e, err);
 	} else if (b->kind == BACKLOG_OUTBOX) {
 		on_deliveries(e, b, res);
 	} else {
 		on_events(e, b, res);
 	}
+	if (result == 0)
+		doubt_clear(e, DOUBT_LOAD);
 	if (result == 0 && n == 0 && b->on_disk && !e->left.len && !e->left_deliveries.len &&
 	    b->cursor == (b->kind == BACKLOG_OUTBOX ? q->after_pos : q->after_seq))
 		rows_missing(e, b);

@@ -27,7 +27,7 @@ void new_uuid(struct engine *e, char out[ID_UUID_LEN + 1])
 {
 	uint64_t rnd[2] = { random64(e), random64(e) };
 
-	id_uuid(rnd, out);
+	id_uuid_at(now_wall(e), rnd, out);
 }
 
 int64_t now_steady(struct engine *e)

@@ -135,7 +135,7 @@ struct after {
 	int status;			/* ANSWER, PUBLISHED */
 	struct func *func;		/* PUBLISHED: references */
 	struct alias *alias, *gone;
-	int64_t seq;			/* ANSWER: the event it is about; 0 = none */
+	int64_t seq;			/* ANSWER: the event it is about; 0 = none. PUBLISHED without func: the version's number */
 };
 struct turn_batch {
 	struct store_batch store;
@@ -155,6 +155,7 @@ struct wish {
 	char function[LIM_FUNCTION_NAME_MAX + 1], name[LIM_QUALIFIER_MAX + 1];
 	char *description;
 	struct alias *alias;
+	char revision[ID_UUID_LEN + 1];	/* the alias' as whoever wishes it has seen it; "" = he has not */
 	bool must_exist;
 };
 
@@ -182,6 +183,9 @@ struct msg {
 		struct wish *wish;	/* owned */
 	};
 };
+
+/* Why the store is in doubt. */
+enum doubt { DOUBT_COMMIT = 1, DOUBT_LOAD = 2 };
 
 struct engine {
 	struct engine_ports ports;
@@ -226,6 +230,7 @@ struct engine {
 	int flown_result;
 	struct err flown_err;
 	int64_t commit_retry_at_ns;	/* 0 = none */
+	unsigned int doubts;		/* set of enum doubt (I8) */
 
 	int64_t next_seq;
 	int64_t on_behalf_of;		/* the event that is being routed: seq, 0 = none. What is written for it goes with it */
@@ -263,6 +268,8 @@ void new_uuid(struct engine *e, char out[ID_UUID_LEN + 1]);
 void inv_reply(struct engine *e, struct inv *inv, const struct intake_reply *r);
 
 /* turn.c: adding to the batch that is being filled */
+void doubt_set(struct engine *e, enum doubt what, const struct err *err);
+void doubt_clear(struct engine *e, enum doubt what);
 void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message);
 void batch_forget(struct engine *e, const struct delivery *d);	/* no AFTER_SEND names it any more */
 void ask_again(struct engine *e, struct load *l);	/* the event is in memory now, or it is not open: what was asked is done */

@@ -153,6 +153,7 @@ uint64_t intake_alias_set(struct engine *e, const struct alias *a, bool must_exi
 	*wish->alias = *a;
 	wish->alias->refs = 1;
 	wish->alias->description = xstrdup(a->description);
+	memcpy(wish->revision, a->revision, sizeof(wish->revision));
 	new_uuid(e, wish->alias->revision);
 	snprintf(wish->function, sizeof(wish->function), "%s", a->function);
 	snprintf(wish->name, sizeof(wish->name), "%s", a->name);

@@ -75,7 +75,7 @@ uint64_t intake_delivery(struct engine *e, enum delivery_wish wish, const struct
  * 503. description NULL: the definition's. */
 uint64_t intake_publish(struct engine *e, const char *function, const char *description, intake_reply_fn reply, void *arg);
 /* Makes (must_exist false: 409 when it is there) or replaces (must_exist true: 404) an alias. a is copied, with a new
- * RevisionId. reply: 201 or 200; 404 also when function or version are not there; 503. */
+ * RevisionId; its own, when it has one, must be the alias' still (409). reply: 201 or 200; 404 also when function or version are not there; 503. */
 uint64_t intake_alias_set(struct engine *e, const struct alias *a, bool must_exist, intake_reply_fn reply, void *arg);
 /* reply: 204, also when there is none of that name; 503. */
 uint64_t intake_alias_delete(struct engine *e, const char *function, const char *name, intake_reply_fn reply, void *arg);

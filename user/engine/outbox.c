@@ -104,8 +104,8 @@ static void breaker_answered(struct engine *e, struct dest_target *t)
 
 static void due(struct engine *e, struct delivery *d)
 {
-	if (d->sending || d->over || !list_empty(&d->queue))
-		return;
+	if (d->sending || d->pending || !list_empty(&d->queue))
+		return;		/* pending: it comes by itself, or goes */
 	sched_cancel(&e->outbox, &d->due);
 	list_add_tail(&d->to->due, &d->queue);
 	take_part(e, d->to);
@@ -149,6 +149,7 @@ void outbox_durable(struct engine *e, struct delivery *d)
 	struct dest_target *t = d->to;
 	int64_t pos = (int64_t)key_of(d);
 
+	assert(!d->sending);
 	d->pending = false;
 	if (t->in_memory <= e->cfg.target_window && !t->backlog.on_disk) {
 		due(e, d);

@@ -111,8 +111,11 @@ static void publish(struct engine *e, struct wish *wish)
 	if (!latest)
 		return answer_about(e, TAKE(wish->w), "", 404, "The function is not defined");
 	v.version = newest(e, wish->function, &source);
-	if (v.version && same_text(latest->source, source))	/* as Lambda: nothing new, no new version */
-		return reply_version(e, TAKE(wish->w), 201, v.version);
+	if (v.version && same_text(latest->source, source)) {	/* as Lambda: nothing new, no new version */
+		/* When it is durable: it may have been published in this very turn. */
+		published(e, wish, 201)->seq = v.version;
+		return;
+	}
 	if (v.version >= LIM_VERSION_MAX)
 		return answer_about(e, TAKE(wish->w), "", 409, "The function has no version numbers left");
 	v.version++;
@@ -128,10 +131,29 @@ static void publish(struct engine *e, struct wish *wish)
 	published(e, wish, 201)->func = f;
 }
 
+/* As it will be when what is under way is durable; NULL = it is not there then. */
+static const struct alias *alias_soon(struct engine *e, const char *function, const char *name)
+{
+	const struct alias *now = registry_alias(e->registry, function, name);
+	struct turn_batch *batches[] = { e->flying, e->filling };
+
+	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
+		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++) {
+			const struct after *a = &batches[i]->after[k];
+			const struct alias *one = a->alias ? a->alias : a->gone;
+
+			if (a->kind == AFTER_PUBLISHED && one && strcmp(one->function, function) == 0 &&
+			    strcmp(one->name, name) == 0)
+				now = a->alias;
+		}
+	return now;
+}
+
 static void alias_set(struct engine *e, struct wish *wish)
 {
 	struct alias *a = wish->alias;
-	bool there = registry_alias(e->registry, a->function, a->name);
+	const struct alias *was = alias_soon(e, a->function, a->name);
+	bool there = was;
 	struct store_op *op;
 
 	if (!registry_version(e->registry, a->function, a->version) ||
@@ -140,6 +162,8 @@ static void alias_set(struct engine *e, struct wish *wish)
 	if (there != wish->must_exist)
 		return answer_about(e, TAKE(wish->w), "", there ? 409 : 404,
 				    there ? "The alias exists already" : "There is no such alias");
+	if (there && wish->revision[0] && strcmp(wish->revision, was->revision) != 0)
+		return answer_about(e, TAKE(wish->w), "", 409, "The alias was changed by somebody else at the same time");
 	op = batch_op(e, STORE_OP_ALIAS_PUT);
 	memcpy(op->alias.function, a->function, sizeof(op->alias.function));
 	memcpy(op->alias.name, a->name, sizeof(op->alias.name));
@@ -149,11 +173,11 @@ static void alias_set(struct engine *e, struct wish *wish)
 
 static void alias_del(struct engine *e, struct wish *wish)
 {
-	struct alias *a = registry_alias(e->registry, wish->function, wish->name);
+	struct alias *a = (struct alias *)alias_soon(e, wish->function, wish->name);
 	struct store_op *op;
 
 	if (!a)
-		return answer_about(e, TAKE(wish->w), "", 204, NULL);
+		return (void)published(e, wish, 204);
 	op = batch_op(e, STORE_OP_ALIAS_DEL);
 	memcpy(op->alias.function, wish->function, sizeof(op->alias.function));
 	memcpy(op->alias.name, wish->name, sizeof(op->alias.name));
@@ -180,7 +204,7 @@ void publish_wish(struct engine *e, struct wish *wish)
 
 void publish_durable(struct engine *e, const struct after *a)
 {
-	int version = a->func ? a->func->version : 0;
+	int version = a->func ? a->func->version : (int)a->seq;
 
 	if (a->func) {
 		registry_publish(e->registry, a->func);

@@ -141,8 +141,8 @@ static bool fan_out(struct engine *e, const struct topic *topic, int hops, struc
 }
 
 /* body: the record, or a dead letter's event; that one is never cut. */
-static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, struct blob *body, struct blob *attributes,
-		      char *why, size_t size)
+static bool put_topic(struct engine *e, const struct routing *rt, const struct target *t, struct blob *body,
+		      struct blob *attributes, char *why, size_t size)
 {
 	const struct topic *topic = registry_topic(e->registry, t->name);
 	CLEAN(blob_unrefp) struct blob *bare = NULL;

@@ -12,8 +12,8 @@
  *
  * I8: a batch that could not be committed is kept and tried again every second; nothing of it is acted upon, no new
  * event is accepted and nothing new is started meanwhile. What runs is supervised as ever: its end waits in the next
- * batch. When it was a single row that could not be written (a claim that is not ours any more), that row's event is given
- * up and the rest goes on (fence.c).
+ * batch. A page of the backlog that cannot be read is a doubt, too. But when a single row could not be written (a claim that
+ * is not ours any more), that row's event is given up and the rest goes on (fence.c).
  */
 #include <assert.h>
 #include <errno.h>
@@ -146,6 +146,22 @@ static void release_batch(struct engine *e, struct turn_batch *t)
 	free(t);
 }
 
+void doubt_set(struct engine *e, enum doubt what, const struct err *err)
+{
+	e->doubts |= what;
+	e->stats.in_doubt = true;
+	snprintf(e->stats.doubt_why, sizeof(e->stats.doubt_why), "%.250s", err_msg(err));
+}
+
+void doubt_clear(struct engine *e, enum doubt what)
+{
+	e->doubts &= ~(unsigned int)what;
+	if (e->doubts)
+		return;		/* the other's reason stands */
+	e->stats.in_doubt = false;
+	e->stats.doubt_why[0] = '\0';
+}
+
 static void fly(struct engine *e)
 {
 	e->flying->store.arg = e;
@@ -166,13 +182,11 @@ static void release_flown(struct engine *e)
 	}
 	if (e->flown_result < 0) {
 		e->stats.commit_failures++;
-		e->stats.in_doubt = true;
-		snprintf(e->stats.doubt_why, sizeof(e->stats.doubt_why), "%.250s", err_msg(&e->flown_err));
+		doubt_set(e, DOUBT_COMMIT, &e->flown_err);
 		e->commit_retry_at_ns = now_mono(e) + ENGINE_COMMIT_RETRY_NS;
 		return;
 	}
-	e->stats.in_doubt = false;
-	e->stats.doubt_why[0] = '\0';
+	doubt_clear(e, DOUBT_COMMIT);
 	e->stats.commits++;
 	e->stats.ops_committed += (int64_t)t->store.n;
 	for (size_t i = 0; i < t->store.n; i++)

@@ -86,6 +86,7 @@ struct store_mem {
 	struct strmap messages;			/* by id */
 	struct list jobs;
 	int fail_in, fail_error;
+	int fail_query_in, fail_query_error;
 };
 
 static struct store_mem *of(const struct port_store *port)
@@ -774,7 +775,8 @@ static void query_tail(struct store_mem *s, const struct store_query *q, struct 
 	res->last_pos = (int64_t)s->n_ended;
 	if (q->after_pos < 0 || q->after_pos > res->last_pos)
 		return;
-	for (size_t i = MAX((size_t)q->after_pos, s->n_trimmed); i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
+	for (size_t i = MAX((size_t)q->after_pos, s->n_trimmed);
+	     i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
 		if (s->ended[i] && record_matches(&s->ended[i]->record, q))
 			add_record(res, &s->ended[i]->record, &bytes);
 }
@@ -1289,6 +1291,12 @@ bool store_mem_run(struct port_store *port)
 		int r = batch_apply(s, j->batch, &e);
 
 		j->batch->done(j->batch, r, r < 0 ? &e : NULL);
+	} else if (s->fail_query_in && --s->fail_query_in == 0) {
+		static const struct store_result nothing;
+		struct err e = {};
+		int r = err_errno(&e, s->fail_query_error, "memory: told to fail");
+
+		j->query->done(j->query->arg, j->query, &nothing, r, &e);
 	} else {
 		store_mem_peek(port, j->query);
 	}
@@ -1304,6 +1312,13 @@ size_t store_mem_pending(const struct port_store *port)
 	list_for_each_safe(pos, next, &s->jobs)
 		n++;
 	return n;
+}
+
+void store_mem_fail_next_query(struct port_store *port, int n, int error)
+{
+	assert(n >= 0 && error < 0);
+	of(port)->fail_query_in = n;
+	of(port)->fail_query_error = error;
 }
 
 void store_mem_fail_next(struct port_store *port, int n, int error)

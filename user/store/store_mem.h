@@ -23,6 +23,9 @@ void store_mem_peek(struct port_store *s, const struct store_query *q);
  * replaces the old; n = 0 takes it back. */
 void store_mem_fail_next(struct port_store *s, int n, int error);
 
+/* The same of queries. */
+void store_mem_fail_next_query(struct port_store *s, int n, int error);
+
 /* The daemon dies: what is queued and was not run never happened, and nobody is told; what was run stays. The caller
  * owns the batches again. */
 void store_mem_crash(struct port_store *s);

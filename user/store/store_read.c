@@ -37,6 +37,9 @@
 /* Newest first, ?1 before_seq, ?2 limit: the numbers from the index alone. */
 #define EVENTS_SORTED(index, which) "SELECT " EVENT_COLS " FROM (SELECT seq FROM event INDEXED BY " index " WHERE " which \
 	" AND seq < ?1 ORDER BY seq DESC LIMIT ?2) d CROSS JOIN event e ON e.seq = d.seq ORDER BY d.seq DESC"
+/* Of function ?3. */
+#define NEWEST(table, index, which) "SELECT seq FROM (SELECT seq FROM " table " INDEXED BY " index " WHERE " which \
+	" AND function = ?3 AND seq < ?1 ORDER BY seq DESC LIMIT ?2)"
 #define PAGE(t) " ORDER BY " t ".seq DESC LIMIT ?2"
 
 enum r_stmt {
@@ -53,7 +56,8 @@ enum r_stmt {
 	R_RECORD_BY_SEQ, R_RECORD_BY_ID, R_RECORD_TIME,
 	R_RECORDS, R_RECORDS_FUNCTION, R_RECORDS_CONDITION, R_RECORDS_FUNCTION_CONDITION,
 	R_LAST_POS, R_TAIL,
-	R_OUTBOX_ANY, R_OUTBOX_OWED, R_OUTBOX_FAILED, R_OUTBOX_TARGET_ANY, R_OUTBOX_TARGET_OWED, R_OUTBOX_TARGET_FAILED, R_OUTBOX_BY_SEQ,
+	R_OUTBOX_ANY, R_OUTBOX_OWED, R_OUTBOX_FAILED, R_OUTBOX_TARGET_ANY, R_OUTBOX_TARGET_OWED, R_OUTBOX_TARGET_FAILED,
+	R_OUTBOX_BY_SEQ,
 	R_QUEUES, R_MESSAGES,
 	R_COUNT_QUEUED, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS, R_COUNT_OWED, R_COUNT_FAILED, R_COUNT_MESSAGES,
 	R_MAX
@@ -86,18 +90,24 @@ static const char *const r_sql[R_MAX] = {
 			    " WHERE e.seq < ?1 AND e.state = ?4 AND " ACTIVE PAGE("e"),
 	[R_EVENTS_WAITING] = EVENTS_SORTED("event_waiting", "state = 3"),
 	[R_EVENTS_DONE] = "SELECT " EVENT_COLS " FROM event e NOT INDEXED WHERE e.seq < ?1 AND e.state = 5" PAGE("e"),
-	[R_EVENTS_FUNCTION] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_by_function"
-			      " WHERE e.seq < ?1 AND e.function = ?3" PAGE("e"),
+	/* In pieces: what is open, and what has a record, which all have that have ended. */
+	[R_EVENTS_FUNCTION] = "SELECT " EVENT_COLS " FROM (SELECT seq FROM ("
+			      NEWEST("event", "event_queued", "state = 0") " UNION " NEWEST("event", "event_waiting", "state = 3")
+			      " UNION " NEWEST("event", "event_active", "state <> 0 AND state <> 3 AND state <> 5")
+			      " UNION " NEWEST("record", "record_by_function", "true")
+			      ") ORDER BY seq DESC LIMIT ?2) d CROSS JOIN event e ON e.seq = d.seq ORDER BY d.seq DESC",
 	[R_EVENTS_FUNCTION_QUEUED] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_queued"
 				     " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = 0" PAGE("e"),
 	[R_EVENTS_FUNCTION_ACTIVE] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_active"
 				     " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = ?4 AND " ACTIVE PAGE("e"),
 	[R_EVENTS_FUNCTION_WAITING] = EVENTS_SORTED("event_waiting", "state = 3 AND function = ?3"),
-	[R_EVENTS_FUNCTION_DONE] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_by_function"
-				   " WHERE e.seq < ?1 AND e.function = ?3 AND e.state = 5" PAGE("e"),
+	[R_EVENTS_FUNCTION_DONE] = "SELECT " EVENT_COLS " FROM record r INDEXED BY record_by_function"
+				   " CROSS JOIN event e ON e.seq = r.seq"
+				   " WHERE r.seq < ?1 AND r.function = ?3 AND e.state = 5" PAGE("r"),
 	[R_ENDED] = "SELECT " EVENT_COLS " FROM event e NOT INDEXED WHERE e.seq > ?1 ORDER BY e.seq",
-	[R_ENDED_FUNCTION] = "SELECT " EVENT_COLS " FROM event e INDEXED BY event_by_function"
-			     " WHERE e.seq > ?1 AND e.function = ?3 ORDER BY e.seq",
+	[R_ENDED_FUNCTION] = "SELECT " EVENT_COLS " FROM record r INDEXED BY record_by_function"
+			     " CROSS JOIN event e ON e.seq = r.seq"
+			     " WHERE r.seq > ?1 AND r.function = ?3 ORDER BY r.seq",
 	[R_RECORD_BY_SEQ] = "SELECT " RECORD_COLS " FROM record r" RECORD_POS " WHERE r.seq = ?1",
 	[R_RECORD_BY_ID] = "SELECT " RECORD_COLS " FROM event e JOIN record r ON r.seq = e.seq" RECORD_POS
 			   " WHERE e.request_id = ?1",
@@ -563,8 +573,11 @@ static void bind_page(struct store_db *d, enum r_stmt i, const struct store_quer
 
 static int query_events(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
 {
-	enum r_stmt i = q->state < 0 ? R_EVENTS : q->state == INV_QUEUED ? R_EVENTS_QUEUED : q->state == INV_WAITING ? R_EVENTS_WAITING :
-			q->state == INV_DONE ? R_EVENTS_DONE : R_EVENTS_ACTIVE;
+	static const enum r_stmt of_state[INV_MAX] = {
+		[INV_QUEUED] = R_EVENTS_QUEUED, [INV_RUNNING] = R_EVENTS_ACTIVE, [INV_JUDGED] = R_EVENTS_ACTIVE,
+		[INV_WAITING] = R_EVENTS_WAITING, [INV_ROUTING] = R_EVENTS_ACTIVE, [INV_DONE] = R_EVENTS_DONE,
+	};
+	enum r_stmt i = q->state < 0 ? R_EVENTS : of_state[q->state];
 	int r = 0, bad = 0;
 
 	if (q->function[0])

@@ -27,13 +27,16 @@
  * The same batches may be given again; the store itself goes on as soon as the disk does.
  *
  * A disk that comes back. Most errors are over with their transaction: the next one finds out whether the disk is well.
- * Two kinds are not, and writer_mend() looks for them before each group. The names: when the log is gone, or another file
- * lies there, SQLite would go on writing to what no later start finds. And damage that a connection keeps in its
- * cache: transactions that fail again and again though the log could just be brought into the file. Then all connections
- * are closed and opened anew, in one go: two that do not have the same log would read each other's pages wrongly. That is
- * what a reader's db_lock is for. Nothing is opened anew while the log cannot be emptied: a commit that failed and was
- * reported so may lie in it whole, and a new connection would take it for done. A file that we did not open is
- * refused, for as long as it lies there.
+ * Two kinds are not, and writer_mend() looks for them before each group. The log's name: when another one lies there, or
+ * none, SQLite would go on writing to what no later start finds. And damage that a connection keeps in its cache:
+ * transactions that fail again and again though the log could just be brought into the file. Then all connections are closed
+ * and opened anew, in one go: two that do not have the same log would read each other's pages wrongly. That is what a
+ * reader's db_lock is for. Nothing is opened anew while the log cannot be emptied: a commit that failed and was reported so
+ * may lie in it whole, and a new connection would take it for done.
+ *
+ * When the file's own name is taken, or given to another file, all work fails until it is back. Another file is never
+ * opened, be it a copy of ours: the engine knows what was in the one that it loaded, and SQLite would play our log into
+ * whatever lies there.
  *
  * Invariants: jobs are run, and batches reported, in the order they came. A job is in exactly one of the lists
  * jobs of the three workers, the writer's group, finished. n_open counts them; close() waits for 0. A job's fields
@@ -344,7 +347,7 @@ static int writer_mend(struct store_sqlite *s, struct err *e)
 	case STORE_LOG_GONE:
 		return writer_reopen(s, true, e);
 	case STORE_REPLACED:
-		return writer_reopen(s, false, e);
+		return err_set(e, -EIO, "%s: another file lies there than the one that was opened", s->path);
 	case STORE_GONE:
 		break;
 	}

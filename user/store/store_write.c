@@ -19,7 +19,8 @@
 
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
-#define PURGED " (SELECT pos FROM message INDEXED BY message_by_queue WHERE queue_id = ?1 ORDER BY pos LIMIT " STRING(STORE_PURGE_MAX) ")"
+#define PURGED " (SELECT pos FROM message INDEXED BY message_by_queue WHERE queue_id = ?1 ORDER BY pos LIMIT " \
+	STRING(STORE_PURGE_MAX) ")"
 #define TRIM_YOUNG_MAX 1000	/* so many in a row that are to stay: the old ones are over, also if a clock was set back */
 
 enum w_stmt {
@@ -872,9 +873,9 @@ static int known_again(struct store_writer *w, struct err *e)
 
 	snprintf(sql, sizeof(sql), "SELECT count(*) FROM opening WHERE id = %lld AND at_ms = %lld", (long long)w->owner,
 		 (long long)w->opened_at_ms);
-	r = store_db_int(&w->db, sql, &n, NULL);
+	r = store_db_int(&w->db, sql, &n, e);
 	/* Whatever it is, it is not touched. */
-	return r < 0 || !n ? err_set(e, -EIO, "%s: another file lies there than the one that was opened", w->db.path) : 0;
+	return r >= 0 && !n ? err_set(e, -EIO, "%s: another file lies there than the one that was opened", w->db.path) : r;
 }
 
 int store_writer_reopen(struct store_writer *w, const char *path, const char *vfs, struct err *e)

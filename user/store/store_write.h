@@ -17,19 +17,19 @@ struct store_writer {
 int store_writer_open(struct store_writer *w, const char *path, const char *vfs, struct err *e);
 void store_writer_done(struct store_writer *w);
 
-/* Where the file and its log are: a name may be taken from a file that is open, and SQLite would go on writing to what the
- * next start does not find. */
+/* Where the file and its log are: a name may be taken from a file that is open, and SQLite would go on writing to what no
+ * later start finds. */
 enum store_place {
 	STORE_IN_PLACE,
 	STORE_LOG_GONE,		/* another log, or none, lies there */
-	STORE_REPLACED,		/* another file */
+	STORE_REPLACED,		/* another file: never ours to open */
 	STORE_GONE,		/* none */
 };
 enum store_place store_writer_place(const struct store_writer *w);
 /* Brings the whole log into the file. */
 int store_writer_checkpoint(struct store_writer *w, struct err *e);
-/* Closes and opens again, statements and all; never makes or migrates a file, and refuses one that we did not open (-EIO).
- * On failure w has no connection (w->db.db NULL), and it can be called again. */
+/* Closes and opens again, statements and all; never makes or migrates a file, and refuses one that we did not open (-EIO,
+ * -EBADMSG). On failure w has no connection (w->db.db NULL), and it can be called again. */
 int store_writer_reopen(struct store_writer *w, const char *path, const char *vfs, struct err *e);
 
 /* One transaction. After an error of commit the transaction is rolled back. */
