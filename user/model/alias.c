@@ -163,7 +163,7 @@ struct blob *alias_write(const struct alias *a)
 	ok &= cJSON_AddStringToObject(o, "RevisionId", a->revision) != NULL;
 	text = ok ? cJSON_PrintUnformatted(o) : NULL;
 	if (!text)		/* half an alias would be another alias */
-		text = xrealloc(NULL, SIZE_MAX / 2);	/* says why and aborts */
+		mem_abort();
 	cJSON_Delete(o);
 	b = blob_must(text, strlen(text));
 	free(text);
