@@ -143,14 +143,15 @@ static void be_alone(void)
 	const char *path = getenv("DIE_LIFE"), *id = variable("FATE_REQUEST_ID");
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
 	char digits[16] = "";
-	size_t n = 0;
+	size_t n = 15;
 	int fd;
 
 	if (!path)
 		return;
-	for (; *id && n < 15; id++)
-		if (*id != '-')
-			digits[n++] = *id;
+	/* Its last digits: the first are the time. */
+	for (const char *at = id + strlen(id); n && at > id; at--)
+		if (at[-1] != '-')
+			digits[--n] = at[-1];
 	lock.l_start = (off_t)strtoull(digits, NULL, 16);
 	fd = open(path, O_RDWR | O_CREAT, 0666);
 	if (fd < 0)
