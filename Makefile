@@ -169,7 +169,7 @@ $(fuzz_bin): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(B)/fuzz/lib.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) $(fuzz_san) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
 
 # ---- what one does with it ---------------------------------------------------------------------------------
 deps:

@@ -34,9 +34,9 @@ void rig_close(struct rig *r);		/* kills what runs */
 
 /* Opens the store, or dies. */
 struct port_store *rig_store(sd_event *loop, const char *path);
-/* bench_fill.c. Puts open events into the store, past the engine: so many QUEUED, then so many WAITING for an hour after one attempt.
- * In turns over the functions. The file must have no events yet. Not closed when it is to look like a crash: then the
- * process must end without more ado, and the write-ahead log is left as it is. */
+/* bench_fill.c. Puts open events into the store, past the engine: so many QUEUED, then so many WAITING for an hour after
+ * one attempt. In turns over the functions. The file must have no events yet. Not closed when it is to look like a crash:
+ * then the process must end without more ado, and the write-ahead log is left as it is. */
 struct rig_backlog { const char *path; int functions, queued, waiting; bool crash; };
 void rig_fill(const struct rig_backlog *b);
 
