@@ -102,9 +102,16 @@ void backlog_forget(struct engine *e, struct backlog *b)
 	list_del(&b->hungry);
 }
 
+/* Nothing of a page would be started; and what ends with its age is held until its end is durable: a backlog that cannot be
+ * written must not come into memory for that. */
+bool backlog_rests(const struct engine *e)
+{
+	return e->draining || e->doubts & DOUBT_COMMIT;
+}
+
 int64_t backlog_next_ms(const struct engine *e)
 {
-	if (!e->waiting.on_disk || e->waiting.loading || e->load_retry_at_ns)
+	if (!e->waiting.on_disk || e->loading || e->load_retry_at_ns || backlog_rests(e))
 		return INT64_MAX;
 	return e->waiting.cursor_ms - MIN(e->waiting.cursor_ms, (int64_t)ENGINE_AHEAD_MS);
 }
@@ -408,8 +415,8 @@ void backlog_feed(struct engine *e)
 		e->ports.store->ops->query(e->ports.store, &q);
 		return;
 	}
-	if (e->draining)
-		return;		/* nothing of it would be started */
+	if (backlog_rests(e))
+		return;
 	backlog_hunger(e, &e->waiting);
 	while (!list_empty(&e->hungry)) {
 		struct backlog *b = list_first(&e->hungry, struct backlog, hungry);
@@ -419,5 +426,10 @@ void backlog_feed(struct engine *e)
 			load_page(e, b);
 			return;
 		}
+	}
+	/* What could not be read is wanted by nobody any more: no page would ever come to take the doubt away. */
+	if (e->doubts & DOUBT_LOAD) {
+		doubt_clear(e, DOUBT_LOAD);
+		e->news = true;
 	}
 }

@@ -321,6 +321,7 @@ struct inv *backlog_inv(struct engine *e, const struct store_event *ev);	/* into
 void backlog_forget(struct engine *e, struct backlog *b);	/* its owner is about to be freed */
 void backlog_left(struct engine *e, const struct inv *inv);
 int64_t backlog_next_ms(const struct engine *e);
+bool backlog_rests(const struct engine *e);		/* no pages are asked for now */
 /* A row of it is on disk only, from now on. */
 void backlog_put_back(struct engine *e, struct backlog *b, int64_t key_ms, int64_t key);
 
