@@ -56,6 +56,11 @@ bool backlog_room_waiting(const struct engine *e)
 	       (e->waiting_in_memory < e->cfg.window_max && e->stats.in_memory_bytes < e->cfg.window_bytes);
 }
 
+bool backlog_room_outbox(const struct engine *e, int n)
+{
+	return n == 0 || (n < e->cfg.target_window && e->outbox_bytes < e->cfg.window_bytes);
+}
+
 static struct fn *fn_of(struct backlog *b)
 {
 	return container_of(b, struct fn, backlog);
@@ -85,7 +90,8 @@ static bool wants(const struct engine *e, struct backlog *b)
 	case BACKLOG_WAITING:
 		return due_soon(e, b) || (e->waiting_in_memory <= e->cfg.window_max / 4 && backlog_room_waiting(e));
 	case BACKLOG_OUTBOX:
-		return target_of(b)->in_memory <= e->cfg.target_window / 4;
+		n = target_of(b)->in_memory;
+		return n <= e->cfg.target_window / 4 && backlog_room_outbox(e, n);
 	}
 	return false;
 }
@@ -365,7 +371,7 @@ static void load_page(struct engine *e, struct backlog *b)
 		snprintf(q.target, sizeof(q.target), "%s", target_of(b)->name);
 		break;
 	}
-	if (e->stats.in_memory_bytes >= e->cfg.window_bytes)
+	if ((b->kind == BACKLOG_OUTBOX ? e->outbox_bytes : e->stats.in_memory_bytes) >= e->cfg.window_bytes)
 		q.limit = 1;
 	b->loading = e->loading = true;
 	e->loading_from = b;

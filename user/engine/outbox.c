@@ -111,6 +111,11 @@ static void due(struct engine *e, struct delivery *d)
 	take_part(e, d->to);
 }
 
+static int64_t bytes_of(const struct delivery *d)
+{
+	return (int64_t)((d->row.body ? d->row.body->len : 0) + (d->row.attributes ? d->row.attributes->len : 0));
+}
+
 static struct delivery *adopt(struct engine *e, const struct store_op_outbox *row)
 {
 	struct delivery *d = XNEW(struct delivery);
@@ -122,6 +127,7 @@ static struct delivery *adopt(struct engine *e, const struct store_op_outbox *ro
 	list_init(&d->queue);
 	d->to = outbox_target(e, row->target);
 	d->to->in_memory++;
+	e->outbox_bytes += bytes_of(d);
 	twin = map_put(&e->deliveries, key_of(d), d);
 	assert(!twin);
 	return d;
@@ -139,6 +145,7 @@ static void forget(struct engine *e, struct delivery *d)
 	list_del(&d->queue);
 	sched_cancel(&e->outbox, &d->due);
 	t->in_memory--;
+	e->outbox_bytes -= bytes_of(d);
 	delivery_free(d);
 	backlog_hunger(e, &t->backlog);
 	outbox_maybe_free(e, t);
@@ -151,7 +158,7 @@ void outbox_durable(struct engine *e, struct delivery *d)
 
 	assert(!d->sending);
 	d->pending = false;
-	if (t->in_memory <= e->cfg.target_window && !t->backlog.on_disk) {
+	if (backlog_room_outbox(e, t->in_memory - 1) && !t->backlog.on_disk) {
 		due(e, d);
 		return;
 	}
