@@ -1009,7 +1009,8 @@ static void operate(void)
 {
 	switch (rnd() % 4) {
 	case 0:
-		look((struct store_query){ .kind = STORE_Q_OUTBOX, .state = (int)(rnd() % 3) - 1, .limit = 20 }, see_deliveries, NULL);
+		look((struct store_query){ .kind = STORE_Q_OUTBOX, .state = (int)(rnd() % 3) - 1, .limit = 20 }, see_deliveries,
+		     NULL);
 		break;
 	case 1:
 		publish();
