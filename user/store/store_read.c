@@ -177,8 +177,8 @@ static int read_event(struct store_db *d, enum r_stmt i, struct inv_row *row, st
 	row->epoch = (uint32_t)store_read_int(&rd, "epoch", 0, UINT32_MAX);
 	row->condition = (enum inv_condition)store_read_int(&rd, "condition", 0, COND_MAX - 1);
 	row->verdicts = (uint64_t)store_read_int(&rd, "verdicts", INT64_MIN, INT64_MAX);
-	row->version = (int)store_read_int(&rd, "version", 0, INT32_MAX);
-	row->hops = (int)store_read_int(&rd, "hops", 0, INT32_MAX);
+	row->version = (int)store_read_int(&rd, "version", 0, LIM_VERSION_MAX);
+	row->hops = (int)store_read_int(&rd, "hops", 0, INT32_MAX - 1);	/* the next one's is one more */
 	store_read_text(&rd, "origin", row->origin, sizeof(row->origin));
 	row->timeout_ms = (int)store_read_int(&rd, "timeout_ms", 0, INT32_MAX);
 	row->memory_mb = (int)store_read_int(&rd, "memory_mb", 0, INT32_MAX);
@@ -391,7 +391,7 @@ static int load_version(struct store_db *d, const struct store_loader *l, struct
 	int r;
 
 	rd.id = sqlite3_column_int64(rd.s, 0);
-	v.version = (int)store_read_int(&rd, "version", 1, INT32_MAX);
+	v.version = (int)store_read_int(&rd, "version", 1, LIM_VERSION_MAX);
 	store_read_name(&rd, "function", v.function, sizeof(v.function));
 	v.at_ms = store_read_int(&rd, "at_ms", INT64_MIN, INT64_MAX);
 	description = store_read_blob(&rd);
