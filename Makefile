@@ -11,6 +11,7 @@
 #   make sim SEEDS=1000   the engine against simulated ports
 #   make fuzz FUZZ_RUNS=100000   the fuzz targets (clang's libFuzzer), each so often; without a number about 20 s each
 #   sudo make truth RUNS=1000   every way to end, so often, in both observers: how often is each member of the record right?
+#   sudo make kill9 ROUNDS=1000 EVENTS=10000   SIGKILL of the daemon, so often, with so many events open
 #   sudo make bench, sudo make vm, make lint, make compile_commands.json, sudo make install, sudo make uninstall
 
 MAKEFLAGS += --no-builtin-rules
@@ -76,7 +77,7 @@ prog_bin := $(patsubst %.c,$(B)/%,$(prog_src))
 fuzz_bin := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(fuzz_src))
 programs := $(if $(wildcard user/daemon/main.c),$(B)/fated) $(if $(wildcard user/ctl/main.c),$(B)/fatectl)
 
-.PHONY: all check test test-privileged demo bench truth sim fuzz fuzz-targets vm tidy lint install uninstall clean deps progs units
+.PHONY: all check test test-privileged demo bench truth kill9 sim fuzz fuzz-targets vm tidy lint install uninstall clean deps progs units
 all: $(programs)
 units: $(unit_bin) $(priv_bin) $(prog_bin) $(filter %/fatectl,$(programs))
 progs: $(prog_bin)
@@ -168,7 +169,7 @@ $(fuzz_bin): $(B)/fuzz/%: $(B)/fuzz/obj/tests/fuzz/%.o $(B)/fuzz/lib.a
 	$(call say,LINK,$@)
 	$(Q)$(CLANG) $(fuzz_san) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' -type f 2>/dev/null)
 
 # ---- what one does with it ---------------------------------------------------------------------------------
 deps:
@@ -204,6 +205,12 @@ truth:
 	$(Q)scripts/deps.sh build truth
 	$(Q)$(MAKE) --no-print-directory all progs
 	$(Q)BUILD=$(B) RUNS=$(RUNS) scripts/truth.sh
+
+kill9:
+	$(Q)scripts/deps.sh build test
+	$(Q)$(MAKE) --no-print-directory all progs
+	$(Q)BUILD=$(B) ROUNDS=$(or $(ROUNDS),1000) EVENTS=$(or $(EVENTS),10000) PYTHONPATH=tests/lib PYTHONDONTWRITEBYTECODE=1 \
+		$(PYTHON) tests/integ/test_kill9.py
 
 vm:
 	$(Q)scripts/deps.sh build test vm

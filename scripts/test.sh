@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What `make test` runs: every build, then every test, added up into one closing line "N passed, N failed, N skipped".
 #
-#   SEEDS=200     seeds of the simulation              ROUNDS=200  rounds of the crash test
+#   SEEDS=200     seeds of the simulation              ROUNDS=100  rounds of the crash test
 #   FUZZ_RUNS=10000  executions of each fuzz target
 #   QUICK=1       without the sanitizer's privileged and integration runs
 #

@@ -20,7 +20,6 @@
 #include "store/store_sqlite.h"
 
 #define PATIENCE_NS (120 * NS_PER_S)
-#define STRIDE 7919	/* from function to function: neighbours in time are none in the store's indexes */
 
 const char rig_event[] =
 	"{\"Records\":[{\"eventSource\":\"bench\",\"key\":\"pictures/2026/11/cat.png\",\"size\":482133,\"etag\":"
@@ -249,7 +248,7 @@ static void post(struct rig *r)
 	struct arn_function fn = {};
 
 	rig_function_name(fn.name, r->next_function);
-	r->next_function = (r->next_function + STRIDE) % r->cfg.functions;
+	r->next_function = (r->next_function + RIG_STRIDE) % r->cfg.functions;
 	r->posted++;
 	intake_invoke(r->engine, INTAKE_ASYNC, &fn, r->payload, on_reply, r, NULL);
 }
@@ -322,7 +321,7 @@ static void define(struct rig *r)
 	free(list);
 }
 
-static struct port_store *store_open(sd_event *loop, const char *path)
+struct port_store *rig_store(sd_event *loop, const char *path)
 {
 	struct port_store *store;
 	struct err e = {};
@@ -352,7 +351,7 @@ struct rig *rig_open(const struct rig_config *c, struct rig_times *ret)
 	list_init(&r->parked);
 	bench_check(sd_event_new(&r->loop), "event loop");
 	r->began_ns = clock_mono_ns();
-	r->store = store_open(r->loop, c->path);
+	r->store = rig_store(r->loop, c->path);
 	t.store = (double)(clock_mono_ns() - r->began_ns) / 1e9;
 	r->engine = engine_new(&(struct engine_ports){ .clock = &r->clock, .store = r->store, .launch = &r->launch,
 						       .deliver = &deliver }, &cfg);
@@ -382,78 +381,4 @@ void rig_close(struct rig *r)
 	blob_unref(r->payload);
 	sd_event_unref(r->loop);
 	free(r);
-}
-
-/* ---- a backlog --------------------------------------------------------------------------------------------- */
-
-#define FILL_A_BATCH 2000
-
-static void on_filled(struct store_batch *b, int result, const struct err *e)
-{
-	if (result < 0)
-		bench_die("the backlog cannot be written: %s", err_msg(e));
-	*(bool *)b->arg = true;
-}
-
-static void waits(struct store_batch *b, struct inv_row *row)
-{
-	static const char fate[] = "{\"attempt\":1,\"verdict\":\"Crash\",\"observer\":\"fallback\",\"exitStatus\":1}";
-	struct store_op *op;
-
-	row->state = INV_WAITING;
-	row->attempts = row->starts = 1;
-	row->epoch = 1;
-	row->due_at_ms = row->accepted_at_ms + 3600 * 1000;
-	op = store_batch_add(b, STORE_OP_ATTEMPT_PUT);
-	op->attempt = (struct store_op_attempt){ .seq = row->seq, .start = 1, .started_at_ms = row->accepted_at_ms };
-	op = store_batch_add(b, STORE_OP_ATTEMPT_END);
-	op->attempt = (struct store_op_attempt){ .seq = row->seq, .start = 1, .started_at_ms = row->accepted_at_ms,
-						 .ended_at_ms = row->accepted_at_ms + 1, .outcome = OUTCOME_CRASH,
-						 .fate = blob_new(fate, sizeof(fate) - 1) };
-}
-
-/* The row first: attempts belong to it. */
-static void put(struct store_batch *b, const struct rig_backlog *c, int64_t seq, struct blob *payload)
-{
-	struct store_op *op = store_batch_add(b, STORE_OP_EVENT_PUT);
-	uint64_t rnd[2] = { rig_random(NULL), rig_random(NULL) };
-	size_t at = b->n - 1;
-	struct inv_row row = { .seq = seq, .state = INV_QUEUED, .hops = 1, .accepted_at_ms = clock_wall_ms() };
-
-	id_uuid_at(row.accepted_at_ms, rnd, row.request_id);
-	rig_function_name(row.function, (int)((seq - 1) * STRIDE % c->functions));
-	op->event.payload = blob_ref(payload);
-	if (seq > c->queued)
-		waits(b, &row);
-	b->ops[at].event.row = row;
-}
-
-void rig_fill(const struct rig_backlog *c)
-{
-	struct blob *payload = blob_new(rig_event, rig_event_len);
-	int64_t seq = 1, n = (int64_t)c->queued + c->waiting;
-	struct port_store *store;
-	struct store_batch b = {};
-	sd_event *loop = NULL;
-
-	bench_check(sd_event_new(&loop), "event loop");
-	store = store_open(loop, c->path);
-	while (seq <= n) {
-		bool done = false;
-
-		for (int i = 0; i < FILL_A_BATCH && seq <= n; i++)
-			put(&b, c, seq++, payload);
-		b.arg = &done;
-		b.done = on_filled;
-		store->ops->apply(store, &b);
-		while (!done)
-			bench_check(sd_event_run(loop, UINT64_MAX), "event loop");
-		store_batch_clear(&b);
-	}
-	store_batch_done(&b);
-	blob_unref(payload);
-	if (c->crash)
-		return;
-	store->ops->close(store);
-	sd_event_unref(loop);
 }

@@ -5,6 +5,8 @@
  * started waits until it is told to end, and ends then as a real one does: by a status of its leader, and an empty leaf.
  * So what is measured is the engine and the store, and accepting and finishing can be measured apart.
  */
+#include <systemd/sd-event.h>
+
 #include "bench/bench.h"
 #include "engine/engine.h"
 
@@ -28,10 +30,13 @@ void rig_stats(const struct rig *r, struct engine_stats *ret);
 void rig_close(struct rig *r);		/* kills what runs */
 
 #define RIG_CALLERS 64
+#define RIG_STRIDE 7919		/* from function to function: neighbours in time are none in the store's indexes */
 
-/* Puts open events into the store, past the engine: so many QUEUED, then so many WAITING for an hour after one attempt.
- * In turns over the functions. The file must have no events yet. Not closed when it is to look like a crash: then the
- * process must end without more ado, and the write-ahead log is left as it is. */
+/* Opens the store, or dies. */
+struct port_store *rig_store(sd_event *loop, const char *path);
+/* bench_fill.c. Puts open events into the store, past the engine: so many QUEUED, then so many WAITING for an hour after
+ * one attempt. In turns over the functions. The file must have no events yet. Not closed when it is to look like a crash:
+ * then the process must end without more ado, and the write-ahead log is left as it is. */
 struct rig_backlog { const char *path; int functions, queued, waiting; bool crash; };
 void rig_fill(const struct rig_backlog *b);
 

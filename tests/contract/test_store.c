@@ -1594,6 +1594,7 @@ static void case_large_records_come_in_short_pages(void)
 			break;
 		CHECK_INT(a.res.records[0].body->len, len);
 		seen += (int)a.res.n_records;
+		CHECK(a.res.more == (seen < N));
 		pages++;
 		before = a.res.records[a.res.n_records - 1].seq;
 	}

@@ -160,49 +160,49 @@ static bool fail_at(uint64_t seed, struct fault f)
 static void each(struct fault f, int up_to, int stride, uint64_t seed)
 {
 	int64_t began = clock_mono_ns();
-	int at_least = stride < 100 ? 50 : 10;
+	int at_least = (stride < 100 ? 50 : 10) / LIFE_COST;
 
 	f.n = 1;
 	faults = aborted = refused = doubted = went_on = 0;
 	while (fail_at(seed, f))
 		f.n += f.n < up_to ? 1 : stride;
-	printf("# %d faults in %d allocations: %d lives aborted, %d refused to start, %d in doubt, %d went on; %.1f s\n", faults, f.n,
-	       aborted, refused, doubted, went_on, (double)(clock_mono_ns() - began) / 1e9);
+	printf("# %d faults in %d allocations: %d lives aborted, %d refused to start, %d in doubt, %d went on; %.1f s\n",
+	       faults, f.n, aborted, refused, doubted, went_on, (double)(clock_mono_ns() - began) / 1e9);
 	CHECK(faults > at_least);
 }
 
-static int up_to = 100, the_stride = 7;
+static int up_to = 120 / LIFE_COST, the_stride = 11 * LIFE_COST;
 static uint64_t the_seed = 1;
 
 static void one_of_ours_fails(void)
 {
 	each((struct fault){ .whose = OURS, .late = true }, up_to, the_stride, the_seed);
-	CHECK(aborted > 50);
+	CHECK(aborted > 50 / LIFE_COST);
 	CHECK_INT(doubted, 0);
 }
 
 static void one_of_sqlites_fails(void)
 {
-	each((struct fault){ .whose = SQLITES, .late = true }, up_to, the_stride, the_seed);
+	each((struct fault){ .whose = SQLITES, .late = true }, up_to / 2, 2 * the_stride, the_seed);
 	CHECK_INT(aborted, 0);
-	CHECK(went_on > 50);
+	CHECK(went_on > 50 / LIFE_COST);
 }
 
 static void all_of_sqlites_fail_from_one_on(void)
 {
-	each((struct fault){ .whose = SQLITES, .late = true, .sticky = true }, up_to / 2, 2 * the_stride, the_seed);
+	each((struct fault){ .whose = SQLITES, .late = true, .sticky = true }, up_to / 4, 4 * the_stride, the_seed);
 	CHECK_INT(aborted, 0);
-	CHECK(doubted > 10);
+	CHECK(doubted > 10 / LIFE_COST);
 }
 
 /* An opening prepares every statement: tens of thousands of allocations, and one answer. */
 static void one_fails_while_it_starts(void)
 {
-	each((struct fault){ .whose = OURS }, up_to / 2, 100 * the_stride, the_seed);
-	CHECK(aborted > 10);
-	each((struct fault){ .whose = SQLITES }, up_to / 2, 100 * the_stride, the_seed);
+	each((struct fault){ .whose = OURS }, up_to / 4, 10 * the_stride, the_seed);
+	CHECK(aborted > 10 / LIFE_COST);
+	each((struct fault){ .whose = SQLITES }, up_to / 4, 100 * the_stride, the_seed);
 	CHECK_INT(aborted, 0);
-	CHECK(refused > 50);
+	CHECK(refused > 20 / LIFE_COST);
 }
 
 int main(int argc, char **argv)
@@ -215,7 +215,7 @@ int main(int argc, char **argv)
 	if (argc > 1)
 		up_to = atoi(argv[1]);
 	if (argc > 2)
-		the_stride = atoi(argv[2]);
+		the_stride = MAX(atoi(argv[2]), 1);
 	if (argc > 3)
 		the_seed = strtoull(argv[3], NULL, 10);
 	RUN(one_of_ours_fails);

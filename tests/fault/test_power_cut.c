@@ -125,11 +125,11 @@ static void power_is_lost(bool half)
 	int before = cuts;
 
 	for (uint64_t seed = 1; seed <= 4; seed++)
-		for (int n = (int)seed; cut_at(seed, n, half); n += 3 + n / 8)
+		for (int n = (int)seed; cut_at(seed, n, half); n += LIFE_COST * (3 + n / 8))
 			;
 	report(began);
-	CHECK(cuts - before > 60);
-	CHECK(cuts_in_recovery > 5 && l->interrupted > 5 && l->redriven);
+	CHECK(cuts - before > 60 / LIFE_COST);
+	CHECK(cuts_in_recovery > 5 / LIFE_COST && l->interrupted > 5 && l->redriven);
 }
 
 static void power_is_lost_and_unsynced_data_too(void) { power_is_lost(false); }

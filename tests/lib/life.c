@@ -356,8 +356,8 @@ static int l_reap(struct port_launch *pl, void (*gone)(void *arg, uint64_t cgrou
 }
 
 static const struct port_launch_ops launch_ops = {
-	PORT_LAUNCH_VERSION, l_prepare, l_start, l_term, l_kill, l_populated, l_count, l_collect, l_group_path, l_release, l_abandon,
-	l_adopt, l_reap,
+	PORT_LAUNCH_VERSION, l_prepare, l_start, l_term, l_kill, l_populated, l_count, l_collect, l_group_path, l_release,
+	l_abandon, l_adopt, l_reap,
 };
 static struct port_launch the_launch = { &launch_ops };
 
@@ -655,7 +655,8 @@ static void check_told(void)
 		if (w->what == SAID_STARTED && (s.row.starts < w->number || !(s.starts & 1ull << w->number)))
 			wrong("attempt %d of %s was started, and is not known", w->number, w->id);
 		if (w->what == SAID_ENDED && (s.records != 1 || s.row.state < INV_ROUTING))
-			wrong("the end of %s was told, and it is %s with %zu records", w->id, inv_state_name(s.row.state), s.records);
+			wrong("the end of %s was told, and it is %s with %zu records", w->id, inv_state_name(s.row.state),
+			      s.records);
 		if (w->what == SAID_CANCELLED && s.row.condition != COND_CANCELLED && s.row.condition != COND_SUCCESS)
 			wrong("%s was cancelled, and does not know", w->id);
 		if (s.row.state >= INV_ROUTING && s.records != 1)
@@ -707,7 +708,8 @@ static void see_messages(const struct store_result *res, void *arg)
 			wrong("a message of queue %s has no body", m->queue);
 		if (strcmp(m->queue, "dead") == 0)
 			found = m->attributes &&
-				uuid_after(m->attributes->data, "\"RequestID\":{\"DataType\":\"String\",\"StringValue\":\"", to->id);
+				uuid_after(m->attributes->data,
+					   "\"RequestID\":{\"DataType\":\"String\",\"StringValue\":\"", to->id);
 		else if (strcmp(m->queue, "wrapped") == 0)
 			found = uuid_after(m->body->data, "\\\"requestId\\\":\\\"", to->id);
 		else
@@ -838,8 +840,8 @@ static void check_end(struct engine *e)
 	engine_audit(e);
 	engine_law(e, &law);
 	if (!law.events_hold)
-		wrong("the law: %" PRId64 " accepted, %" PRId64 " queued, %" PRId64 " running, %" PRId64 " settled, %" PRId64 " dead",
-		      law.accepted, law.queued, law.running, law.settled, law.dead_lettered);
+		wrong("the law: %" PRId64 " accepted, %" PRId64 " queued, %" PRId64 " running, %" PRId64 " settled, "
+		      "%" PRId64 " dead", law.accepted, law.queued, law.running, law.settled, law.dead_lettered);
 }
 
 /* ---- clients and operators ------------------------------------------------------------------------------------ */
@@ -881,7 +883,7 @@ static void on_published(void *arg, const struct intake_reply *r)
 {
 	if (r->status == 201)
 		say(SAID_PUBLISHED, ((struct call *)arg)->id, r->version);
-	else if (r->status != 503)
+	else if (r->status != 503 && r->status != 409)	/* 409: no memory for another */
 		wrong("publishing is answered with %d", r->status);
 }
 
@@ -946,7 +948,8 @@ static void redrive(void *arg, const struct store_query *q, const struct store_r
 	intake_redrive(the_engine, &r, on_accept, c, c->id);
 }
 
-static void operate_delivery(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e)
+static void operate_delivery(void *arg, const struct store_query *q, const struct store_result *res, int result,
+			     const struct err *e)
 {
 	struct call *c;
 
@@ -1249,7 +1252,8 @@ const char *life_end_name(int status)
 	if (WIFEXITED(status) && WEXITSTATUS(status) >= LIFE_RESTED && WEXITSTATUS(status) <= LIFE_WRONG)
 		return names[WEXITSTATUS(status) - LIFE_RESTED];
 	if (WIFSIGNALED(status))
-		snprintf(other, sizeof(other), "ended by %s", WTERMSIG(status) == SIGALRM ? "SIGALRM: it hung" : signal_name(WTERMSIG(status)));
+		snprintf(other, sizeof(other), "ended by %s%s", signal_name(WTERMSIG(status)),
+			 WTERMSIG(status) == SIGALRM ? ": it hung" : "");
 	else
 		snprintf(other, sizeof(other), "exit status %d", WEXITSTATUS(status));
 	return other;

@@ -15,6 +15,13 @@
 #include "base/id.h"
 #include "model/fact.h"
 
+/* A life costs so much more with sanitizers: a test takes a sample of its faults then. */
+#ifdef __SANITIZE_ADDRESS__
+#define LIFE_COST 5
+#else
+#define LIFE_COST 1
+#endif
+
 /* How a life ended: its exit status. Others, and signals, come from whatever the test does to it. */
 enum life_end {
 	LIFE_RESTED = 10,	/* all was done */
@@ -45,8 +52,8 @@ enum { LIFE_PROCS = 1024, LIFE_WORDS = 4096, LIFE_SENDS = 2048 };
 
 /* What somebody outside was told, or has seen, in that order. */
 enum life_said {
-	SAID_NOTHING, SAID_ACCEPTED, SAID_STARTED, SAID_ENDED, SAID_CANCELLED, SAID_ACKED, SAID_REFUSED, SAID_DROPPED, SAID_PUBLISHED,
-	SAID_ALIAS,
+	SAID_NOTHING, SAID_ACCEPTED, SAID_STARTED, SAID_ENDED, SAID_CANCELLED, SAID_ACKED, SAID_REFUSED, SAID_DROPPED,
+	SAID_PUBLISHED, SAID_ALIAS,
 };
 struct life_word { enum life_said what; char id[64]; int number; };
 

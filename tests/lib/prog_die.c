@@ -9,6 +9,9 @@
  *   $DIE_NOTES   a folder; a folder there with the request's id becomes the working directory, and its file "notes" gets a
  *                line "start PID INODE LEAF" first, and a line "WHAT PID" when something is in place (the test waits for it)
  *   $DIE_STARTS  a file that gets a line "REQUEST-ID ATTEMPT" at the start of every run, in one O_APPEND write
+ *   $DIE_LIFE    a file that gets a line "REQUEST-ID ATTEMPT WHAT NS" (CLOCK_MONOTONIC) at the start of every run, at its end
+ *                when it ends by itself and well ("end"), and when another run of that event, or what is left of one, is alive
+ *                ("overlap"): every run holds a lock on a byte of the file that stands for the event, until its last process ends
  *
  * It is linked statically and allocates next to nothing, so that what the kernel tells about it is about it alone.
  */
@@ -118,6 +121,44 @@ static void note_start(void)
 		snprintf(line, sizeof(line), "start %d %llu %s\n", getpid(), (unsigned long long)st.st_ino, leaf);
 		note_line(line);
 	}
+}
+
+static void note_life(const char *what)
+{
+	const char *path = getenv("DIE_LIFE");
+	char line[200];
+	struct timespec now;
+
+	if (!path)
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(line, sizeof(line), "%s %s %s %lld\n", variable("FATE_REQUEST_ID"), variable("FATE_ATTEMPT"), what,
+		 now.tv_sec * 1000000000LL + now.tv_nsec);
+	append(path, line);
+}
+
+/* The lock is the open file's: children share it, and it goes with the last of them. */
+static void be_alone(void)
+{
+	const char *path = getenv("DIE_LIFE"), *id = variable("FATE_REQUEST_ID");
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+	char digits[16] = "";
+	size_t n = 15;
+	int fd;
+
+	if (!path)
+		return;
+	/* Its last digits: the first are the time. */
+	for (const char *at = id + strlen(id); n && at > id; at--)
+		if (at[-1] != '-')
+			digits[--n] = at[-1];
+	lock.l_start = (off_t)strtoull(digits, NULL, 16);
+	fd = open(path, O_RDWR | O_CREAT, 0666);
+	if (fd < 0)
+		die(path);
+	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		note_life("overlap");
+	note_life("start");
 }
 
 static _Noreturn void hang(void)
@@ -1236,9 +1277,14 @@ int main(int argc, char **argv)
 {
 	clock_gettime(CLOCK_MONOTONIC, &began);
 	note_start();
+	be_alone();
 	for (size_t i = 0; argc > 1 && i < sizeof(ways) / sizeof(ways[0]); i++)
-		if (strcmp(ways[i].name, argv[1]) == 0)
-			return ways[i].end(argv + 2);
+		if (strcmp(ways[i].name, argv[1]) == 0) {
+			int status = ways[i].end(argv + 2);
+
+			note_life("end");
+			return status;
+		}
 	fprintf(stderr, "usage: prog_die WAY [ARGUMENT]; ways:");
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		fprintf(stderr, " %s", ways[i].name);

@@ -569,7 +569,7 @@ static struct engine *the_engine;
 static struct func *funcs[32];
 static size_t n_funcs;
 static int64_t sync_asked, sync_answered, crashes, foreign_claims, adopted, stale;
-static bool wall_was_set, was_rebooted, meddled;
+static bool wall_was_set, was_rebooted, meddled, was_claimed;
 static struct strmap dropped;	/* keys of deliveries that an operator gave up */
 static struct engine_config the_config;
 static unsigned int flood_percent;	/* of the calls go to one function */
@@ -883,14 +883,13 @@ static void on_wish(void *arg, const struct intake_reply *r)
 		fail("a wish is answered with %d %s", r->status, r->error_message ? r->error_message : "");
 }
 
-static void see_failed(const struct store_result *res, void *arg)
+/* Failed for good, or still owed: in memory, on disk, or on its way to the target at this moment. */
+static void see_deliveries(const struct store_result *res, void *arg)
 {
 	const struct store_op_outbox *row = res->n_outbox ? &res->outbox[rnd() % res->n_outbox] : NULL;
 
 	if (!row)
 		return;
-	if (row->due_at_ms != INT64_MAX)
-		fail("a failed delivery is due");
 	if (chance(70))
 		intake_delivery(the_engine, DELIVERY_RETRY_NOW, row, on_wish, NULL);
 	else if (intake_delivery(the_engine, DELIVERY_DROP, row, on_wish, NULL) && !strmap_get(&dropped, row->key)) {
@@ -952,17 +951,28 @@ static void redrive(void)
 	intake_redrive(the_engine, &r, on_accept, c, c->request_id);
 }
 
+static struct store_batch *foreign;	/* given to the store; a crash takes its answer with it */
+
+static void foreign_free(void)
+{
+	if (!foreign)
+		return;
+	store_batch_done(foreign);
+	free(TAKE(foreign));
+}
+
 static void foreign_done(struct store_batch *b, int result, const struct err *e)
 {
 	struct client *c = b->arg;
 
+	assert(b == foreign);
 	if (result == 0) {
 		c->foreign = true;
 		foreign_claims++;
+		was_claimed = true;
 		note("%s is claimed by somebody else", c->request_id);
 	}
-	store_batch_done(b);
-	free(b);
+	foreign_free();
 }
 
 /* Somebody who should not be there claims an event: what we write of it from then on is refused. */
@@ -973,12 +983,12 @@ static void claim_foreign(void)
 	struct store_op *op;
 	struct seen s;
 
-	if (!c)
+	if (!c || foreign)
 		return;
 	s = look_event(c->request_id);
 	if (!s.there || s.row.state > INV_WAITING || s.row.condition == COND_CANCELLED)
 		return;
-	b = XNEW(struct store_batch);
+	foreign = b = XNEW(struct store_batch);
 	b->arg = c;
 	b->done = foreign_done;
 	op = store_batch_add(b, STORE_OP_EVENT_SET);
@@ -999,7 +1009,8 @@ static void operate(void)
 {
 	switch (rnd() % 4) {
 	case 0:
-		look((struct store_query){ .kind = STORE_Q_OUTBOX, .state = 1, .limit = 20 }, see_failed, NULL);
+		look((struct store_query){ .kind = STORE_Q_OUTBOX, .state = (int)(rnd() % 3) - 1, .limit = 20 }, see_deliveries,
+		     NULL);
 		break;
 	case 1:
 		publish();
@@ -1012,6 +1023,13 @@ static void operate(void)
 		wall_was_set = true;
 		break;
 	}
+}
+
+static void turn(void)
+{
+	engine_turn(the_engine);
+	if (!engine_pending(the_engine) && engine_next_steady_ms(the_engine) <= engine_steady_ms(the_engine))
+		fail("the loop would not sleep, and has nothing to do");
 }
 
 static void check_law(void)
@@ -1111,7 +1129,7 @@ static void daemon_restart(void)
 	crashes++;
 	engine_drain(the_engine);
 	for (;;) {
-		engine_turn(the_engine);
+		turn();
 		if (engine_leave(the_engine))
 			break;
 		if (++steps > 10000)
@@ -1156,6 +1174,7 @@ static void daemon_crash(void)
 	generation++;		/* nobody is told anything any more */
 	daemon_last_words();
 	store_mem_crash(the_store);
+	foreign_free();
 	if (chance(5))
 		reboot();
 	for (size_t i = 0; i < n_sends; i++)
@@ -1222,20 +1241,24 @@ static void check_chains(void)
 static void check_end(void)
 {
 	struct store_counts counts = {};
+	struct engine_stats st;
 	int64_t open;
 
+	engine_stats(the_engine, &st);
 	look((struct store_query){ .kind = STORE_Q_COUNTS }, see_counts, &counts);
 	open = counts.events[INV_QUEUED] + counts.events[INV_RUNNING] + counts.events[INV_WAITING] + counts.events[INV_ROUTING];
-	if (open) {
-		struct engine_stats st;
-
-		engine_stats(the_engine, &st);
+	if (open)
 		fail("%" PRId64 " events are still open: %" PRId64 " queued, %" PRId64 " running, %" PRId64 " waiting, %" PRId64
 		     " routing; the engine has %" PRId64 ", %" PRId64 ", %" PRId64 ", %" PRId64 " and %" PRId64 " owed, %" PRId64
 		     " in memory, draining %d, in doubt %d", open, counts.events[INV_QUEUED], counts.events[INV_RUNNING],
 		     counts.events[INV_WAITING], counts.events[INV_ROUTING], st.queued, st.running, st.waiting, st.routing,
 		     st.deliveries_owed, st.in_memory, st.draining, st.in_doubt);
-	}
+	if (st.queued || st.running || st.waiting || st.routing || st.deliveries_owed || st.in_memory || st.in_memory_bytes)
+		fail("nothing is left, but the engine counts %" PRId64 " queued, %" PRId64 " running, %" PRId64 " waiting, %" PRId64
+		     " routing, %" PRId64 " owed, %" PRId64 " in memory with %" PRId64 " bytes", st.queued, st.running, st.waiting,
+		     st.routing, st.deliveries_owed, st.in_memory, st.in_memory_bytes);
+	if (!was_claimed && st.stale)
+		fail("rows are said to be somebody else's, and there is nobody: %s", st.refused_why);
 	if (counts.records != counts.events[INV_DONE])
 		fail("I7: %" PRId64 " events ended, %" PRId64 " records", counts.events[INV_DONE], counts.records);
 	if (counts.outbox)
@@ -1355,7 +1378,7 @@ static void run_seed(uint64_t seed)
 	books_starts = books_exits = 0;
 	wall_step_ms = booted_ms = target_dead_until_ns = 0;
 	foreign_claims = 0;
-	rebooted = was_rebooted = wall_was_set = meddled = false;
+	rebooted = was_rebooted = wall_was_set = meddled = was_claimed = false;
 	snprintf(the_clock.boot_id, sizeof(the_clock.boot_id), "boot");
 	memset(clients, 0, sizeof(clients));
 	observing = !chance(15);
@@ -1408,7 +1431,7 @@ static void run_seed(uint64_t seed)
 		t = deliveries_run();
 		next = MIN(next, t);
 		if (chance(70)) {
-			engine_turn(the_engine);
+			turn();
 			if (!calm && rnd() % 1000 < crash_permille)
 				daemon_crash();
 		}
@@ -1432,7 +1455,7 @@ static void run_seed(uint64_t seed)
 				continue;
 			}
 			if (calm || n_clients >= EVENTS_MAX) {
-				engine_turn(the_engine);
+				turn();
 				if (engine_quiet(the_engine) && !engine_pending(the_engine) && !store_mem_run(the_store))
 					break;
 				continue;

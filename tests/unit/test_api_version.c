@@ -246,6 +246,10 @@ static void aliases_refused(void)
 	made(201);
 	request("PUT", FN "echo/aliases/2024-01-02", "{\"RevisionId\":\"wrong\"}");
 	check_refused(412, "PreconditionFailedException", NULL);
+	fake.engine.alias_status = 409;		/* somebody else has changed it in the same turn */
+	request("PUT", FN "echo/aliases/2024-01-02", "{}");
+	check_refused(409, "ResourceConflictException", "{\"Type\":\"User\",\"message\":\"The operation cannot be performed at "
+		      "this time. An update is in progress for resource: " ARN "echo:2024-01-02\"}");
 	fake.engine.alias_status = 503;
 	request("PUT", FN "echo/aliases/2024-01-02", "{}");
 	check_refused(503, "ServiceException", NULL);

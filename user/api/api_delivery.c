@@ -44,7 +44,7 @@ static void on_deliveries(struct api_call *c, const struct store_query *q, const
 	for (size_t i = 0; i < res->n_outbox; i++)
 		api_outbox_json(&b, &res->outbox[i], step, false);
 	buf_addc(&b, ']');
-	if (res->n_outbox >= (size_t)q->limit) {
+	if (res->n_outbox && (res->more || res->n_outbox >= (size_t)q->limit)) {
 		const struct store_op_outbox *last = &res->outbox[res->n_outbox - 1];
 
 		api_json_int(&b, "next", STORE_OUTBOX_POS(last->seq, last->role));
@@ -229,7 +229,7 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 			it->target = xstrdup(res->outbox[i].target);
 			memcpy(it->id, res->outbox[i].request_id, sizeof(it->id));
 		}
-		redrive_page(r, 0, res->n_outbox < (size_t)q->limit);
+		redrive_page(r, 0, !res->more && res->n_outbox < (size_t)q->limit);
 	}
 	redrive_paid(r);
 }

@@ -28,10 +28,10 @@ static bool arg_page(struct api_call *c, struct store_query *q)
 }
 
 /* "next": what to give as "before" for the page that follows; absent on the last one. */
-static void page_end(struct buf *b, const struct store_query *q, size_t n, int64_t last_seq)
+static void page_end(struct buf *b, const struct store_query *q, const struct store_result *res, size_t n, int64_t last_seq)
 {
 	buf_addc(b, ']');
-	if (n >= (size_t)q->limit)
+	if (n && (res->more || n >= (size_t)q->limit))
 		api_json_int(b, "next", last_seq);
 	buf_addc(b, '}');
 }
@@ -104,7 +104,7 @@ static void on_events(struct api_call *c, const struct store_query *q, const str
 		row_json(&b, &res->events[i], step);
 		buf_addc(&b, '}');
 	}
-	page_end(&b, q, res->n_events, res->n_events ? res->events[res->n_events - 1].seq : 0);
+	page_end(&b, q, res, res->n_events, res->n_events ? res->events[res->n_events - 1].seq : 0);
 	api_answer_json(c, 200, &b);
 }
 
@@ -225,7 +225,7 @@ static void on_records(struct api_call *c, const struct store_query *q, const st
 	CLEAN(buf_done) struct buf b = {};
 
 	records_json(&b, res);
-	page_end(&b, q, res->n_records, res->n_records ? res->records[res->n_records - 1].seq : 0);
+	page_end(&b, q, res, res->n_records, res->n_records ? res->records[res->n_records - 1].seq : 0);
 	api_answer_json(c, 200, &b);
 }
 

@@ -212,7 +212,7 @@ static void on_messages(void *arg, const struct store_query *q, const struct sto
 			if (!r->dry || res->messages[i].visible_at_ms <= q->now_ms)
 				add(r, &res->messages[i]);
 		r->visible_at_ms = q->now_ms + q->visibility_ms;
-		redrive_page(r, 0, r->dry || res->n_messages < (size_t)q->limit);
+		redrive_page(r, 0, r->dry || (!res->more && res->n_messages < (size_t)q->limit));
 	}
 	redrive_paid(r);
 }

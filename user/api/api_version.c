@@ -25,6 +25,7 @@
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 #define STALE "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve " \
 	"the latest Revision Id"
+#define IN_PROGRESS "The operation cannot be performed at this time. An update is in progress for resource"
 
 /* ---- what all begin with ----------------------------------------------------------------------------------- */
 
@@ -193,8 +194,7 @@ static void on_published(void *arg, const struct intake_reply *r)
 	if (!f && registry_get(intake_registry(c->a->ctx.engine), fn.name)) {
 		/* Somebody else publishes the same, and it is not durable yet. */
 		arn_format_function(arn, sizeof(arn), c->a->ctx.region, fn.name, NULL);
-		api_fail(c, API_CONFLICT, "The operation cannot be performed at this time. An update is in progress for "
-			 "resource: %s", arn);
+		api_fail(c, API_CONFLICT, IN_PROGRESS ": %s", arn);
 		return;
 	}
 	if (!f) {
@@ -539,10 +539,11 @@ static void on_alias(void *arg, const struct intake_reply *r)
 	(void)arn_parse_function(c->param[0], &fn, NULL);	/* it was good before */
 	a = registry_alias(intake_registry(c->a->ctx.engine), fn.name, name);
 	if (r->status == 409) {
+		bool update = strcmp(c->route->method, "PUT") == 0;	/* another one was faster, and this one has not seen it */
 		char arn[ARN_SIZE];
 
 		arn_format_function(arn, sizeof(arn), c->a->ctx.region, fn.name, name);
-		api_fail(c, API_CONFLICT, "Alias already exists: %s", arn);
+		api_fail(c, API_CONFLICT, "%s: %s", update ? IN_PROGRESS : "Alias already exists", arn);
 	} else if (r->status >= 400) {
 		api_fail_reply(c, r);
 	} else if (!a) {

@@ -29,7 +29,9 @@ struct blob *blob_must(const void *data, size_t len)
 {
 	struct blob *b = blob_new(data, len);
 
-	return b ? b : xrealloc(NULL, SIZE_MAX / 2);	/* says why and aborts */
+	if (!b)
+		mem_abort();
+	return b;
 }
 
 struct blob *blob_ref(struct blob *b)

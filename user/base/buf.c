@@ -47,7 +47,7 @@ int buf_reserve(struct buf *b, size_t n)
 static void reserve_or_die(struct buf *b, size_t n)
 {
 	if (buf_reserve(b, n) < 0)
-		b->data = xrealloc(NULL, SIZE_MAX / 2);	/* says why and aborts */
+		mem_abort();
 }
 
 void buf_add(struct buf *b, const void *data, size_t len)

@@ -6,14 +6,19 @@
 #include <stdio.h>
 #include <string.h>
 
+void mem_abort(void)
+{
+	static const char msg[] = "fated: out of memory, aborting\n";
+	ssize_t r = write(2, msg, sizeof(msg) - 1);
+
+	(void)r;
+	abort();
+}
+
 static void *checked(void *p)
 {
-	if (!p) {
-		static const char msg[] = "fated: out of memory for a small allocation, aborting\n";
-		ssize_t r = write(2, msg, sizeof(msg) - 1);
-		(void)r;
-		abort();
-	}
+	if (!p)
+		mem_abort();
 	return p;
 }
 

@@ -28,6 +28,8 @@
 static inline void freep(void *p) { free(*(void **)p); }
 static inline void closep(int *fd) { if (*fd >= 0) (void)close(*fd); }
 
+/* Says that there is no memory, and aborts: for what must not be done without it. */
+void mem_abort(void) __attribute__((noreturn));
 /* Zeroed; never NULL: aborts with a message when the small allocation fails. */
 void *xcalloc(size_t n, size_t size) __attribute__((malloc, returns_nonnull, alloc_size(1, 2)));
 char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));

@@ -183,7 +183,8 @@ void doc_judge_deliveries(struct doc_list *l, const cJSON *status)
 			"delivery retry --all", "%.15g records that no target would take are kept", failed);
 	else if (breakers > 0)
 		doc_add(l, DOC_WARN, "deliveries", "fatectl delivery list says which and why; each is tried again by itself for "
-			"six hours", "%.15g targets do not answer, %s deliveries are owed", breakers, ctl_text(e, "deliveriesOwed"));
+			"six hours", "%.15g targets do not answer, %s deliveries are owed", breakers,
+			ctl_text(e, "deliveriesOwed"));
 	else
 		doc_add(l, DOC_OK, "deliveries", NULL, "%s owed, every target answers", ctl_text(e, "deliveriesOwed"));
 }

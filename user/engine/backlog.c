@@ -56,6 +56,11 @@ bool backlog_room_waiting(const struct engine *e)
 	       (e->waiting_in_memory < e->cfg.window_max && e->stats.in_memory_bytes < e->cfg.window_bytes);
 }
 
+bool backlog_room_outbox(const struct engine *e, int n)
+{
+	return n == 0 || (n < e->cfg.target_window && e->outbox_bytes < e->cfg.window_bytes);
+}
+
 static struct fn *fn_of(struct backlog *b)
 {
 	return container_of(b, struct fn, backlog);
@@ -85,7 +90,8 @@ static bool wants(const struct engine *e, struct backlog *b)
 	case BACKLOG_WAITING:
 		return due_soon(e, b) || (e->waiting_in_memory <= e->cfg.window_max / 4 && backlog_room_waiting(e));
 	case BACKLOG_OUTBOX:
-		return target_of(b)->in_memory <= e->cfg.target_window / 4;
+		n = target_of(b)->in_memory;
+		return n <= e->cfg.target_window / 4 && backlog_room_outbox(e, n);
 	}
 	return false;
 }
@@ -102,9 +108,16 @@ void backlog_forget(struct engine *e, struct backlog *b)
 	list_del(&b->hungry);
 }
 
+/* Nothing of a page would be started; and what ends with its age is held until its end is durable: a backlog that cannot be
+ * written must not come into memory for that. */
+bool backlog_rests(const struct engine *e)
+{
+	return e->draining || e->doubts & DOUBT_COMMIT;
+}
+
 int64_t backlog_next_ms(const struct engine *e)
 {
-	if (!e->waiting.on_disk || e->waiting.loading || e->load_retry_at_ns)
+	if (!e->waiting.on_disk || e->loading || e->load_retry_at_ns || backlog_rests(e))
 		return INT64_MAX;
 	return e->waiting.cursor_ms - MIN(e->waiting.cursor_ms, (int64_t)ENGINE_AHEAD_MS);
 }
@@ -358,7 +371,7 @@ static void load_page(struct engine *e, struct backlog *b)
 		snprintf(q.target, sizeof(q.target), "%s", target_of(b)->name);
 		break;
 	}
-	if (e->stats.in_memory_bytes >= e->cfg.window_bytes)
+	if ((b->kind == BACKLOG_OUTBOX ? e->outbox_bytes : e->stats.in_memory_bytes) >= e->cfg.window_bytes)
 		q.limit = 1;
 	b->loading = e->loading = true;
 	e->loading_from = b;
@@ -408,8 +421,8 @@ void backlog_feed(struct engine *e)
 		e->ports.store->ops->query(e->ports.store, &q);
 		return;
 	}
-	if (e->draining)
-		return;		/* nothing of it would be started */
+	if (backlog_rests(e))
+		return;
 	backlog_hunger(e, &e->waiting);
 	while (!list_empty(&e->hungry)) {
 		struct backlog *b = list_first(&e->hungry, struct backlog, hungry);
@@ -419,5 +432,10 @@ void backlog_feed(struct engine *e)
 			load_page(e, b);
 			return;
 		}
+	}
+	/* What could not be read is wanted by nobody any more: no page would ever come to take the doubt away. */
+	if (e->doubts & DOUBT_LOAD) {
+		doubt_clear(e, DOUBT_LOAD);
+		e->news = true;
 	}
 }

@@ -38,7 +38,7 @@ struct engine_config {
 	int inbox_max;			/* posted and not yet handled */
 	bool record_fate;		/* the record's member "fate", unless a function says no */
 	int window_max;			/* open events held in memory, but for a few of every function that has some */
-	int64_t window_bytes;		/* their payloads and facts */
+	int64_t window_bytes;		/* their payloads and facts; and as much of deliveries' bodies */
 	/* 0 = as in engine_int.h; less makes a simulation load and park more often. */
 	int window_min, page_max, target_window;
 	int64_t lease_ms;		/* a claim's: longer than any attempt with its grace */

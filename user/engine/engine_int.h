@@ -207,6 +207,7 @@ struct engine {
 	struct strmap targets;
 	struct list targets_ready;	/* something is due, and one more may be sent */
 	int deliveries_under_way;
+	int64_t outbox_bytes;		/* bodies of deliveries in memory, all targets together */
 	struct sched events, outbox, probes;	/* steady clock: inv.due; delivery.due; dest_target.probe */
 	struct sched mono;			/* env.timer */
 
@@ -312,6 +313,7 @@ void attempt_fence(struct engine *e, struct env *env);	/* its event is not ours 
 /* backlog.c */
 bool backlog_room(const struct engine *e, int n);	/* for one more event of a queue that has n in memory */
 bool backlog_room_waiting(const struct engine *e);
+bool backlog_room_outbox(const struct engine *e, int n);	/* for one more delivery to a target that has n in memory */
 void backlog_init(struct backlog *b, enum backlog_kind kind);
 void backlog_park(struct engine *e, struct inv *inv);	/* AFTER_PARK */
 void backlog_feed(struct engine *e);			/* asks the store for what is needed next */
@@ -321,6 +323,7 @@ struct inv *backlog_inv(struct engine *e, const struct store_event *ev);	/* into
 void backlog_forget(struct engine *e, struct backlog *b);	/* its owner is about to be freed */
 void backlog_left(struct engine *e, const struct inv *inv);
 int64_t backlog_next_ms(const struct engine *e);
+bool backlog_rests(const struct engine *e);		/* no pages are asked for now */
 /* A row of it is on disk only, from now on. */
 void backlog_put_back(struct engine *e, struct backlog *b, int64_t key_ms, int64_t key);
 

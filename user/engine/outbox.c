@@ -111,6 +111,11 @@ static void due(struct engine *e, struct delivery *d)
 	take_part(e, d->to);
 }
 
+static int64_t bytes_of(const struct delivery *d)
+{
+	return (int64_t)((d->row.body ? d->row.body->len : 0) + (d->row.attributes ? d->row.attributes->len : 0));
+}
+
 static struct delivery *adopt(struct engine *e, const struct store_op_outbox *row)
 {
 	struct delivery *d = XNEW(struct delivery);
@@ -122,6 +127,7 @@ static struct delivery *adopt(struct engine *e, const struct store_op_outbox *ro
 	list_init(&d->queue);
 	d->to = outbox_target(e, row->target);
 	d->to->in_memory++;
+	e->outbox_bytes += bytes_of(d);
 	twin = map_put(&e->deliveries, key_of(d), d);
 	assert(!twin);
 	return d;
@@ -139,6 +145,7 @@ static void forget(struct engine *e, struct delivery *d)
 	list_del(&d->queue);
 	sched_cancel(&e->outbox, &d->due);
 	t->in_memory--;
+	e->outbox_bytes -= bytes_of(d);
 	delivery_free(d);
 	backlog_hunger(e, &t->backlog);
 	outbox_maybe_free(e, t);
@@ -151,7 +158,7 @@ void outbox_durable(struct engine *e, struct delivery *d)
 
 	assert(!d->sending);
 	d->pending = false;
-	if (t->in_memory <= e->cfg.target_window && !t->backlog.on_disk) {
+	if (backlog_room_outbox(e, t->in_memory - 1) && !t->backlog.on_disk) {
 		due(e, d);
 		return;
 	}
@@ -346,13 +353,23 @@ static void answer_when_durable(struct engine *e, struct wish *wish, int64_t seq
 	a->seq = seq;
 }
 
+/* One that is not in memory: it failed for good, or it waits on disk. It is held until what is wished is durable, so that no page
+ * that was asked for before brings it once more, and so that a second wish meets it. */
+static struct delivery *take_up(struct engine *e, const struct store_op_outbox *row)
+{
+	struct dest_target *t = outbox_target(e, row->target);
+
+	if (row->due_at_ms < INT64_MAX && t->backlog.on_disk > 0)
+		t->backlog.on_disk--;
+	else
+		e->stats.deliveries_owed++;
+	return adopt(e, row);
+}
+
 static void drop(struct engine *e, struct wish *wish, struct delivery *d)
 {
 	op_del(e, wish->row.seq, wish->row.role);
-	if (d)
-		owed_no_more(e, d);
-	else
-		op_done(e, wish->row.seq);
+	owed_no_more(e, d ? d : take_up(e, &wish->row));
 	answer_when_durable(e, wish, wish->row.seq);
 }
 
@@ -368,9 +385,7 @@ static void retry_local(struct engine *e, struct wish *wish, const struct target
 
 	if (!route_again(e, &wish->row, t, why, sizeof(why)))
 		return answer_about(e, TAKE(wish->w), "", 409, why);
-	op_del(e, wish->row.seq, wish->row.role);
-	op_done(e, wish->row.seq);
-	answer_when_durable(e, wish, wish->row.seq);
+	drop(e, wish, NULL);
 }
 
 static void retry(struct engine *e, struct wish *wish, struct delivery *d)
@@ -389,14 +404,11 @@ static void retry(struct engine *e, struct wish *wish, struct delivery *d)
 		op_set(e, &row);
 		due(e, d);
 	} else {
-		struct dest_target *to = outbox_target(e, row.target);
-
 		op_set(e, &row);
-		if (wish->row.due_at_ms < INT64_MAX && to->backlog.on_disk > 0)
-			to->backlog.on_disk--;		/* it was owed, and on disk */
-		else
-			e->stats.deliveries_owed++;
-		send_when_durable(e, adopt(e, &row));
+		d = take_up(e, &wish->row);
+		d->row.tries = 0;
+		d->row.due_at_ms = d->row.created_at_ms = row.created_at_ms;
+		send_when_durable(e, d);
 	}
 	answer_when_durable(e, wish, row.seq);
 }
@@ -440,8 +452,11 @@ void outbox_pump(struct engine *e)
 		struct delivery *d = list_first(&t->due, struct delivery, queue);
 
 		list_del(&t->turn);
-		if (list_empty(&t->due))
+		if (list_empty(&t->due)) {
+			if (t->open)	/* what was to be the probe was dropped meanwhile: another one will be */
+				sched_set(&e->probes, &t->probe, now_steady(e) + LIM_BACKOFF_MIN_MS);
 			continue;
+		}
 		list_del(&d->queue);
 		d->sending = true;
 		t->sending++;

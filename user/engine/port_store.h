@@ -228,7 +228,7 @@ struct store_result {
 	int64_t affected;
 	int64_t last_pos;
 	int64_t bytes_used, bytes_free;	/* of the database file */
-	bool more;			/* TRIM: there was more than the limit */
+	bool more;			/* TRIM, PURGE: there was more than the limit. A page with bodies: it ended early for their size */
 };
 void store_result_done(struct store_result *r);
 

@@ -224,7 +224,7 @@ static void adopt_all(struct recovery *r)
 		r->e->stats.recovered_running++;
 		if (!adopt_one(r, &r->running[i]))
 			r->running[n++] = r->running[i];
-		else if (inv->row.condition == COND_CANCELLED)
+		else if (inv->row.state == INV_RUNNING && inv->row.condition == COND_CANCELLED)
 			(void)attempt_cancel(r->e, inv);	/* the wish was durable, and its killing not done */
 	}
 	r->n_running = n;

@@ -519,7 +519,7 @@ void engine_turn(struct engine *e)
 
 bool engine_pending(const struct engine *e)
 {
-	bool page = !list_empty(&e->hungry) && !e->draining;
+	bool page = !list_empty(&e->hungry) && !backlog_rests(e);
 	bool to_load = (page || !list_empty(&e->loads)) && !e->loading && !e->load_retry_at_ns && !e->leaving;
 	bool to_commit = !e->flying && !e->commit_retry_at_ns && (e->filling->store.n || e->filling->n_after);
 

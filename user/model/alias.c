@@ -151,18 +151,21 @@ struct blob *alias_write(const struct alias *a)
 {
 	cJSON *o = cJSON_CreateObject(), *weights;
 	char version[VERSION_LEN + 1], *text;
+	bool ok;
 	struct blob *b;
 
-	cJSON_AddStringToObject(o, "Description", a->description);
-	cJSON_AddStringToObject(o, "FunctionVersion", version_format(a->version, version));
+	ok = cJSON_AddStringToObject(o, "Description", a->description) &&
+	     cJSON_AddStringToObject(o, "FunctionVersion", version_format(a->version, version));
 	if (a->other) {
 		weights = cJSON_AddObjectToObject(cJSON_AddObjectToObject(o, "RoutingConfig"), "AdditionalVersionWeights");
-		cJSON_AddNumberToObject(weights, version_format(a->other, version), a->other_weight);
+		ok &= cJSON_AddNumberToObject(weights, version_format(a->other, version), a->other_weight) != NULL;
 	}
-	cJSON_AddStringToObject(o, "RevisionId", a->revision);
-	text = cJSON_PrintUnformatted(o);
+	ok &= cJSON_AddStringToObject(o, "RevisionId", a->revision) != NULL;
+	text = ok ? cJSON_PrintUnformatted(o) : NULL;
+	if (!text)		/* half an alias would be another alias */
+		mem_abort();
 	cJSON_Delete(o);
-	b = text ? blob_new(text, strlen(text)) : NULL;
+	b = blob_must(text, strlen(text));
 	free(text);
 	return b;
 }

@@ -766,6 +766,7 @@ static void query_lists(struct store_mem *s, const struct store_query *q, struct
 			n++;
 		}
 	}
+	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 }
 
 static void query_tail(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -779,6 +780,7 @@ static void query_tail(struct store_mem *s, const struct store_query *q, struct 
 	     i < s->n_ended && res->n_records < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++)
 		if (s->ended[i] && record_matches(&s->ended[i]->record, q))
 			add_record(res, &s->ended[i]->record, &bytes);
+	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 }
 
 static void query_event(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -828,6 +830,7 @@ static void query_outbox(struct store_mem *s, const struct store_query *q, struc
 			if (res->n_outbox == (size_t)q->limit || bytes >= bytes_max)
 				return;
 			add_outbox(res, ev, role, &bytes);
+			res->more = bytes >= bytes_max;
 		}
 	}
 }
@@ -1060,6 +1063,7 @@ static void query_peek(struct store_mem *s, const struct store_query *q, struct 
 		add_message(res, queue->messages[i], &bytes);
 		res->messages[i].receipt[0] = '\0';	/* its holder's */
 	}
+	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 }
 
 static void query_receive(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -1077,6 +1081,7 @@ static void query_receive(struct store_mem *s, const struct store_query *q, stru
 		store_row_receipt(q->random, res->n_messages, m->receipt);
 		add_message(res, m, &bytes);
 	}
+	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 }
 
 static void query_delete(struct store_mem *s, const struct store_query *q, struct store_result *res)

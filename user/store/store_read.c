@@ -26,9 +26,10 @@
 	" e.function, e.request_id, e.starts, b.id, b.body, b.attributes"
 /* A row without its event or its body is read as one that is impossible, and named. */
 #define OUTBOX_JOIN " LEFT JOIN outbox_body b ON b.id = o.id LEFT JOIN event e ON e.seq = o.seq"
-/* In order of id, ?1 after_pos, ?2 limit: the ids from the index alone, then the rows with all their bodies. */
-#define OUTBOX_IDS(ids) "SELECT " OUTBOX_COLS " FROM (" ids " ORDER BY id LIMIT ?2) d CROSS JOIN outbox o ON o.id = d.id" \
-	OUTBOX_JOIN " ORDER BY d.id"
+/* In order of id, ?1 after_pos, ?2 limit: the ids from the index alone, then one row after the other. A join of the two is
+ * sorted once more, with all bodies in memory, whatever the page may take. */
+#define OUTBOX_IDS(ids) "SELECT " OUTBOX_COLS " FROM outbox o" OUTBOX_JOIN " WHERE o.id IN (" ids " ORDER BY id LIMIT ?2)" \
+	" ORDER BY o.id"
 #define OWED "SELECT id FROM outbox INDEXED BY outbox_owed WHERE due_at_ms < 9223372036854775807 AND id > ?1"
 #define FAILED "SELECT id FROM outbox INDEXED BY outbox_failed WHERE due_at_ms = 9223372036854775807 AND id > ?1"
 #define OWED_OR_FAILED(more) "SELECT id FROM (" OWED more " UNION ALL " FAILED more ")"
@@ -177,8 +178,8 @@ static int read_event(struct store_db *d, enum r_stmt i, struct inv_row *row, st
 	row->epoch = (uint32_t)store_read_int(&rd, "epoch", 0, UINT32_MAX);
 	row->condition = (enum inv_condition)store_read_int(&rd, "condition", 0, COND_MAX - 1);
 	row->verdicts = (uint64_t)store_read_int(&rd, "verdicts", INT64_MIN, INT64_MAX);
-	row->version = (int)store_read_int(&rd, "version", 0, INT32_MAX);
-	row->hops = (int)store_read_int(&rd, "hops", 0, INT32_MAX);
+	row->version = (int)store_read_int(&rd, "version", 0, LIM_VERSION_MAX);
+	row->hops = (int)store_read_int(&rd, "hops", 0, INT32_MAX - 1);	/* the next one's is one more */
 	store_read_text(&rd, "origin", row->origin, sizeof(row->origin));
 	row->timeout_ms = (int)store_read_int(&rd, "timeout_ms", 0, INT32_MAX);
 	row->memory_mb = (int)store_read_int(&rd, "memory_mb", 0, INT32_MAX);
@@ -391,7 +392,7 @@ static int load_version(struct store_db *d, const struct store_loader *l, struct
 	int r;
 
 	rd.id = sqlite3_column_int64(rd.s, 0);
-	v.version = (int)store_read_int(&rd, "version", 1, INT32_MAX);
+	v.version = (int)store_read_int(&rd, "version", 1, LIM_VERSION_MAX);
 	store_read_name(&rd, "function", v.function, sizeof(v.function));
 	v.at_ms = store_read_int(&rd, "at_ms", INT64_MIN, INT64_MAX);
 	description = store_read_blob(&rd);
@@ -601,6 +602,7 @@ static int query_record_page(struct store_db *d, enum r_stmt i, struct store_res
 		bad = read_record(d, i, rec, e);
 		bytes += rec->body ? rec->body->len : 0;
 	}
+	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 	store_db_reset(d, i);
 	return bad < 0 ? bad : r;
 }
@@ -645,6 +647,7 @@ static int query_messages(struct store_db *d, const struct store_query *q, struc
 		bad = read_message(d, q, m, e);
 		bytes += (m->body ? m->body->len : 0) + (m->attributes ? m->attributes->len : 0);
 	}
+	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 	store_db_reset(d, R_MESSAGES);
 	return bad < 0 ? bad : r;
 }
@@ -661,6 +664,7 @@ static int query_outbox_page(struct store_db *d, enum r_stmt i, size_t bytes_max
 		bad = read_outbox(d, i, o, e);
 		bytes += (o->body ? o->body->len : 0) + (o->attributes ? o->attributes->len : 0);
 	}
+	res->more = bytes >= bytes_max;
 	store_db_reset(d, i);
 	return bad < 0 ? bad : r;
 }

@@ -19,7 +19,8 @@ static void check_event(const struct inv_row *row)
 	assert((int)row->condition >= 0 && row->condition < COND_MAX);
 	assert(row->attempts >= 0 && row->starts >= 0 && row->backoffs >= 0);
 	ASSERT_TEXT(row->origin);
-	assert(row->version >= 0 && row->hops >= 0 && row->timeout_ms >= 0 && row->memory_mb >= 0);
+	assert(row->version >= 0 && row->version <= LIM_VERSION_MAX && row->hops >= 0 && row->hops < INT32_MAX);
+	assert(row->timeout_ms >= 0 && row->memory_mb >= 0);
 	assert(row->death >= 0 && row->deaths >= 0);
 }
 
@@ -36,7 +37,7 @@ static void check_version(const struct store_op_version *v)
 {
 	ASSERT_TEXT(v->function);
 	assert(v->function[0]);
-	assert(v->version > 0);
+	assert(v->version > 0 && v->version <= LIM_VERSION_MAX);
 	assert(v->definition);
 }
 

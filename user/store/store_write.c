@@ -450,7 +450,8 @@ static int receive(struct store_writer *w, const struct store_query *q, struct s
 		if (r < 0)
 			break;
 		bytes += (m->body ? m->body->len : 0) + (m->attributes ? m->attributes->len : 0);
-		if (bytes >= STORE_RESULT_BYTES_MAX)
+		res->more = bytes >= STORE_RESULT_BYTES_MAX;
+		if (res->more)
 			break;
 	}
 	store_db_reset(&w->db, W_MESSAGE_VISIBLE);
