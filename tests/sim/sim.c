@@ -288,6 +288,7 @@ static int l_prepare(struct port_launch *l, const struct launch_spec *spec, stru
 }
 
 static void check_start(const struct proc *p);
+static void check_release(const struct proc *p);
 static void check_reap(const struct proc *p);
 
 static int l_start(struct port_launch *l, struct env_proc *ep, struct err *e)
@@ -385,6 +386,7 @@ static void l_release(struct port_launch *l, struct env_proc *ep)
 		return;		/* the simulation tears a crashed engine down: its leaves are the next one's */
 	if (p->leader_alive || p->child_alive)
 		fail("I6: leaf %" PRIu64 " released while populated", p->cgroup_id);
+	check_release(p);
 	p->released = true;
 }
 
@@ -799,6 +801,15 @@ static void check_forget(const struct proc *p)
 
 	if (s.there && s.row.state == INV_RUNNING && s.row.starts == p->attempt)
 		fail("the entry of %s attempt %d is forgotten before its outcome is durable", p->request_id, p->attempt);
+}
+
+/* What could still be judged from it. */
+static void check_release(const struct proc *p)
+{
+	struct seen s = look_event(p->request_id);
+
+	if (p->started && s.there && s.row.state == INV_RUNNING && s.row.starts == p->attempt)
+		fail("the leaf of %s attempt %d is given up before its outcome is durable", p->request_id, p->attempt);
 }
 
 static void check_not_cancelled(const struct proc *p)

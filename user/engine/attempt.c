@@ -310,6 +310,17 @@ static void forget_later(struct engine *e, uint64_t cgroup_id)
 		e->ports.observe->ops->forget(e->ports.observe, cgroup_id);
 }
 
+/* After the outcome is durable: until then leaf and descriptors are what a daemon after us would adopt and judge. */
+static void release_later(struct engine *e, struct env *env)
+{
+	if (env->sync || (!e->flying && !e->filling->store.n)) {
+		e->ports.launch->ops->release(e->ports.launch, env->proc);
+		return;
+	}
+	batch_after(e, AFTER_RELEASE, NULL, NULL, 0);
+	e->filling->after[e->filling->n_after - 1].proc = env->proc;
+}
+
 /* The environment is GONE. Frees it. */
 static void finish(struct engine *e, struct env *env)
 {
@@ -333,7 +344,7 @@ static void finish(struct engine *e, struct env *env)
 	else if (e->ports.observe && env->cgroup_id && left)
 		forget_later(e, env->cgroup_id);
 	if (env->proc)
-		e->ports.launch->ops->release(e->ports.launch, env->proc);
+		release_later(e, env);
 	env_free(env);
 	dispatch_released(e, fn);
 }
@@ -569,13 +580,13 @@ bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t c
 	void *twin;
 
 	attempt_new(e, inv, f);
+	e->stats.attempts_started--;	/* by whoever started it */
 	env = inv->env;
 	if (e->ports.launch->ops->adopt(e->ports.launch, &a, &env->proc, err) < 0) {
 		struct fn *fn = env->fn;
 
 		inv->env = NULL;
 		env_free(env);
-		e->stats.attempts_started--;
 		dispatch_released(e, fn);
 		return false;
 	}

@@ -240,9 +240,13 @@ static struct inv *take_in(struct engine *e, const struct store_event *ev)
 		return NULL;
 	inv = backlog_inv(e, ev);
 	b = inv->row.state == INV_QUEUED ? &dispatch_fn(e, inv->row.function)->backlog : &e->waiting;
-	assert(b->on_disk > 0 && e->on_disk > 0);
-	b->on_disk--;
-	e->on_disk--;
+	if (b->on_disk > 0) {
+		b->on_disk--;
+		e->on_disk--;
+	} else {		/* not counted: given back by whoever had claimed it behind our back */
+		inv_track(e, inv, -1);
+		e->open_at_start++;
+	}
 	if (inv->row.state == INV_QUEUED) {
 		dispatch_enqueue(e, inv);
 	} else {
@@ -398,6 +402,29 @@ static void on_one(void *arg, const struct store_query *q, const struct store_re
 	free(l);
 }
 
+static void on_wished(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *err)
+{
+	struct engine *e = arg;
+	struct load *l = list_first(&e->loads, struct load, link);
+	const struct store_op_outbox *row = NULL;
+
+	assert(e->loading && !e->loading_from && !list_empty(&e->loads));
+	list_del(&l->link);
+	for (size_t i = 0; result == 0 && i < res->n_outbox; i++)
+		if (res->outbox[i].seq == l->wish->row.seq && res->outbox[i].role == l->wish->row.role)
+			row = &res->outbox[i];
+	if (row && map_get(&e->left_deliveries, (uint64_t)STORE_OUTBOX_POS(row->seq, row->role)))
+		row = NULL;	/* since it was read */
+	loading_over(e);
+	if (result < 0) {
+		answer_about(e, TAKE(l->wish->w), l->request_id, 503, "The event store cannot be read");
+		wish_free(l->wish);
+	} else {
+		wish_looked(e, l->wish, row);
+	}
+	free(l);
+}
+
 void backlog_load(struct engine *e, struct load *l)
 {
 	list_init(&l->link);
@@ -416,6 +443,10 @@ void backlog_feed(struct engine *e)
 		struct store_query q = { .kind = STORE_Q_LOAD_EVENT, .limit = 1, .arg = e, .done = on_one };
 
 		memcpy(q.request_id, l->request_id, sizeof(q.request_id));
+		if (l->why == LOAD_FOR_WISH) {
+			q.kind = STORE_Q_EVENT;
+			q.done = on_wished;
+		}
 		e->loading = true;
 		e->parked_ms = e->parked = INT64_MAX;
 		e->ports.store->ops->query(e->ports.store, &q);

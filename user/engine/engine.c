@@ -396,7 +396,7 @@ void engine_functions_changed(struct engine *e)
 	dispatch_limits(e);	/* everybody with work gets another look */
 }
 
-static void batch_free(struct turn_batch *t)
+static void batch_free(struct engine *e, struct turn_batch *t)
 {
 	if (!t)
 		return;
@@ -405,6 +405,8 @@ static void batch_free(struct turn_batch *t)
 		func_unref(t->after[i].func);
 		alias_unref(t->after[i].alias);
 		alias_unref(t->after[i].gone);
+		if (t->after[i].proc)	/* its outcome may not be durable: for the next start */
+			e->ports.launch->ops->abandon(e->ports.launch, t->after[i].proc);
 	}
 	store_batch_done(&t->store);
 	free(t->after);
@@ -450,6 +452,7 @@ struct engine *engine_free(struct engine *e)
 		struct load *l = list_entry(pos, struct load, link);
 
 		free(l->w);
+		wish_free(l->wish);
 		free(l);
 	}
 	free(e->inbox);
@@ -463,8 +466,8 @@ struct engine *engine_free(struct engine *e)
 	strmap_done(&e->targets);
 	map_done(&e->left);
 	map_done(&e->left_deliveries);
-	batch_free(e->filling);
-	batch_free(e->flying);
+	batch_free(e, e->filling);
+	batch_free(e, e->flying);
 	strmap_done(&e->by_request);
 	strmap_done(&e->fns);
 	map_done(&e->callers);

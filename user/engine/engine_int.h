@@ -117,6 +117,7 @@ enum after_kind {
 	AFTER_CANCELLED,	/* the end, or the wish for it, is durable: 202 to whoever wished it */
 	AFTER_LAUNCH,	/* the attempt's number is durable (I2) */
 	AFTER_FORGET,	/* the outcome is durable: the pinned entry may go */
+	AFTER_RELEASE,	/* and leaf and descriptors: until then they are what a later daemon would judge from */
 	AFTER_SETTLED,	/* the record is durable: whoever waits for the end is told */
 	AFTER_SEND,	/* the outbox row is durable */
 	AFTER_OVER,	/* a delivery is not owed any more */
@@ -132,6 +133,7 @@ struct after {
 	struct delivery *delivery;
 	struct waiter *waiter;
 	uint64_t cgroup_id;
+	struct env_proc *proc;		/* RELEASE */
 	int status;			/* ANSWER, PUBLISHED */
 	struct func *func;		/* PUBLISHED: references */
 	struct alias *alias, *gone;
@@ -159,11 +161,12 @@ struct wish {
 	bool must_exist;
 };
 
-/* An event that is not in memory is asked about. */
+/* An event, or a delivery, that is not in memory is asked about. */
 struct load {
 	struct list link;
-	enum { LOAD_FOR_WAIT, LOAD_FOR_CANCEL, LOAD_FOR_RETRY } why;
+	enum { LOAD_FOR_WAIT, LOAD_FOR_CANCEL, LOAD_FOR_RETRY, LOAD_FOR_WISH } why;
 	struct waiter *w;
+	struct wish *wish;		/* LOAD_FOR_WISH: owned, and w is in there */
 	char request_id[ID_UUID_LEN + 1];
 };
 
@@ -344,7 +347,8 @@ void outbox_durable(struct engine *e, struct delivery *d);	/* AFTER_SEND */
 void outbox_over(struct engine *e, struct delivery *d);		/* AFTER_OVER */
 void outbox_take_in(struct engine *e, const struct store_op_outbox *row);	/* loaded from its target's backlog */
 void outbox_delivered(struct engine *e, int64_t seq, enum outbox_role role, enum delivered how, const char *why);
-void outbox_wish(struct engine *e, struct wish *wish);
+/* False: the delivery is not in memory; as it is in the store now is to be found out first (wish->row, looked). */
+bool outbox_wish(struct engine *e, struct wish *wish, bool looked);
 void outbox_times(struct engine *e);
 void outbox_pump(struct engine *e);
 void outbox_lost(struct engine *e, int64_t seq);
@@ -357,6 +361,8 @@ void publish_wish(struct engine *e, struct wish *wish);
 void publish_durable(struct engine *e, const struct after *a);
 int publish_load(struct engine *e, const struct store_op_version *v, struct err *err);
 void wish_free(struct wish *wish);
+/* The delivery it is about as a read has just shown it: NULL = it is not there any more. */
+void wish_looked(struct engine *e, struct wish *wish, const struct store_op_outbox *row);
 
 /* fence.c */
 /* One operation of t was: it and all that hangs on it is given up. */

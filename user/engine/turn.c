@@ -99,6 +99,9 @@ static void act(struct engine *e, const struct after *a)
 		if (e->ports.observe)
 			e->ports.observe->ops->forget(e->ports.observe, a->cgroup_id);
 		break;
+	case AFTER_RELEASE:
+		e->ports.launch->ops->release(e->ports.launch, a->proc);
+		break;
 	case AFTER_SETTLED:
 		inv_waiters_reply(e, a->inv, &(struct intake_reply){ .status = 200, .request_id = a->inv->row.request_id });
 		break;
@@ -400,17 +403,46 @@ void ask_again(struct engine *e, struct load *l)
 	case LOAD_FOR_RETRY:
 		on_retry(e, l->request_id, l->w, true);
 		break;
+	case LOAD_FOR_WISH:
+		break;		/* wish_looked() */
 	}
 }
 
 static void on_wish(struct engine *e, struct wish *wish)
 {
-	if (e->stats.in_doubt)
+	if (e->stats.in_doubt) {
 		answer_about(e, TAKE(wish->w), "", 503, "The event store is in doubt");
-	else if (wish->kind == WISH_DELIVERY)
-		outbox_wish(e, wish);
-	else
+	} else if (wish->kind != WISH_DELIVERY) {
 		publish_wish(e, wish);
+	} else if (!outbox_wish(e, wish, false)) {
+		struct load *l = XNEW(struct load);
+
+		l->why = LOAD_FOR_WISH;
+		l->wish = wish;
+		memcpy(l->request_id, wish->row.request_id, sizeof(l->request_id));
+		backlog_load(e, l);
+		return;
+	}
+	assert(!wish->w);
+	wish_free(wish);
+}
+
+void wish_looked(struct engine *e, struct wish *wish, const struct store_op_outbox *row)
+{
+	if (e->stats.in_doubt) {
+		answer_about(e, TAKE(wish->w), "", 503, "The event store is in doubt");
+	} else if (!row) {
+		answer_about(e, TAKE(wish->w), "", 409, "It is settled already");
+	} else {
+		struct blob *body = wish->row.body, *attributes = wish->row.attributes;
+
+		wish->row = *row;
+		wish->row.body = blob_ref(row->body);
+		wish->row.attributes = blob_ref(row->attributes);
+		blob_unref(body);
+		blob_unref(attributes);
+		(void)outbox_wish(e, wish, true);
+	}
 	assert(!wish->w);
 	wish_free(wish);
 }

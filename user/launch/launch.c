@@ -41,6 +41,7 @@
 #define SPAWN_WORKERS_DEFAULT 64
 #define PIPE_BYTES 65536u		/* what Linux gives a pipe */
 #define READ_CHUNK 65536u
+#define KEEP_AGAIN_US 50000		/* systemd has a queue of messages, and it was full */
 #define SETTLE_NS NS_PER_S		/* patience with abandoned children that do not get to their exec */
 
 static void tell(struct env_proc *p, enum fact_kind kind, int wait_status)
@@ -422,7 +423,7 @@ int launch_env_child_source(struct env_proc *p, struct err *e)
 }
 
 /* What fails here costs the environment its adoption, nothing else. */
-void launch_env_keep(struct env_proc *p)
+int launch_env_keep(struct env_proc *p)
 {
 	struct launch *l = p->l;
 	struct kit_owner o = {
@@ -437,9 +438,10 @@ void launch_env_keep(struct env_proc *p)
 	p->kit.pidfd = -EBADF;
 	p->stored = r >= 0;
 	if (r >= 0)
-		return;
+		return r;
 	l->keep_failed++;
 	log_msg(LOG_DBG, IDS(p), "its descriptors are not kept: %s", strerror(-r));
+	return r;
 }
 
 /* There is a child whose end we should never hear of: its attempt would never be over. SIGKILL ends it at once, so the
@@ -454,21 +456,32 @@ static void undo_start(struct env_proc *p)
 	p->child = sd_event_source_disable_unref(p->child);
 }
 
+static int keep_later(struct env_proc *p, uint64_t us);
+
 static int on_keep_timer(sd_event_source *s, uint64_t usec, void *arg)
 {
 	struct env_proc *p = arg;
 
 	p->keep_timer = sd_event_source_disable_unref(p->keep_timer);
-	launch_env_keep(p);
+	/* Many start at a time, and systemd reads one message after the other. */
+	if (launch_env_keep(p) == -EAGAIN)
+		(void)keep_later(p, KEEP_AGAIN_US);
 	return 0;
+}
+
+static int keep_later(struct env_proc *p, uint64_t us)
+{
+	return sd_event_add_time_relative(p->l->loop, &p->keep_timer, CLOCK_MONOTONIC, us, 0, on_keep_timer, p);
 }
 
 static void keep_in_time(struct env_proc *p)
 {
 	uint64_t after_us = p->l->keep_after_ms * 1000ULL;
 
-	if (!after_us || sd_event_add_time_relative(p->l->loop, &p->keep_timer, CLOCK_MONOTONIC, after_us, 0, on_keep_timer, p) < 0)
-		launch_env_keep(p);
+	if (after_us && keep_later(p, after_us) >= 0)
+		return;
+	if (launch_env_keep(p) == -EAGAIN)
+		(void)keep_later(p, KEEP_AGAIN_US);
 }
 
 static int l_start(struct port_launch *port, struct env_proc *p, struct err *e)

@@ -20,6 +20,9 @@
 #include "launch/launch_int.h"
 #include "model/limits.h"
 
+/* The daemon's end: systemd may have a burst of messages before ours. */
+#define KEEP_TRIES 10
+#define KEEP_WAIT_MS 200
 #define REAP_MAX_NS (10 * NS_PER_S)
 
 /* ---- what was kept --------------------------------------------------------------------------------------------- */
@@ -239,8 +242,11 @@ void launch_abandon(struct port_launch *port, struct env_proc *p)
 	if (p->adopted)
 		(void)map_del(&l->adopted, p->leaf.id);
 	/* In a restart that was asked for nothing is too young to be kept; and what the keeper could not take may fit now. */
-	if (p->started && p->mem && !p->stored)
-		launch_env_keep(p);
+	for (int i = 0; i < KEEP_TRIES && p->started && p->mem && !p->stored; i++)
+		if (launch_env_keep(p) == -EAGAIN && l->keeper->wait)
+			l->keeper->wait(l->keeper->self, KEEP_WAIT_MS);
+		else
+			break;
 	cg_events_unwatch(l->events, p->watch);
 	launch_env_close(p);
 	p->next = l->abandoned;

@@ -87,7 +87,7 @@ void launch_env_named(struct env_proc *p, const struct cg_limits *limits);
 struct cg_limits launch_env_limits(const struct func *f, int memory_mb);
 int launch_env_sources(struct env_proc *p, struct err *e);		/* of the pipes that have not ended */
 int launch_env_child_source(struct env_proc *p, struct err *e);
-void launch_env_keep(struct env_proc *p);				/* gives the kit to the keeper */
+int launch_env_keep(struct env_proc *p);				/* gives the kit to the keeper */
 void launch_env_too_large(struct env_proc *p);				/* told once */
 void launch_env_close(struct env_proc *p);				/* sources and descriptors; the leaf and memory stay */
 void launch_env_free(struct env_proc *p);				/* NULL is fine */

@@ -10,6 +10,7 @@
 #include "launch/launch_keep.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -123,6 +124,13 @@ static int tell(struct notify *k, const char *text, const int *fds, size_t n)
 	return r < 0 ? (int)r : 0;
 }
 
+static void k_wait(void *self, int ms)
+{
+	struct pollfd pfd = { .fd = ((struct notify *)self)->fd, .events = POLLOUT };
+
+	(void)poll(&pfd, 1, ms);
+}
+
 static int tell_removal(struct notify *k, const char *name)
 {
 	char text[64 + LAUNCH_KEEP_NAME_MAX];
@@ -192,7 +200,7 @@ int launch_keep_new(struct launch_keeper **ret, struct err *e)
 	if ((to[0] != '/' && to[0] != '@') || len < 2 || len >= sizeof(k->to.sun_path))
 		return err_set(e, -EINVAL, "NOTIFY_SOCKET: \"%.100s\" is no path and no abstract name", to);
 	k = XNEW(struct notify);
-	k->keeper = (struct launch_keeper){ .self = k, .store = keep_store, .remove = keep_remove };
+	k->keeper = (struct launch_keeper){ .self = k, .store = keep_store, .remove = keep_remove, .wait = k_wait };
 	k->to.sun_family = AF_UNIX;
 	memcpy(k->to.sun_path, to, len);
 	if (to[0] == '@')

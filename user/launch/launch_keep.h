@@ -19,6 +19,8 @@ struct launch_keeper {
 	/* All of that name are given up; one that is not known is fine. Never waits: what cannot be said now is said again
 	 * with the next call of either. Negative: it never will be. */
 	int (*remove)(void *self, const char *name);
+	/* Until store() may fit again, or so long. For the daemon's end; NULL: it would be no use. */
+	void (*wait)(void *self, int ms);
 };
 
 /* What an earlier daemon of ours had stored. */
