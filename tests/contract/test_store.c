@@ -2229,7 +2229,7 @@ static void case_trim_by_age(void)
 	loaded_done(&l);
 	if (on_disk)
 		CHECK_INT(sql_int("SELECT (SELECT count(*) FROM event_payload) + (SELECT count(*) FROM outbox) +"
-				  " (SELECT count(*) FROM outbox_body) + (SELECT count(*) FROM record_pos)"), 0);
+				  " (SELECT count(*) FROM outbox_body) + (SELECT count(*) FROM record)"), 0);
 	store_result_done(&a.res);
 }
 
@@ -2926,8 +2926,7 @@ static void disk_impossible_rows_are_named(void)
 		{ "UPDATE attempt SET start = 0 WHERE seq = 2", "attempt of event 2: start 0", true },
 		{ "UPDATE record SET condition = 0 WHERE seq = 2", "record of event 2: condition 0", false },
 		{ "UPDATE record SET condition = 8 WHERE seq = 2", "record of event 2: condition 8", false },
-		{ "UPDATE record_pos SET pos = 0 WHERE seq = 2", "record of event 2: pos 0", false },
-		{ "DELETE FROM record_pos WHERE seq = 2", "record of event 2: pos is not a number", false },
+		{ "UPDATE record SET pos = 0 WHERE seq = 2", "record of event 2: pos 0", false },
 		{ "UPDATE outbox SET tries = -1", "outbox row of event 2: tries -1", false },
 		{ "DELETE FROM outbox_body", "outbox row of event 2: body's id is not a number", false },
 	};
