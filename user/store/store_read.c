@@ -65,7 +65,9 @@ enum r_stmt {
 static const char *const r_sql[R_MAX] = {
 	[R_BEGIN] = "BEGIN",
 	[R_END] = "COMMIT",
-	[R_LAST_SEQ] = "SELECT max((SELECT coalesce(max(seq), 0) FROM event), (SELECT coalesce(max(seq), 0) FROM trimmed))",
+	/* Casts: in a damaged file a text there would be larger than any number. */
+	[R_LAST_SEQ] = "SELECT max((SELECT coalesce(max(seq), 0) FROM event),"
+		       " (SELECT coalesce(max(CAST(seq AS INTEGER)), 0) FROM trimmed))",
 	[R_ANCHOR] = "SELECT boot_id, boot_ms, steady_ms FROM anchor",
 	[R_VERSIONS] = "SELECT version, function, at_ms, description, definition FROM function_version ORDER BY function, version",
 	[R_ALIASES] = "SELECT function, name, body FROM alias ORDER BY function, name",
@@ -117,7 +119,8 @@ static const char *const r_sql[R_MAX] = {
 				" WHERE r.seq < ?1 AND r.condition = ?4" PAGE("r"),
 	[R_RECORDS_FUNCTION_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function"
 					 " WHERE r.seq < ?1 AND r.function = ?3 AND r.condition = ?4" PAGE("r"),
-	[R_LAST_POS] = "SELECT max((SELECT coalesce(max(pos), 0) FROM record), (SELECT coalesce(max(pos), 0) FROM trimmed))",
+	[R_LAST_POS] = "SELECT max((SELECT coalesce(max(pos), 0) FROM record),"
+		       " (SELECT coalesce(max(CAST(pos AS INTEGER)), 0) FROM trimmed))",
 	/* By pos, whatever the filter: what is new is near the end, and few. */
 	[R_TAIL] = "SELECT " RECORD_COLS " FROM record r NOT INDEXED"
 		   " WHERE r.pos > ?1 AND (?3 = '' OR r.function = ?3) AND (?4 = 0 OR r.condition = ?4) ORDER BY r.pos LIMIT ?2",
