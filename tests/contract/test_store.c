@@ -2230,7 +2230,7 @@ static void case_trim_by_age(void)
 	loaded_done(&l);
 	if (on_disk)
 		CHECK_INT(sql_int("SELECT (SELECT count(*) FROM event_payload) + (SELECT count(*) FROM outbox) +"
-				  " (SELECT count(*) FROM outbox_body) + (SELECT count(*) FROM record_pos)"), 0);
+				  " (SELECT count(*) FROM outbox_body) + (SELECT count(*) FROM record)"), 0);
 	store_result_done(&a.res);
 }
 
@@ -2868,6 +2868,8 @@ static void check_version_2_events(void)
 	get(&a, (struct store_query){ .kind = STORE_Q_TAIL, .limit = 10 });
 	CHECK_INT(a.res.n_records, 7);
 	CHECK_INT(a.res.records[0].seq, 7);
+	for (size_t i = 0; i < a.res.n_records; i++)
+		CHECK_INT(a.res.records[i].pos, (int64_t)i + 1);
 	CHECK_INT(a.res.records[6].seq, 10);
 	CHECK_INT(a.res.records[6].condition, COND_CANCELLED);
 	check_peek("done", 10, "1:1:1500 2:0:0");
@@ -2906,6 +2908,28 @@ static void disk_version_2_goes_on(void)
 	tear_down();
 }
 
+/* Places are kept as they are, holes and all; a record that has lost its own comes last. */
+static void disk_version_2_record_without_a_place_is_kept(void)
+{
+	static const int64_t order[] = { 7, 2, 6, 8, 1, 10, 9 }, places[] = { 1, 2, 4, 5, 6, 70, 71 };
+	struct answer a = {};
+
+	set_up(true);
+	write_version(2);
+	sql("DELETE FROM record_pos WHERE seq = 9; UPDATE record_pos SET pos = 70 WHERE seq = 10");
+	open_disk();
+	get(&a, (struct store_query){ .kind = STORE_Q_TAIL, .limit = 10 });
+	CHECK_INT(a.res.n_records, ARRAY_SIZE(order));
+	CHECK_INT(a.res.last_pos, 71);
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		CHECK_INT(a.res.records[i].seq, order[i]);
+		CHECK_INT(a.res.records[i].pos, places[i]);
+	}
+	CHECK_INT(sql_int("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+	store_result_done(&a.res);
+	tear_down();
+}
+
 /* What cannot have been written by us is an error that names the row, in a load and in a query. */
 static void disk_impossible_rows_are_named(void)
 {
@@ -2927,8 +2951,7 @@ static void disk_impossible_rows_are_named(void)
 		{ "UPDATE attempt SET start = 0 WHERE seq = 2", "attempt of event 2: start 0", true },
 		{ "UPDATE record SET condition = 0 WHERE seq = 2", "record of event 2: condition 0", false },
 		{ "UPDATE record SET condition = 8 WHERE seq = 2", "record of event 2: condition 8", false },
-		{ "UPDATE record_pos SET pos = 0 WHERE seq = 2", "record of event 2: pos 0", false },
-		{ "DELETE FROM record_pos WHERE seq = 2", "record of event 2: pos is not a number", false },
+		{ "UPDATE record SET pos = 0 WHERE seq = 2", "record of event 2: pos 0", false },
 		{ "UPDATE outbox SET tries = -1", "outbox row of event 2: tries -1", false },
 		{ "DELETE FROM outbox_body", "outbox row of event 2: body's id is not a number", false },
 	};
@@ -3082,6 +3105,37 @@ static void disk_state_changes_do_not_rewrite_payloads(void)
 	tear_down();
 }
 
+/* Ends in another order than the acceptances: a record is written behind the last one, and splits no page of others. */
+static void disk_ends_out_of_order_split_no_pages(void)
+{
+	enum { EVENTS = 2048, A_COMMIT = 64, STEP = EVENTS / A_COMMIT };
+	char wal[128], body[1001];
+	struct stat before = {}, after = {};
+	int64_t page, grown;
+
+	memset(body, 'x', sizeof(body) - 1);
+	body[sizeof(body) - 1] = '\0';
+	set_up(true);
+	put_events(1, EVENTS);
+	snprintf(wal, sizeof(wal), "%s-wal", the_path);
+	reopen();		/* an empty log */
+	page = sql_int("PRAGMA page_size");
+	for (int64_t turn = 0; turn < STEP; turn++) {
+		struct sent s = {};
+
+		for (int64_t n = 0; n < A_COMMIT; n++)
+			record_put(&s, 1 + n * STEP + turn * 13 % STEP, COND_SUCCESS, body);
+		CHECK(turn == 0 || stat(wal, &before) == 0);
+		must(&s);
+		CHECK(stat(wal, &after) == 0);
+		grown = (after.st_size - before.st_size) / page;
+		if (turn && grown >= A_COMMIT)
+			FAIL("turn %" PRId64 ": %d ends wrote %" PRId64 " pages", turn, A_COMMIT, grown);
+	}
+	CHECK_INT(counts().records, EVENTS);
+	tear_down();
+}
+
 /* What is deleted goes back to the file system, some pages at a time. */
 static void disk_trim_gives_pages_back(void)
 {
@@ -3221,6 +3275,7 @@ int main(void)
 	RUN(disk_foreign_files_are_refused_untouched);
 	RUN(disk_version_1_goes_on);
 	RUN(disk_version_2_goes_on);
+	RUN(disk_version_2_record_without_a_place_is_kept);
 	RUN(disk_newer_schema_is_refused);
 	RUN(disk_a_changed_schema_is_refused);
 	RUN(disk_missing_directory_is_told);
@@ -3230,6 +3285,7 @@ int main(void)
 	RUN(disk_delivery_without_event_is_named);
 	RUN(disk_event_without_request_id_is_named);
 	RUN(disk_state_changes_do_not_rewrite_payloads);
+	RUN(disk_ends_out_of_order_split_no_pages);
 	RUN(disk_trim_gives_pages_back);
 	RUN(mem_crash_drops_what_was_not_run);
 	RUN(mem_fails_when_told);

@@ -197,15 +197,15 @@ seed('entry', 'exec', entry(0x018, 0x7f00, 0, 0, 0, 0, 0, b''))
 seed('entry', 'host', entry(0x400, 0, 0, 0, 0, 0, 0, b'', error=b'clone3: no memory'))
 
 # ---- rows: table and a zero for each column that is as it should be; then one odd value each
-COLUMNS = (22, 2, 6, 6, 9, 3, 2, 7, 3, 2, 5, 3, 4, 3)
+COLUMNS = (22, 2, 6, 7, 9, 3, 2, 7, 3, 5, 3, 4, 3)
 good = b''.join(bytes([table + 1] + [0] * n) for table, n in enumerate(COLUMNS))
 seed('row', 'good', good)
 for name, table, column, value in (('state', 1, 4, b'\x03\x07'), ('id', 1, 1, b'\x02\x05\x00a\0bcd'),
                                    ('attempts', 1, 7, b'\x01\x0b'),
                                    ('fate', 3, 5, b'\x04\x02{}'), ('role', 5, 2, b'\x01\x08'), ('count', 8, 5, b'\x01\x08'),
-                                   ('verdicts', 1, 13, b'\x01\x0a'), ('pos', 10, 0, b'\x01\x0b'),
-                                   ('version', 11, 1, b'\x01\x00'), ('alias', 12, 1, b'\x02\x00\x00'),
-                                   ('anchor', 13, 1, b'\x02\x00\x01'), ('trimmed', 14, 1, b'\x01\x0a'),
+                                   ('verdicts', 1, 13, b'\x01\x0a'), ('pos', 4, 0, b'\x01\x0b'),
+                                   ('version', 10, 1, b'\x01\x00'), ('alias', 11, 1, b'\x02\x00\x00'),
+                                   ('anchor', 12, 1, b'\x02\x00\x01'), ('trimmed', 13, 1, b'\x01\x0a'),
                                    ('deaths', 1, 21, b'\x01\x00'), ('failed', 5, 7, b'\x01\x0a')):
     kinds = bytearray(COLUMNS[table - 1])
     kinds[column] = 2

@@ -8,8 +8,8 @@
  *   changes, because an UPDATE in SQLite rewrites the whole row with all its overflow pages.
  * - outbox.id is seq * 4 + role, which makes "at most one per (seq, role), ever" the key itself (I7); an
  *   acknowledged row stays as a small tombstone: due_at_ms NULL, its body gone. It goes with its event.
- * - record_pos is the order of the events' ends. It is a table of its own for the reason above: giving the records of
- *   version 1 a column would have written all their bodies again.
+ * - record.pos is the order of the events' ends, and the key: a record is written once, behind the last one. With seq as
+ *   the key, as up to version 2, ends that come in another order than the acceptances split pages of large rows.
  * - event.verdicts is a uint64_t, its bits taken as SQLite's signed integer.
  * - event.epoch fences, event.lease_owner says which opening of the file (table "opening") wrote the row last. One
  *   daemon needs the first only as a check; they are there so that several can share a store without a migration.
@@ -24,7 +24,10 @@
  * - There is none of all events by function: the open ones are found in those, the others by their records. It would cost
  *   an insert a page of its own as soon as there are many functions.
  * - outbox_owed and outbox_failed (by target, then id), partial too, took the place of outbox_due.
- * - There is none of the records by time. STORE_Q_TRIM walks record_pos, which is in that order but for a clock that was
+ * - record_by_seq is "one record per event", and the list of all; record_by_function and record_by_condition are lists by
+ *   seq, too. Small rows: a page of them takes hundreds of ends. Without record_by_condition the list of a rare condition
+ *   would read every record with its body, and so would the counts.
+ * - There is none of the records by time. STORE_Q_TRIM walks them by pos, which is that order but for a clock that was
  *   set back, and STORE_Q_ENDED looks a record up when all else fits.
  * - None of outbox by seq: the rows of an event are a range of ids. A foreign key would look for them by a scan of the
  *   table whenever an event is deleted; version 3 took it away, and OUTBOX_PUT asks for the event itself.
@@ -148,6 +151,11 @@ static const char schema_2[] =
 /*
  * Version 2 had only one clock, so a delivery is as old as the record it carries. It also never stored the end of an
  * event that had something to send: those with nothing owed any more are DONE, or they would be counted as open for ever.
+ *
+ * The records are written again, in the order of their places: one pass, in the migration's transaction. So the first start
+ * on an old file takes about a minute for a million records of 1 KB (17 s for 300,000), and room for two copies of them: one
+ * in the log, one in the file. What the old table took is free afterwards, for what comes. A record without a place (there is
+ * none, but by damage) comes last rather than to be lost.
  */
 static const char schema_3[] =
 	"ALTER TABLE event ADD COLUMN version INTEGER NOT NULL DEFAULT 0;"
@@ -178,6 +186,29 @@ static const char schema_3[] =
 	"ALTER TABLE outbox_3 RENAME TO outbox;"
 	"CREATE INDEX outbox_owed ON outbox (target) WHERE due_at_ms < 9223372036854775807;"
 	"CREATE INDEX outbox_failed ON outbox (target) WHERE due_at_ms = 9223372036854775807;"
+	"CREATE TABLE record_3 ("
+	"	pos INTEGER PRIMARY KEY,"	/* order of the ends */
+	"	seq INTEGER NOT NULL REFERENCES event,"
+	"	request_id TEXT NOT NULL,"
+	"	function TEXT NOT NULL,"
+	"	condition INTEGER NOT NULL,"
+	"	at_ms INTEGER NOT NULL,"
+	"	body BLOB"
+	") STRICT;"
+	"INSERT INTO record_3 (pos, seq, request_id, function, condition, at_ms, body)"
+	"	SELECT p.pos, r.seq, r.request_id, r.function, r.condition, r.at_ms, r.body"
+	"	FROM record_pos p NOT INDEXED CROSS JOIN record r ON r.seq = p.seq ORDER BY p.pos;"
+	"INSERT INTO record_3 (seq, request_id, function, condition, at_ms, body)"
+	"	SELECT r.seq, r.request_id, r.function, r.condition, r.at_ms, r.body"
+	"	FROM (SELECT seq FROM record INDEXED BY record_by_condition"
+	"		WHERE NOT EXISTS (SELECT 1 FROM record_pos p WHERE p.seq = record.seq)) d"
+	"	CROSS JOIN record r ON r.seq = d.seq ORDER BY r.at_ms, r.seq;"
+	"DROP TABLE record_pos;"
+	"DROP TABLE record;"
+	"ALTER TABLE record_3 RENAME TO record;"
+	"CREATE UNIQUE INDEX record_by_seq ON record (seq);"
+	"CREATE INDEX record_by_function ON record (function, seq);"
+	"CREATE INDEX record_by_condition ON record (condition, seq);"
 	"DROP INDEX event_open;"
 	"DROP INDEX event_by_function;"
 	"UPDATE event SET state = 5 WHERE state = 4 AND NOT EXISTS (SELECT 1 FROM outbox o"

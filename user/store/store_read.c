@@ -19,9 +19,7 @@
 #define EVENT_COLS "e.seq, e.request_id, e.function, e.qualifier, e.state, e.accepted_at_ms, e.due_at_ms, e.attempts," \
 	" e.starts, e.backoffs, e.epoch, e.condition, e.verdicts, e.version, e.hops, e.origin, e.timeout_ms, e.memory_mb," \
 	" e.lease_until_ms, e.death, e.deaths"
-#define RECORD_COLS "r.seq, r.request_id, r.function, r.condition, r.at_ms, p.pos, r.body"
-/* A record without a place is read as one that is impossible, and named. */
-#define RECORD_POS " LEFT JOIN record_pos p ON p.seq = r.seq"
+#define RECORD_COLS "r.seq, r.request_id, r.function, r.condition, r.at_ms, r.pos, r.body"
 #define OUTBOX_COLS "o.seq, o.role, o.target, o.key, o.tries, o.created_at_ms, o.due_at_ms, o.last_error," \
 	" e.function, e.request_id, e.starts, b.id, b.body, b.attributes"
 /* A row without its event or its body is read as one that is impossible, and named. */
@@ -68,7 +66,9 @@ enum r_stmt {
 static const char *const r_sql[R_MAX] = {
 	[R_BEGIN] = "BEGIN",
 	[R_END] = "COMMIT",
-	[R_LAST_SEQ] = "SELECT max((SELECT coalesce(max(seq), 0) FROM event), (SELECT coalesce(max(seq), 0) FROM trimmed))",
+	/* Casts: in a damaged file a text there would be larger than any number. */
+	[R_LAST_SEQ] = "SELECT max((SELECT coalesce(max(seq), 0) FROM event),"
+		       " (SELECT coalesce(max(CAST(seq AS INTEGER)), 0) FROM trimmed))",
 	[R_ANCHOR] = "SELECT boot_id, boot_ms, steady_ms FROM anchor",
 	[R_VERSIONS] = "SELECT version, function, at_ms, description, definition FROM function_version ORDER BY function, version",
 	[R_ALIASES] = "SELECT function, name, body FROM alias ORDER BY function, name",
@@ -109,21 +109,22 @@ static const char *const r_sql[R_MAX] = {
 	[R_ENDED_FUNCTION] = "SELECT " EVENT_COLS " FROM record r INDEXED BY record_by_function"
 			     " CROSS JOIN event e ON e.seq = r.seq"
 			     " WHERE r.seq > ?1 AND r.function = ?3 ORDER BY r.seq",
-	[R_RECORD_BY_SEQ] = "SELECT " RECORD_COLS " FROM record r" RECORD_POS " WHERE r.seq = ?1",
-	[R_RECORD_BY_ID] = "SELECT " RECORD_COLS " FROM event e JOIN record r ON r.seq = e.seq" RECORD_POS
+	[R_RECORD_BY_SEQ] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_seq WHERE r.seq = ?1",
+	[R_RECORD_BY_ID] = "SELECT " RECORD_COLS " FROM event e CROSS JOIN record r INDEXED BY record_by_seq ON r.seq = e.seq"
 			   " WHERE e.request_id = ?1",
-	[R_RECORD_TIME] = "SELECT at_ms FROM record WHERE seq = ?1",
-	[R_RECORDS] = "SELECT " RECORD_COLS " FROM record r NOT INDEXED" RECORD_POS " WHERE r.seq < ?1" PAGE("r"),
-	[R_RECORDS_FUNCTION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function" RECORD_POS
+	[R_RECORD_TIME] = "SELECT at_ms FROM record INDEXED BY record_by_seq WHERE seq = ?1",
+	[R_RECORDS] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_seq WHERE r.seq < ?1" PAGE("r"),
+	[R_RECORDS_FUNCTION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function"
 			       " WHERE r.seq < ?1 AND r.function = ?3" PAGE("r"),
-	[R_RECORDS_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_condition" RECORD_POS
+	[R_RECORDS_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_condition"
 				" WHERE r.seq < ?1 AND r.condition = ?4" PAGE("r"),
-	[R_RECORDS_FUNCTION_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function" RECORD_POS
+	[R_RECORDS_FUNCTION_CONDITION] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_function"
 					 " WHERE r.seq < ?1 AND r.function = ?3 AND r.condition = ?4" PAGE("r"),
-	[R_LAST_POS] = "SELECT max((SELECT coalesce(max(pos), 0) FROM record_pos), (SELECT coalesce(max(pos), 0) FROM trimmed))",
+	[R_LAST_POS] = "SELECT max((SELECT coalesce(max(pos), 0) FROM record),"
+		       " (SELECT coalesce(max(CAST(pos AS INTEGER)), 0) FROM trimmed))",
 	/* By pos, whatever the filter: what is new is near the end, and few. */
-	[R_TAIL] = "SELECT " RECORD_COLS " FROM record_pos p NOT INDEXED CROSS JOIN record r ON r.seq = p.seq"
-		   " WHERE p.pos > ?1 AND (?3 = '' OR r.function = ?3) AND (?4 = 0 OR r.condition = ?4) ORDER BY p.pos LIMIT ?2",
+	[R_TAIL] = "SELECT " RECORD_COLS " FROM record r NOT INDEXED"
+		   " WHERE r.pos > ?1 AND (?3 = '' OR r.function = ?3) AND (?4 = 0 OR r.condition = ?4) ORDER BY r.pos LIMIT ?2",
 	[R_LOAD_OUTBOX] = OUTBOX_IDS(OWED OF_TARGET),
 	[R_OUTBOX_ANY] = OUTBOX_IDS(OWED_OR_FAILED("")),
 	[R_OUTBOX_OWED] = OUTBOX_IDS(OWED),

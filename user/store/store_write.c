@@ -28,14 +28,14 @@ enum w_stmt {
 	W_OPENING,
 	W_EVENT_PUT, W_PAYLOAD_PUT, W_EVENT_SET, W_EVENT_EPOCH, W_EVENT_DONE,
 	W_ATTEMPT_PUT, W_ATTEMPT_END,
-	W_RECORD_PUT, W_RECORD_POS_PUT, W_RECORD_POS_SET,
+	W_RECORD_PUT,
 	W_OUTBOX_PUT, W_OUTBOX_BODY_PUT, W_OUTBOX_SET, W_OUTBOX_DEL, W_OUTBOX_BODY_DEL,
 	W_QUEUE_GET, W_QUEUE_PUT,
 	W_MESSAGE_PUT, W_MESSAGE_BODY_PUT, W_MESSAGE_VISIBLE, W_MESSAGE_LEASE, W_MESSAGE_RECEIPT, W_MESSAGE_DEL,
 	W_MESSAGE_BODY_DEL, W_MESSAGE_PURGE, W_MESSAGE_BODY_PURGE, W_MESSAGE_ANY,
 	W_VERSION_PUT, W_ALIAS_PUT, W_ALIAS_DEL, W_ANCHOR_PUT,
 	W_TRIMMED_GET, W_TRIMMED_SET, W_TRIM_SCAN,
-	W_TRIM_POS, W_TRIM_RECORD, W_TRIM_ATTEMPTS, W_TRIM_PAYLOAD, W_TRIM_OUTBOX, W_TRIM_OUTBOX_BODY, W_TRIM_EVENT,
+	W_TRIM_RECORD, W_TRIM_ATTEMPTS, W_TRIM_PAYLOAD, W_TRIM_OUTBOX, W_TRIM_OUTBOX_BODY, W_TRIM_EVENT,
 	W_CHECKPOINT, W_PAGES, W_PAGES_FREE, W_PAGE_SIZE, W_VACUUM,
 	W_MAX
 };
@@ -63,11 +63,10 @@ static const char *const w_sql[W_MAX] = {
 	[W_ATTEMPT_PUT] = "INSERT INTO attempt (seq, start, started_at_ms, ended_at_ms, outcome, fate)"
 			  " VALUES (?1, ?2, ?3, 0, 0, NULL)",
 	[W_ATTEMPT_END] = "UPDATE attempt SET ended_at_ms = ?3, outcome = ?4, fate = ?5 WHERE seq = ?1 AND start = ?2",
-	[W_RECORD_PUT] = "INSERT INTO record (seq, request_id, function, condition, at_ms, body)"
-			 " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-	/* SQLite gives the largest pos and one more: batches are applied in the order of their commits. */
-	[W_RECORD_POS_PUT] = "INSERT INTO record_pos (seq) VALUES (?1)",
-	[W_RECORD_POS_SET] = "UPDATE record_pos SET pos = ?2 WHERE pos = ?1",
+	/* One more than the largest: batches are applied in the order of their commits. When the last ones have been trimmed,
+	 * their places (up to ?7) are not given again. */
+	[W_RECORD_PUT] = "INSERT INTO record (pos, seq, request_id, function, condition, at_ms, body)"
+			 " VALUES (1 + max(?7, (SELECT coalesce(max(pos), 0) FROM record)), ?1, ?2, ?3, ?4, ?5, ?6)",
 	[W_OUTBOX_PUT] = "INSERT INTO outbox (id, seq, role, target, key, tries, due_at_ms, last_error, created_at_ms)"
 			 " SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE EXISTS (SELECT 1 FROM event WHERE seq = ?2)",
 	[W_OUTBOX_BODY_PUT] = "INSERT INTO outbox_body (id, body, attributes) VALUES (?1, ?2, ?3)",
@@ -100,12 +99,11 @@ static const char *const w_sql[W_MAX] = {
 	[W_TRIMMED_GET] = "SELECT pos FROM trimmed",
 	[W_TRIMMED_SET] = "UPDATE trimmed SET seq = max(seq, ?1), pos = max(pos, ?2)",
 	/* 5: see store_migrate.c. Whatever is not acknowledged keeps its event. */
-	[W_TRIM_SCAN] = "SELECT p.pos, p.seq, r.at_ms, e.state = 5 AND NOT EXISTS (SELECT 1 FROM outbox o"
-			" WHERE o.id BETWEEN p.seq * 4 AND p.seq * 4 + 3 AND o.due_at_ms IS NOT NULL)"
-			" FROM record_pos p NOT INDEXED CROSS JOIN record r ON r.seq = p.seq CROSS JOIN event e ON e.seq = p.seq"
-			" WHERE p.pos > ?1 ORDER BY p.pos",
-	[W_TRIM_POS] = "DELETE FROM record_pos WHERE seq = ?1",
-	[W_TRIM_RECORD] = "DELETE FROM record WHERE seq = ?1",
+	[W_TRIM_SCAN] = "SELECT r.pos, r.seq, r.at_ms, e.state = 5 AND NOT EXISTS (SELECT 1 FROM outbox o"
+			" WHERE o.id BETWEEN r.seq * 4 AND r.seq * 4 + 3 AND o.due_at_ms IS NOT NULL)"
+			" FROM record r NOT INDEXED CROSS JOIN event e ON e.seq = r.seq"
+			" WHERE r.pos > ?1 ORDER BY r.pos",
+	[W_TRIM_RECORD] = "DELETE FROM record INDEXED BY record_by_seq WHERE seq = ?1",
 	[W_TRIM_ATTEMPTS] = "DELETE FROM attempt WHERE seq = ?1",
 	[W_TRIM_PAYLOAD] = "DELETE FROM event_payload WHERE seq = ?1",
 	[W_TRIM_OUTBOX] = "DELETE FROM outbox WHERE id BETWEEN ?1 * 4 AND ?1 * 4 + 3",
@@ -264,8 +262,6 @@ static int attempt_end(struct store_writer *w, const struct store_op_attempt *op
 static int record_put(struct store_writer *w, const struct store_op_record *op, struct err *e)
 {
 	sqlite3_stmt *s = stmt(w, W_RECORD_PUT);
-	int64_t pos;
-	int r;
 
 	store_bind_int(s, 1, op->seq);
 	store_bind_text(s, 2, op->request_id);
@@ -274,18 +270,8 @@ static int record_put(struct store_writer *w, const struct store_op_record *op, 
 	store_bind_int(s, 5, op->at_ms);
 	if (store_bind_blob(s, 6, op->body) < 0)
 		return too_big(w, "record of event", op->seq, e);
-	r = run(w, W_RECORD_PUT, "record of event", op->seq, NULL, e);
-	if (r < 0)
-		return r;
-	store_bind_int(stmt(w, W_RECORD_POS_PUT), 1, op->seq);
-	r = run(w, W_RECORD_POS_PUT, "position of record", op->seq, NULL, e);
-	pos = sqlite3_last_insert_rowid(w->db.db);
-	if (r < 0 || pos > w->pos_trimmed)
-		return r;
-	/* The last ones have been trimmed: their places are not given again. */
-	store_bind_int(stmt(w, W_RECORD_POS_SET), 1, pos);
-	store_bind_int(stmt(w, W_RECORD_POS_SET), 2, w->pos_trimmed + 1);
-	return run(w, W_RECORD_POS_SET, "position of record", op->seq, NULL, e);
+	store_bind_int(s, 7, w->pos_trimmed);
+	return run(w, W_RECORD_PUT, "record of event", op->seq, NULL, e);
 }
 
 /* ---- outbox ------------------------------------------------------------------------------------------------ */
@@ -625,8 +611,8 @@ static int trim_scan(struct store_writer *w, const struct store_query *q, bool a
 
 static int trim_event(struct store_writer *w, const struct trim_row *row, struct err *e)
 {
-	static const enum w_stmt steps[] = { W_TRIM_POS, W_TRIM_RECORD, W_TRIM_ATTEMPTS, W_TRIM_PAYLOAD, W_TRIM_OUTBOX,
-					     W_TRIM_OUTBOX_BODY, W_TRIM_EVENT };	/* what refers to a row goes before it */
+	static const enum w_stmt steps[] = { W_TRIM_RECORD, W_TRIM_ATTEMPTS, W_TRIM_PAYLOAD, W_TRIM_OUTBOX, W_TRIM_OUTBOX_BODY,
+					     W_TRIM_EVENT };	/* what refers to a row goes before it */
 	int r = 0;
 
 	for (size_t i = 0; r >= 0 && i < ARRAY_SIZE(steps); i++) {
