@@ -548,7 +548,7 @@ static unsigned int l_count(struct port_launch *port, struct env_proc *p)
 
 static struct blob *as_blob(const struct buf *b, size_t max)
 {
-	return b->len ? blob_new(b->data, MIN(b->len, max)) : NULL;
+	return b->len ? blob_must(b->data, MIN(b->len, max)) : NULL;	/* an answer that is missing is not an empty one */
 }
 
 static struct blob *mem_blob(struct env_proc *p, int mem)
