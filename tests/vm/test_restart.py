@@ -41,9 +41,9 @@ def write(path, text):
 
 
 def wait_for(what, cond, seconds=10):
-    end = time.time() + seconds * FACTOR
+    end = time.monotonic() + seconds * FACTOR
     while not (got := cond()):
-        if time.time() > end:
+        if time.monotonic() > end:
             raise AssertionError(f'{what}: not within {seconds * FACTOR} s')
         time.sleep(.05)
     return got
@@ -99,6 +99,11 @@ def call(method, path, body=None, headers=None):
         c.close()
 
 
+def found(path):
+    code, _, body = call('GET', path)
+    return body if code == 200 else None
+
+
 def answers():
     try:
         return call('GET', '/fate/v1/version')[0] == 200
@@ -143,10 +148,7 @@ class Run:
         wait_for('the function has ended', lambda: not self.alive(), 30)
 
     def record(self):
-        def get():
-            code, _, body = call('GET', f'/fate/v1/records/{self.id}')
-            return body if code == 200 else None
-        return wait_for(f'the record of {self.id}', get, 60)
+        return wait_for(f'the record of {self.id}', lambda: found(f'/fate/v1/records/{self.id}'), 60)
 
     def one_attempt(self, verdict, **members):
         """The record, when it tells of one attempt that nobody interrupted."""
@@ -318,10 +320,10 @@ def test_timeout_while_it_was_down():
     """The kernel's timer: without it, who ends after the deadline would look as if it had been in time."""
     no_restart()        # takes its time in a guest, and the function has little
     r = Run('short')
-    began = time.time()
+    began = time.monotonic()
     kill9(r)
     r.middle()
-    time.sleep(max(0, SHORT_S + 2 - (time.time() - began)))
+    time.sleep(max(0, SHORT_S + 2 - (time.monotonic() - began)))
     assert r.alive(), 'somebody killed it'
     r.end()
     r.dead()
@@ -424,6 +426,44 @@ def test_signal_by_hand_is_a_stop():
     wait_for('nothing is left', lambda: not os.path.exists(GROUP))
     assert not r.alive()
     equal(shown('Result'), 'success')
+
+
+def set_clock(days):
+    """By so many days from where it is now."""
+    time.clock_settime(time.CLOCK_REALTIME, time.time() + days * 86400)
+
+
+def test_steps_of_the_clock():
+    """A day forward makes nothing due, or too old, or out of time; a day back holds nothing up. Also over a restart."""
+    systemctl('start', 'fated')
+    delay, steps = 8 * FACTOR, []
+    seen = tempfile.mkdtemp(prefix='fated-restart-clock-')
+    body = f'cut -d" " -f1 /proc/uptime >>{seen}/starts; [ $(wc -l <{seen}/starts) = 2 ] && echo 1'
+    write(f'{FUNCTIONS_D}/late.json', json.dumps({
+        'FunctionName': 'late', 'Command': ['/bin/sh', '-c', body], 'RetryDelaysInSeconds': [delay],
+        'EventInvokeConfig': {'MaximumRetryAttempts': 1, 'MaximumEventAgeInSeconds': 3600}}))
+    systemctl('reload', 'fated')
+    wait_for('the new function', lambda: call('GET', '/fate/v1/functions/late')[0] == 200)
+    running = Run('gate')
+    try:
+        code, headers, body = call('POST', '/2015-03-31/functions/late/invocations', '{}', {'X-Amz-Invocation-Type': 'Event'})
+        equal(code, 202, body)
+        event = headers['x-amzn-RequestId']
+        wait_for('it waits for its retry', lambda: call('GET', f'/fate/v1/events/{event}')[2]['state'] == 'waiting')
+        for days in (1, -2):
+            set_clock(days)
+            steps.append(days)
+            systemctl('restart', 'fated')
+        assert running.alive(), 'a step of the clock has ended a function'
+        record = wait_for('its record', lambda: found(f'/fate/v1/records/{event}'), 60 + delay)
+        equal(record['requestContext']['condition'], 'Success', record)
+        first, second = [float(t) for t in read(f'{seen}/starts').split()]
+        assert delay <= second - first + 0.01 < delay + 60 * FACTOR, f'the retry came after {second - first} s of {delay}'
+        running.middle()
+        running.end()
+        running.one_attempt('Success', exitStatus=0)
+    finally:
+        set_clock(-sum(steps))
 
 
 def test_reload():
