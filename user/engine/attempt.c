@@ -317,8 +317,7 @@ static void release_later(struct engine *e, struct env *env)
 		e->ports.launch->ops->release(e->ports.launch, env->proc);
 		return;
 	}
-	batch_after(e, AFTER_RELEASE, NULL, NULL, 0);
-	e->filling->after[e->filling->n_after - 1].proc = env->proc;
+	batch_after(e, AFTER_RELEASE, NULL, NULL, 0)->proc = env->proc;
 }
 
 /* The environment is GONE. Frees it. */

@@ -73,7 +73,7 @@ static struct dest_target *target_of(struct backlog *b)
 
 static bool due_soon(const struct engine *e, const struct backlog *b)
 {
-	return b->cursor_ms <= e->ports.clock->boot_ms(e->ports.clock->self) + e->steady_offset_ms + ENGINE_AHEAD_MS;
+	return b->cursor_ms <= now_steady(e) + ENGINE_AHEAD_MS;
 }
 
 /* Low water: a page is asked for before the last one is used up. */

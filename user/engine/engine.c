@@ -30,14 +30,14 @@ void new_uuid(struct engine *e, char out[ID_UUID_LEN + 1])
 	id_uuid_at(now_wall(e), rnd, out);
 }
 
-int64_t now_steady(struct engine *e)
+int64_t now_steady(const struct engine *e)
 {
 	return e->ports.clock->boot_ms(e->ports.clock->self) + e->steady_offset_ms;
 }
 
 int64_t engine_steady_ms(const struct engine *e)
 {
-	return e->ports.clock->boot_ms(e->ports.clock->self) + e->steady_offset_ms;
+	return now_steady(e);
 }
 
 static void put_anchor(struct engine *e)

@@ -261,7 +261,7 @@ void env_free(struct env *env);
 void inv_track(struct engine *e, struct inv *inv, int was_state);	/* -1: new; keeps counters and by_request */
 void inv_untrack(struct engine *e, const struct inv *inv);	/* leaves the counters without an end */
 int64_t now_wall(struct engine *e);
-int64_t now_steady(struct engine *e);
+int64_t now_steady(const struct engine *e);
 int64_t now_mono(struct engine *e);
 struct func *inv_func(struct engine *e, const struct inv *inv);	/* the version it was accepted for; NULL = gone */
 void inv_weigh(struct engine *e, struct inv *inv);		/* its bytes into the books */
@@ -278,7 +278,8 @@ void answer_about(struct engine *e, struct waiter *w, const char *request_id, in
 void batch_forget(struct engine *e, const struct delivery *d);	/* no AFTER_SEND names it any more */
 void ask_again(struct engine *e, struct load *l);	/* the event is in memory now, or it is not open: what was asked is done */
 struct store_op *batch_op(struct engine *e, enum store_op_kind kind);
-void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id);
+/* Valid until the next one. */
+struct after *batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id);
 void batch_event_set(struct engine *e, struct inv *inv);
 
 /* dispatch.c */

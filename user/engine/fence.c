@@ -6,7 +6,8 @@
  * waits is told; so is all that was written on its behalf (a message to a queue, the event of a function it was to invoke).
  * It is counted (stale, refused_ops) and its reason kept for status. All else in the batch goes on.
  *
- * With one daemon on a store this does not happen: it is the proof that it does not, and the guard for when it would.
+ * With one daemon on a store this does not happen to events: it is the proof that it does not, and the guard for when it
+ * would. An operator's wish about a delivery that is settled in the same moment may meet it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -15,29 +16,6 @@
 
 #include "base/mem.h"
 #include "engine/engine_int.h"
-
-/* The event an operation is about; 0: about none. */
-static int64_t seq_of(const struct store_op *op)
-{
-	switch (op->kind) {
-	case STORE_OP_EVENT_PUT:
-	case STORE_OP_EVENT_SET:
-		return op->event.row.seq;
-	case STORE_OP_ATTEMPT_PUT:
-	case STORE_OP_ATTEMPT_END:
-		return op->attempt.seq;
-	case STORE_OP_RECORD_PUT:
-		return op->record.seq;
-	case STORE_OP_OUTBOX_PUT:
-	case STORE_OP_OUTBOX_SET:
-	case STORE_OP_OUTBOX_DEL:
-		return op->outbox.seq;
-	case STORE_OP_EVENT_DONE:
-		return op->done.seq;
-	default:
-		return 0;
-	}
-}
 
 static void remove_op(struct store_batch *b, size_t i)
 {
@@ -51,7 +29,7 @@ static void remove_op(struct store_batch *b, size_t i)
 static void remove_ops(struct turn_batch *t, int64_t seq)
 {
 	for (size_t i = t->store.n; i-- > 0; )
-		if (seq_of(&t->store.ops[i]) == seq)
+		if (store_op_seq(&t->store.ops[i]) == seq)
 			remove_op(&t->store, i);
 }
 
@@ -114,7 +92,7 @@ static void lose_offspring(struct engine *e, struct turn_batch *t, int64_t seq)
 	for (size_t i = 0; i < t->store.n; ) {
 		struct store_op *op = &t->store.ops[i];
 
-		if (op->owner != seq || seq_of(op) == seq) {
+		if (op->owner != seq || store_op_seq(op) == seq) {
 			i++;
 		} else if (op->kind == STORE_OP_EVENT_PUT) {
 			lose_event(e, op->event.row.seq);
@@ -190,7 +168,7 @@ static void lose_wish(struct engine *e, struct turn_batch *t, const struct store
 void fence_refused(struct engine *e, struct turn_batch *t, int result)
 {
 	struct store_op *op = &t->store.ops[t->store.failed];
-	int64_t seq = seq_of(op);
+	int64_t seq = store_op_seq(op);
 
 	assert(t == e->flying);
 	if (result == -ESTALE)

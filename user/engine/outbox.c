@@ -346,8 +346,7 @@ static void answer_when_durable(struct engine *e, struct wish *wish, int64_t seq
 {
 	struct after *a;
 
-	batch_after(e, AFTER_ANSWER, NULL, NULL, 0);
-	a = &e->filling->after[e->filling->n_after - 1];
+	a = batch_after(e, AFTER_ANSWER, NULL, NULL, 0);
 	a->waiter = TAKE(wish->w);
 	a->status = 200;
 	a->seq = seq;

@@ -40,7 +40,9 @@ struct launch_spec {
 	int timeout_ms, memory_mb;	/* of this attempt: policy may have raised the definition's */
 	const char *previous;		/* verdict of the attempt before, NULL = none or unknown */
 	struct blob *payload;		/* the event, for stdin; may be NULL */
-	bool keep;			/* its pipes are to outlive this daemon, where that can be (adopt) */
+	/* Its pipes are to outlive this daemon, where that can be (adopt): after a crash of ours when it had run for a moment
+	 * (launch_config.keep_after_ms), after abandon() in any case. */
+	bool keep;
 };
 
 /* What an earlier daemon started, to be taken over. */

@@ -83,8 +83,7 @@ static struct after *published(struct engine *e, struct wish *wish, int status)
 {
 	struct after *a;
 
-	batch_after(e, AFTER_PUBLISHED, NULL, NULL, 0);
-	a = &e->filling->after[e->filling->n_after - 1];
+	a = batch_after(e, AFTER_PUBLISHED, NULL, NULL, 0);
 	a->waiter = TAKE(wish->w);
 	a->status = status;
 	return a;

@@ -33,7 +33,7 @@ struct store_op *batch_op(struct engine *e, enum store_op_kind kind)
 	return op;
 }
 
-void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id)
+struct after *batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id)
 {
 	struct turn_batch *t = e->filling;
 
@@ -41,7 +41,8 @@ void batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct
 		t->cap_after = t->cap_after ? t->cap_after * 2 : 16;
 		t->after = xrealloc(t->after, t->cap_after * sizeof(*t->after));
 	}
-	t->after[t->n_after++] = (struct after){ .kind = kind, .inv = inv, .delivery = d, .cgroup_id = cgroup_id };
+	t->after[t->n_after] = (struct after){ .kind = kind, .inv = inv, .delivery = d, .cgroup_id = cgroup_id };
+	return &t->after[t->n_after++];
 }
 
 void batch_forget(struct engine *e, const struct delivery *d)
@@ -354,8 +355,7 @@ static void on_cancel(struct engine *e, const char *request_id, struct waiter *w
 	was = inv->row.state;
 	if (was == INV_RUNNING ? !attempt_cancel(e, inv) : was != INV_QUEUED && was != INV_WAITING)
 		return answer_about(e, w, request_id, 409, "The event is ending already");
-	batch_after(e, AFTER_CANCELLED, inv, NULL, 0);
-	e->filling->after[e->filling->n_after - 1].waiter = w;
+	batch_after(e, AFTER_CANCELLED, inv, NULL, 0)->waiter = w;
 	if (was == INV_RUNNING) {
 		/* In the row, so that nobody repeats it: whatever its end will be, and whoever will judge it. */
 		inv->row.condition = COND_CANCELLED;

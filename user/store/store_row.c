@@ -49,43 +49,11 @@ static void check_alias(const struct store_op_alias *a, bool put)
 	assert(!put || a->body);
 }
 
-/* 1 where there is none. */
-static int64_t op_seq(const struct store_op *op)
-{
-	switch (op->kind) {
-	case STORE_OP_EVENT_PUT:
-	case STORE_OP_EVENT_SET:
-		return op->event.row.seq;
-	case STORE_OP_ATTEMPT_PUT:
-	case STORE_OP_ATTEMPT_END:
-		return op->attempt.seq;
-	case STORE_OP_RECORD_PUT:
-		return op->record.seq;
-	case STORE_OP_OUTBOX_PUT:
-	case STORE_OP_OUTBOX_SET:
-	case STORE_OP_OUTBOX_DEL:
-		return op->outbox.seq;
-	case STORE_OP_EVENT_DONE:
-		return op->done.seq;
-	case STORE_OP_MESSAGE_PUT:
-	case STORE_OP_MESSAGE_DEL:
-	case STORE_OP_VERSION_PUT:
-	case STORE_OP_ALIAS_PUT:
-	case STORE_OP_ALIAS_DEL:
-	case STORE_OP_ANCHOR_PUT:
-		return 1;
-	case STORE_OP_INVALID:
-		break;
-	}
-	assert(!"unknown kind of store operation");
-	return 0;
-}
-
 void store_row_check(const struct store_op *op)
 {
-	int64_t seq = op_seq(op);
+	int64_t seq = store_op_seq(op);
 
-	assert(seq > 0 && seq <= STORE_SEQ_MAX);
+	assert((seq > 0 && seq <= STORE_SEQ_MAX) || (!seq && !store_op_is_event(op)));
 	switch (op->kind) {
 	case STORE_OP_EVENT_PUT:
 	case STORE_OP_EVENT_SET:
