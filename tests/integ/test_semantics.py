@@ -86,7 +86,8 @@ def backlog_on_disk():
     """More events than are held in memory; a quiet function beside them does not wait for them; all end, once, and what waits
     on disk can be cancelled, waited for, and survives kill -9."""
     with Fated(config={'MaxConcurrency': '2', 'EventsInMemory': '64'}, name='backlog') as d:
-        d.define('flood', LOOP, on_success='queue:flooded', retries=1)      # kill -9 cuts one or two short
+        slow = ['/bin/sh', '-c', 'cat >/dev/null; sleep 0.02; echo 1']
+        d.define('flood', slow, on_success='queue:flooded', retries=1)      # kill -9 cuts one or two short
         d.define('quiet', LOOP)
         d.start()
         ids = [d.accept('flood', {'n': n}) for n in range(600)]

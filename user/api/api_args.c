@@ -66,8 +66,14 @@ static bool function_name(struct api_call *c, const char *field, const char *tex
 bool api_arg_function(struct api_call *c, const char *name, char ret[LIM_FUNCTION_NAME_MAX + 1])
 {
 	const char *text = api_arg(c, name);
+	struct arn_function fn;
 
 	ret[0] = '\0';
+	if (text && arn_parse_function(text, &fn, NULL) >= 0 && fn.qualifier[0]) {
+		api_fail(c, API_VALIDATION, "1 validation error detected: Value '%s' at '%s' failed to satisfy constraint: "
+			 "Member must be a function's name, without a version or an alias", text, name);
+		return false;
+	}
 	return !text || function_name(c, name, text, ret);
 }
 

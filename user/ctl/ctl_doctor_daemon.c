@@ -89,7 +89,7 @@ void doc_judge_observer(struct doc_list *l, const cJSON *status)
 	if (!o)
 		return;
 	if (doc_is_fallback(status)) {
-		doc_add(l, DOC_WARN, "observer", "mend what is said of the kernel above, then restart fated",
+		doc_add(l, DOC_WARN, "observer", "mend what is said of the kernel above, or drop Observer=fallback; restart fated",
 			"fallback, without eBPF%s%s: ends are told from waitid and cgroup files, without senders",
 			*why ? ": " : "", why);
 		return;

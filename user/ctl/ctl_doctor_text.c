@@ -398,7 +398,7 @@ void doc_judge_clock(struct doc_list *l, int state, int status, long max_error_u
 {
 	if (state == TIME_ERROR || (status & STA_UNSYNC))
 		doc_add(l, DOC_WARN, "clock", "timedatectl set-ntp true, or apt install chrony",
-			"not synchronised: due times and time stamps follow it, and jump when it is set");
+			"not synchronised: time stamps follow it, and jump when it is set (due times do not)");
 	else
 		doc_add(l, DOC_OK, "clock", NULL, "synchronised, wrong by %ld ms at most", max_error_us / 1000);
 }

@@ -14,7 +14,7 @@ const struct ctl_verb ctl_verbs[] = {
 	  "  fatectl status --watch=1\n  fatectl status\n  fatectl status --json | jq .engine.queued\n", ctl_status },
 	{ "health", "", "does the daemon take events? 0 or 1 as the exit status, for probes",
 	  "Says ok, or \"in doubt\" (its store fails) or \"draining\" (it is stopping) with the reason. The store is not asked.\n\n"
-	  "  fatectl health || systemctl restart fated\n", ctl_health },
+	  "  fatectl health >/dev/null || echo \"fated takes no events\" | mail root\n", ctl_health },
 	{ "function list", "[--watch[=SECONDS]]", "the functions in force", "  fatectl function list\n", ctl_function_list },
 	{ "function show", "NAME", "one function's definition, as lines \"member  value\"", "  fatectl function show resize\n",
 	  ctl_function_show },

@@ -635,6 +635,8 @@ static void cross_check(struct load *l)
 				continue;
 			check_destination(l, e, t, "OnSuccess", &t->func->on_success);
 			check_destination(l, e, t, "OnFailure", &t->func->on_failure);
+			if (e->kind == DEFINITIONS_FUNCTION)
+				nowhere(l, e, "$.DeadLetterConfig.TargetArn", &t->func->dead_letter);
 		}
 		if (e->kind == DEFINITIONS_TOPIC)
 			check_subscriptions(l, e, e->item);

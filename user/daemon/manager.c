@@ -524,6 +524,16 @@ static int make_world(struct manager *m, struct launch_kept_list *kept, const st
 	return 0;
 }
 
+/* A file that is missing, or broken, after a restart: what waits for it would fail as NoFunction. */
+static void say_undefined(void *arg, const char *function, int64_t on_disk)
+{
+	const struct manager *m = arg;
+
+	if (!registry_get(intake_registry(m->engine), function))
+		log_warn("%lld event%s wait%s for function %s, which is not defined: without a definition they will fail",
+			 (long long)on_disk, on_disk == 1 ? "" : "s", on_disk == 1 ? "s" : "", function);
+}
+
 static void say_recovered(const struct manager *m)
 {
 	struct engine_stats st;
@@ -535,6 +545,7 @@ static void say_recovered(const struct manager *m)
 	if (st.queued || st.waiting || st.routing)
 		log_note("taken up from before: %lld queued, %lld waiting, %lld to be delivered", (long long)st.queued,
 			 (long long)st.waiting, (long long)st.routing);
+	engine_backlogs(m->engine, say_undefined, (void *)m);
 	if (!st.recovered_running)
 		return;
 	lost = (long long)(st.recovered_running - st.adopted);

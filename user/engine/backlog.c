@@ -353,15 +353,17 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 
 static void load_page(struct engine *e, struct backlog *b)
 {
-	struct store_query q = { .limit = e->cfg.page_max, .bytes_max = ENGINE_PAGE_BYTES, .arg = e, .done = on_page };
+	/* Not all the room that is left: other queues are hungry, too. */
+	int64_t share = MAX((e->cfg.window_max - e->stats.in_memory) / 4, (int64_t)e->cfg.window_min);
+	struct store_query q = {
+		.limit = (int)MIN(share, (int64_t)e->cfg.page_max), .bytes_max = ENGINE_PAGE_BYTES, .arg = e, .done = on_page,
+	};
 
 	switch (b->kind) {
 	case BACKLOG_QUEUED:
 		q.kind = STORE_Q_LOAD_QUEUED;
 		q.after_seq = b->cursor;
 		snprintf(q.function, sizeof(q.function), "%s", fn_of(b)->name);
-		if (e->stats.in_memory >= e->cfg.window_max)
-			q.limit = MIN(q.limit, e->cfg.window_min);
 		break;
 	case BACKLOG_WAITING:
 		q.kind = STORE_Q_LOAD_WAITING;
@@ -371,7 +373,7 @@ static void load_page(struct engine *e, struct backlog *b)
 	case BACKLOG_OUTBOX:
 		q.kind = STORE_Q_LOAD_OUTBOX;
 		q.after_pos = b->cursor;
-		q.limit = MIN(q.limit, MAX(e->cfg.target_window / 2, 1));
+		q.limit = MIN(e->cfg.page_max, MAX(e->cfg.target_window / 2, 1));
 		snprintf(q.target, sizeof(q.target), "%s", target_of(b)->name);
 		break;
 	}

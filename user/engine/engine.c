@@ -269,6 +269,16 @@ void engine_environments(const struct engine *e, void (*each)(void *arg, const s
 	}
 }
 
+void engine_backlogs(const struct engine *e, void (*each)(void *arg, const char *function, int64_t on_disk), void *arg)
+{
+	for (size_t i = 0; i < e->fns.cap; i++) {
+		const struct fn *fn = e->fns.slots[i].value;
+
+		if (fn && fn->backlog.on_disk)
+			each(arg, fn->name, fn->backlog.on_disk);
+	}
+}
+
 /* ---- the law of conservation -------------------------------------------------------------------------------- */
 
 static void audit_events(struct engine *e, struct engine_law *law)

@@ -20,6 +20,7 @@
 #define ENGINE_AHEAD_MS 1000		/* waiting events are loaded so long before they are due */
 #define ENGINE_ANCHOR_MS (600 * 1000LL)	/* the steady clock's anchor is stored again after that */
 #define ENGINE_COMMIT_RETRY_NS (1000 * 1000000LL)	/* a failed commit is tried again after this */
+#define ENGINE_PATIENCE_NS (10 * 1000000000LL)		/* then who waits for a failing commit is told so */
 #define ENGINE_TIMER_SLACK_NS (50 * 1000000LL)		/* our deadline timer is the second witness: it speaks after the kernel's */
 
 struct waiter { struct list link; uint64_t handle; intake_reply_fn reply; void *arg; };
@@ -235,6 +236,7 @@ struct engine {
 	struct err flown_err;
 	int64_t commit_retry_at_ns;	/* 0 = none */
 	unsigned int doubts;		/* set of enum doubt (I8) */
+	int64_t doubt_since_ns;
 
 	int64_t next_seq;
 	int64_t on_behalf_of;		/* the event that is being routed: seq, 0 = none. What is written for it goes with it */

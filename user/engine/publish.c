@@ -217,5 +217,6 @@ void publish_durable(struct engine *e, const struct after *a)
 		registry_alias_del(e->registry, a->gone->function, a->gone->name);
 		alias_unref(a->gone);
 	}
-	reply_version(e, a->waiter, a->status, version);
+	if (a->waiter)
+		reply_version(e, a->waiter, a->status, version);
 }

@@ -49,6 +49,10 @@ static bool put_function(struct engine *e, const char *name, const char *qualifi
 		snprintf(why, size, "the chain was stopped here: it goes on to no function");
 		return false;
 	}
+	if (body->len > LIM_ASYNC_PAYLOAD) {
+		snprintf(why, size, "%zu bytes are more than a function's event takes (%u)", body->len, LIM_ASYNC_PAYLOAD);
+		return false;
+	}
 	if (qualifier[0] && registry_resolve(e->registry, name, qualifier, random64(e), &version) < 0) {
 		snprintf(why, size, "function %.64s:%.128s is not defined", name, qualifier);
 		return false;

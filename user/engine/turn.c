@@ -91,7 +91,8 @@ static void act(struct engine *e, const struct after *a)
 		inv_reply(e, a->inv, &(struct intake_reply){ .status = 202, .request_id = a->inv->row.request_id });
 		break;
 	case AFTER_CANCELLED:
-		answer_about(e, a->waiter, a->inv->row.request_id, 202, NULL);
+		if (a->waiter)
+			answer_about(e, a->waiter, a->inv->row.request_id, 202, NULL);
 		break;
 	case AFTER_LAUNCH:
 		attempt_launch(e, a->inv);
@@ -121,7 +122,8 @@ static void act(struct engine *e, const struct after *a)
 		backlog_park(e, a->inv);
 		break;
 	case AFTER_ANSWER:
-		answer_about(e, a->waiter, "", a->status, NULL);
+		if (a->waiter)
+			answer_about(e, a->waiter, "", a->status, NULL);
 		break;
 	case AFTER_NOTHING:
 		break;
@@ -152,6 +154,8 @@ static void release_batch(struct engine *e, struct turn_batch *t)
 
 void doubt_set(struct engine *e, enum doubt what, const struct err *err)
 {
+	if (!e->doubts)
+		e->doubt_since_ns = now_mono(e);
 	e->doubts |= what;
 	e->stats.in_doubt = true;
 	snprintf(e->stats.doubt_why, sizeof(e->stats.doubt_why), "%.250s", err_msg(err));
@@ -198,6 +202,32 @@ static void release_flown(struct engine *e)
 			e->stats.routing--;
 	e->flying = NULL;
 	release_batch(e, t);
+}
+
+/*
+ * Whoever waits for a commit that does not come is told so, after a while: it may come yet, and what was asked is done then.
+ * A caller with a time limit of his own would learn less.
+ */
+static void patience_ends(struct engine *e)
+{
+	struct turn_batch *batches[] = { e->flying, e->filling };
+	char message[480];
+
+	if (!(e->doubts & DOUBT_COMMIT) || now_mono(e) - e->doubt_since_ns < ENGINE_PATIENCE_NS)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
+		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++) {
+			struct after *a = &batches[i]->after[k];
+			const char *id = a->inv ? a->inv->row.request_id : "";
+
+			snprintf(message, sizeof(message), "It is not known whether this is stored, and it may be done yet: %.300s",
+				 e->stats.doubt_why);
+			if (a->kind == AFTER_ACCEPTED)
+				inv_reply(e, a->inv, &(struct intake_reply){ .status = 503, .error_type = "ServiceException",
+					  .error_message = message, .request_id = id });
+			else if (a->waiter)
+				answer_about(e, TAKE(a->waiter), id, 503, message);
+		}
 }
 
 /* ---- commit ------------------------------------------------------------------------------------------------ */
@@ -546,6 +576,7 @@ void engine_turn(struct engine *e)
 	dispatch_all(e);
 	outbox_pump(e);
 	backlog_feed(e);
+	patience_ends(e);
 	commit(e);
 }
 
