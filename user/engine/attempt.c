@@ -130,18 +130,6 @@ static void settle_sync(struct engine *e, struct inv *inv, const char *fate)
 	inv_reply(e, inv, &r);
 }
 
-static void wait_for_due(struct engine *e, struct inv *inv)
-{
-	inv_weigh(e, inv);		/* its facts have grown */
-	if (!e->waiting.on_disk && backlog_room_waiting(e)) {
-		e->waiting_in_memory++;
-		sched_set(&e->events, &inv->due, inv->row.due_at_ms);
-	} else {
-		inv->parking = true;
-		batch_after(e, AFTER_PARK, inv, NULL, 0);
-	}
-}
-
 static void settle_async(struct engine *e, struct inv *inv, const struct buf *fate, uint64_t cgroup_id)
 {
 	struct func *f = inv_func(e, inv);
@@ -165,7 +153,8 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 		route_event(e, inv, false);
 	} else {
 		batch_event_set(e, inv);
-		wait_for_due(e, inv);
+		inv_weigh(e, inv);	/* its facts have grown */
+		backlog_place(e, inv);
 	}
 	if (cgroup_id)
 		batch_after(e, AFTER_FORGET, NULL, NULL, cgroup_id);

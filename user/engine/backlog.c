@@ -41,7 +41,8 @@ void backlog_init(struct backlog *b, enum backlog_kind kind)
 
 /* ---- room --------------------------------------------------------------------------------------------------- */
 
-bool backlog_room(const struct engine *e, int n)
+/* For one more event of a queue that has n in memory. */
+static bool room_queued(const struct engine *e, int n)
 {
 	if (n == 0)
 		return true;		/* every queue moves on, however full the house is */
@@ -50,7 +51,7 @@ bool backlog_room(const struct engine *e, int n)
 	return n < e->cfg.window_min || (n < ENGINE_WINDOW_FN && e->stats.in_memory < e->cfg.window_max);
 }
 
-bool backlog_room_waiting(const struct engine *e)
+static bool room_waiting(const struct engine *e)
 {
 	return e->waiting_in_memory == 0 ||
 	       (e->waiting_in_memory < e->cfg.window_max && e->stats.in_memory_bytes < e->cfg.window_bytes);
@@ -86,9 +87,9 @@ static bool wants(const struct engine *e, struct backlog *b)
 	switch (b->kind) {
 	case BACKLOG_QUEUED:
 		n = fn_of(b)->n_ready;
-		return n <= MIN(ENGINE_WINDOW_FN / 4, e->cfg.window_max / 4) && backlog_room(e, n);
+		return n <= MIN(ENGINE_WINDOW_FN / 4, e->cfg.window_max / 4) && room_queued(e, n);
 	case BACKLOG_WAITING:
-		return due_soon(e, b) || (e->waiting_in_memory <= e->cfg.window_max / 4 && backlog_room_waiting(e));
+		return due_soon(e, b) || (e->waiting_in_memory <= e->cfg.window_max / 4 && room_waiting(e));
 	case BACKLOG_OUTBOX:
 		n = target_of(b)->in_memory;
 		return n <= e->cfg.target_window / 4 && backlog_room_outbox(e, n);
@@ -160,27 +161,56 @@ static void put_on_disk(struct engine *e, struct inv *inv)
 	inv_free(e, inv);
 }
 
+/* Into its queue in memory. */
+static void hold(struct engine *e, struct inv *inv)
+{
+	if (inv->row.state == INV_QUEUED) {
+		dispatch_enqueue(e, inv);
+		return;
+	}
+	assert(inv->row.state == INV_WAITING);
+	e->waiting_in_memory++;
+	sched_set(&e->events, &inv->due, inv->row.due_at_ms);
+}
+
+void backlog_waits_no_more(struct engine *e, struct inv *inv)
+{
+	if (inv->parking) {
+		inv->parking = false;
+		return;
+	}
+	sched_cancel(&e->events, &inv->due);
+	e->waiting_in_memory--;
+}
+
+/* Behind others that are on disk there is none: it waits its turn. */
+static bool has_room(const struct engine *e, const struct inv *inv)
+{
+	const struct fn *fn;
+
+	if (inv->row.state == INV_WAITING)
+		return !e->waiting.on_disk && room_waiting(e);
+	fn = strmap_get(&e->fns, inv->row.function);
+	return !fn || (!fn->backlog.on_disk && room_queued(e, fn->n_ready));
+}
+
+void backlog_place(struct engine *e, struct inv *inv)
+{
+	if (has_room(e, inv)) {
+		hold(e, inv);
+		return;
+	}
+	inv->parking = true;
+	batch_after(e, AFTER_PARK, inv, NULL, 0);
+}
+
 void backlog_park(struct engine *e, struct inv *inv)
 {
-	struct fn *fn;
-
 	if (!inv->parking)
 		return;		/* cancelled meanwhile */
 	inv->parking = false;
-	assert(inv->row.state == INV_QUEUED || inv->row.state == INV_WAITING);
-	if (inv->row.state == INV_WAITING) {
-		if (!list_empty(&inv->waiters) || (!e->waiting.on_disk && backlog_room_waiting(e))) {
-			e->waiting_in_memory++;
-			sched_set(&e->events, &inv->due, inv->row.due_at_ms);
-		} else {
-			put_on_disk(e, inv);
-		}
-		return;
-	}
-	fn = dispatch_fn(e, inv->row.function);
-	/* Behind others that are on disk: it waits its turn. */
-	if (!list_empty(&inv->waiters) || (!fn->backlog.on_disk && backlog_room(e, fn->n_ready)))
-		dispatch_enqueue(e, inv);
+	if (!list_empty(&inv->waiters) || has_room(e, inv))
+		hold(e, inv);
 	else
 		put_on_disk(e, inv);
 }
@@ -228,16 +258,16 @@ struct inv *backlog_inv(struct engine *e, const struct store_event *ev)
 	return inv;
 }
 
-/* NULL: it is here, or it is not what the page says any more. */
-static struct inv *take_in(struct engine *e, const struct store_event *ev)
+/* Unless it is here, or is not what the page says any more. */
+static void take_in(struct engine *e, const struct store_event *ev)
 {
 	struct backlog *b;
 	struct inv *inv;
 
 	if (map_get(&e->left, (uint64_t)ev->row.seq) || strmap_get(&e->by_request, ev->row.request_id))
-		return NULL;
+		return;
 	if (ev->row.state != INV_QUEUED && ev->row.state != INV_WAITING)
-		return NULL;
+		return;
 	inv = backlog_inv(e, ev);
 	b = inv->row.state == INV_QUEUED ? &dispatch_fn(e, inv->row.function)->backlog : &e->waiting;
 	if (b->on_disk > 0) {
@@ -247,13 +277,7 @@ static struct inv *take_in(struct engine *e, const struct store_event *ev)
 		inv_track(e, inv, -1);
 		e->open_at_start++;
 	}
-	if (inv->row.state == INV_QUEUED) {
-		dispatch_enqueue(e, inv);
-	} else {
-		e->waiting_in_memory++;
-		sched_set(&e->events, &inv->due, inv->row.due_at_ms);
-	}
-	return inv;
+	hold(e, inv);
 }
 
 /* Rows that are ours and cannot be read: what else is there cannot be trusted either (I8). Asked again every second. */
@@ -285,7 +309,7 @@ static void on_events(struct engine *e, struct backlog *b, const struct store_re
 	const struct store_event *last = res->n_loaded ? &res->loaded[res->n_loaded - 1] : NULL;
 
 	for (size_t i = 0; i < res->n_loaded; i++)
-		(void)take_in(e, &res->loaded[i]);
+		take_in(e, &res->loaded[i]);
 	if (last)
 		move_cursor(e, b, b->kind == BACKLOG_WAITING ? last->row.due_at_ms : INT64_MAX, last->row.seq);
 }
@@ -395,7 +419,7 @@ static void on_one(void *arg, const struct store_query *q, const struct store_re
 	assert(e->loading && !e->loading_from && !list_empty(&e->loads));
 	list_del(&l->link);
 	if (result == 0 && res->n_loaded)
-		(void)take_in(e, &res->loaded[0]);
+		take_in(e, &res->loaded[0]);
 	loading_over(e);
 	if (result < 0)
 		answer_about(e, l->w, l->request_id, 503, "The event store cannot be read");

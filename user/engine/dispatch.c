@@ -73,19 +73,6 @@ void dispatch_enqueue(struct engine *e, struct inv *inv)
 	sched_set(&e->events, &inv->due, inv_expires_at_ms(&inv->row, inv_func(e, inv)));
 }
 
-void dispatch_place(struct engine *e, struct inv *inv)
-{
-	struct fn *fn = dispatch_fn(e, inv->row.function);
-
-	if (!fn->backlog.on_disk && backlog_room(e, fn->n_ready)) {
-		dispatch_enqueue(e, inv);
-		return;
-	}
-	inv->parking = true;
-	batch_after(e, AFTER_PARK, inv, NULL, 0);
-	dispatch_maybe_free(e, fn);
-}
-
 void dispatch_forget(struct engine *e, struct inv *inv)
 {
 	struct fn *fn = strmap_get(&e->fns, inv->row.function);
@@ -138,7 +125,7 @@ void dispatch_accept(struct engine *e, struct inv *inv)
 void dispatch_accepted(struct engine *e, struct inv *inv)
 {
 	if (!too_deep(e, inv))
-		dispatch_place(e, inv);
+		backlog_place(e, inv);
 }
 
 static void start_next(struct engine *e, struct inv *inv, struct func *f)

@@ -286,7 +286,6 @@ void batch_event_set(struct engine *e, struct inv *inv);
 
 /* dispatch.c */
 void dispatch_enqueue(struct engine *e, struct inv *inv);	/* QUEUED: into its function's queue, expiry armed */
-void dispatch_place(struct engine *e, struct inv *inv);		/* the same, or parked for want of room; filling batch */
 void dispatch_limits(struct engine *e);				/* functions have changed: reserves are read again */
 void dispatch_maybe_free(struct engine *e, struct fn *fn);
 void dispatch_all(struct engine *e);
@@ -317,10 +316,11 @@ bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t c
 void attempt_fence(struct engine *e, struct env *env);	/* its event is not ours any more */
 
 /* backlog.c */
-bool backlog_room(const struct engine *e, int n);	/* for one more event of a queue that has n in memory */
-bool backlog_room_waiting(const struct engine *e);
 bool backlog_room_outbox(const struct engine *e, int n);	/* for one more delivery to a target that has n in memory */
 void backlog_init(struct backlog *b, enum backlog_kind kind);
+/* QUEUED or WAITING: into its queue in memory, or parked for want of room; filling batch. */
+void backlog_place(struct engine *e, struct inv *inv);
+void backlog_waits_no_more(struct engine *e, struct inv *inv);	/* it was WAITING, and in memory: out of that queue */
 void backlog_park(struct engine *e, struct inv *inv);	/* AFTER_PARK */
 void backlog_feed(struct engine *e);			/* asks the store for what is needed next */
 void backlog_load(struct engine *e, struct load *l);	/* owned */

@@ -76,8 +76,8 @@ static void lose(struct engine *e, struct inv *inv)
 	inv_waiters_reply(e, inv, &r);
 	if (env)
 		attempt_fence(e, env);
-	if (inv->row.state == INV_WAITING && !inv->parking)
-		e->waiting_in_memory--;
+	if (inv->row.state == INV_WAITING)
+		backlog_waits_no_more(e, inv);
 	inv->parking = false;
 	dispatch_forget(e, inv);
 	inv_untrack(e, inv);

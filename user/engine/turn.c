@@ -360,17 +360,6 @@ static void on_wait(struct engine *e, const char *request_id, struct waiter *w, 
 		answer_about(e, w, request_id, 404, "not open");
 }
 
-/* A WAITING event in memory is that no more. */
-static void waits_no_more(struct engine *e, struct inv *inv)
-{
-	if (inv->parking) {
-		inv->parking = false;
-		return;
-	}
-	sched_cancel(&e->events, &inv->due);
-	e->waiting_in_memory--;
-}
-
 static void on_cancel(struct engine *e, const char *request_id, struct waiter *w, bool looked)
 {
 	struct inv *inv = strmap_get(&e->by_request, request_id);
@@ -394,7 +383,7 @@ static void on_cancel(struct engine *e, const char *request_id, struct waiter *w
 		int fx;
 
 		if (was == INV_WAITING)
-			waits_no_more(e, inv);
+			backlog_waits_no_more(e, inv);
 		inv->parking = false;
 		fx = inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_CANCEL }, now_steady(e));
 		assert(fx == INV_FX_ROUTE);
@@ -415,7 +404,7 @@ static void on_retry(struct engine *e, const char *request_id, struct waiter *w,
 	if (inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_NOW }, now_steady(e)) != INV_FX_REQUEUE)
 		return answer_about(e, w, request_id, 409, "The event does not wait for a retry");
 	/* As when its time comes (due_events): WAITING in the store until it is started, so a crash costs the haste alone. */
-	waits_no_more(e, inv);
+	backlog_waits_no_more(e, inv);
 	inv_track(e, inv, INV_WAITING);
 	dispatch_enqueue(e, inv);
 	answer_about(e, w, request_id, 200, NULL);
@@ -549,14 +538,14 @@ static void due_events(struct engine *e)
 			continue;
 		}
 		if (was == INV_WAITING)
-			waits_no_more(e, inv);
+			backlog_waits_no_more(e, inv);
 		if (fx & INV_FX_ROUTE) {
 			route_ended(e, inv, (enum inv_state)was, dispatch_at_limit(e, inv->row.function));
 		} else {
 			inv_track(e, inv, was);
 			/* WAITING with its time come is QUEUED to whoever reads the row: nothing to write, unless it is to be found
 			 * on disk as that. */
-			dispatch_place(e, inv);
+			backlog_place(e, inv);
 			if (inv->parking)
 				batch_event_set(e, inv);
 		}
