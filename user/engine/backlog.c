@@ -411,24 +411,18 @@ static void load_page(struct engine *e, struct backlog *b)
 
 /* ---- one event, for somebody -------------------------------------------------------------------------------- */
 
-static void on_one(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *err)
+/* The delivery that somebody wishes something about, as it is now. */
+static const struct store_op_outbox *wished(const struct engine *e, const struct wish *wish, const struct store_result *res)
 {
-	struct engine *e = arg;
-	struct load *l = list_first(&e->loads, struct load, link);
-
-	assert(e->loading && !e->loading_from && !list_empty(&e->loads));
-	list_del(&l->link);
-	if (result == 0 && res->n_loaded)
-		take_in(e, &res->loaded[0]);
-	loading_over(e);
-	if (result < 0)
-		answer_about(e, l->w, l->request_id, 503, "The event store cannot be read");
-	else
-		ask_again(e, l);
-	free(l);
+	if (map_get(&e->left_deliveries, (uint64_t)STORE_OUTBOX_POS(wish->row.seq, wish->row.role)))
+		return NULL;	/* settled since it was read */
+	for (size_t i = 0; i < res->n_outbox; i++)
+		if (res->outbox[i].seq == wish->row.seq && res->outbox[i].role == wish->row.role)
+			return &res->outbox[i];
+	return NULL;
 }
 
-static void on_wished(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *err)
+static void on_one(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *err)
 {
 	struct engine *e = arg;
 	struct load *l = list_first(&e->loads, struct load, link);
@@ -436,17 +430,19 @@ static void on_wished(void *arg, const struct store_query *q, const struct store
 
 	assert(e->loading && !e->loading_from && !list_empty(&e->loads));
 	list_del(&l->link);
-	for (size_t i = 0; result == 0 && i < res->n_outbox; i++)
-		if (res->outbox[i].seq == l->wish->row.seq && res->outbox[i].role == l->wish->row.role)
-			row = &res->outbox[i];
-	if (row && map_get(&e->left_deliveries, (uint64_t)STORE_OUTBOX_POS(row->seq, row->role)))
-		row = NULL;	/* since it was read */
+	if (result == 0 && l->wish)
+		row = wished(e, l->wish, res);
+	else if (result == 0 && res->n_loaded)
+		take_in(e, &res->loaded[0]);
+	if (row)
+		wish_row(l->wish, row);
+	l->found = row;
 	loading_over(e);
-	if (result < 0) {
-		answer_about(e, TAKE(l->wish->w), l->request_id, 503, "The event store cannot be read");
-		wish_free(l->wish);
+	if (result == 0) {
+		ask_again(e, l);
 	} else {
-		wish_looked(e, l->wish, row);
+		answer_about(e, l->wish ? TAKE(l->wish->w) : l->w, l->request_id, 503, "The event store cannot be read");
+		wish_free(l->wish);
 	}
 	free(l);
 }
@@ -466,13 +462,11 @@ void backlog_feed(struct engine *e)
 	e->load_retry_at_ns = 0;
 	if (!list_empty(&e->loads)) {
 		struct load *l = list_first(&e->loads, struct load, link);
-		struct store_query q = { .kind = STORE_Q_LOAD_EVENT, .limit = 1, .arg = e, .done = on_one };
+		struct store_query q = {
+			.kind = l->wish ? STORE_Q_EVENT : STORE_Q_LOAD_EVENT, .limit = 1, .arg = e, .done = on_one,
+		};
 
 		memcpy(q.request_id, l->request_id, sizeof(q.request_id));
-		if (l->why == LOAD_FOR_WISH) {
-			q.kind = STORE_Q_EVENT;
-			q.done = on_wished;
-		}
 		e->loading = true;
 		e->parked_ms = e->parked = INT64_MAX;
 		e->ports.store->ops->query(e->ports.store, &q);

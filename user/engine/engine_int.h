@@ -167,7 +167,8 @@ struct load {
 	struct list link;
 	enum { LOAD_FOR_WAIT, LOAD_FOR_CANCEL, LOAD_FOR_RETRY, LOAD_FOR_WISH } why;
 	struct waiter *w;
-	struct wish *wish;		/* LOAD_FOR_WISH: owned, and w is in there */
+	struct wish *wish;		/* LOAD_FOR_WISH: owned, and w is in there; its row becomes what is found */
+	bool found;
 	char request_id[ID_UUID_LEN + 1];
 };
 
@@ -277,8 +278,11 @@ void inv_reply(struct engine *e, struct inv *inv, const struct intake_reply *r);
 void doubt_set(struct engine *e, enum doubt what, const struct err *err);
 void doubt_clear(struct engine *e, enum doubt what);
 void answer_about(struct engine *e, struct waiter *w, const char *request_id, int status, const char *message);
-void batch_forget(struct engine *e, const struct delivery *d);	/* no AFTER_SEND names it any more */
-void ask_again(struct engine *e, struct load *l);	/* the event is in memory now, or it is not open: what was asked is done */
+void batch_forget(struct engine *e, const struct delivery *d);	/* nothing that is to follow names it any more */
+/* Walks what is to follow, of both batches, in order: a NULL starts, a NULL ends. */
+struct after *batch_next_after(struct engine *e, const struct after *a);
+/* What was asked is done: the event is in memory now, or it is not open; the delivery is as the wish's row says, or settled. */
+void ask_again(struct engine *e, const struct load *l);
 struct store_op *batch_op(struct engine *e, enum store_op_kind kind);
 /* Valid until the next one. */
 struct after *batch_after(struct engine *e, enum after_kind kind, struct inv *inv, struct delivery *d, uint64_t cgroup_id);
@@ -342,8 +346,8 @@ void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool thr
 bool route_again(struct engine *e, const struct store_op_outbox *row, const struct target *t, char *why, size_t size);
 
 /* outbox.c */
-struct delivery *outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
-			    struct blob *body, struct blob *attributes);
+void outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
+		struct blob *attributes);
 void outbox_undelivered(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
 			struct blob *body, struct blob *attributes, const char *why);
 void outbox_durable(struct engine *e, struct delivery *d);	/* AFTER_SEND */
@@ -364,8 +368,7 @@ void publish_wish(struct engine *e, struct wish *wish);
 void publish_durable(struct engine *e, const struct after *a);
 int publish_load(struct engine *e, const struct store_op_version *v, struct err *err);
 void wish_free(struct wish *wish);
-/* The delivery it is about as a read has just shown it: NULL = it is not there any more. */
-void wish_looked(struct engine *e, struct wish *wish, const struct store_op_outbox *row);
+void wish_row(struct wish *wish, const struct store_op_outbox *row);	/* the delivery it is about: references are taken */
 
 /* fence.c */
 /* One operation of t was: it and all that hangs on it is given up. */

@@ -126,9 +126,7 @@ uint64_t intake_delivery(struct engine *e, enum delivery_wish which, const struc
 
 	wish->kind = WISH_DELIVERY;
 	wish->delivery = which;
-	wish->row = *row;
-	wish->row.body = blob_ref(row->body);
-	wish->row.attributes = blob_ref(row->attributes);
+	wish_row(wish, row);
 	return post_wish(e, wish, reply, arg);
 }
 
@@ -168,6 +166,17 @@ uint64_t intake_alias_delete(struct engine *e, const char *function, const char 
 	snprintf(wish->function, sizeof(wish->function), "%s", function);
 	snprintf(wish->name, sizeof(wish->name), "%s", name);
 	return post_wish(e, wish, reply, arg);
+}
+
+void wish_row(struct wish *wish, const struct store_op_outbox *row)
+{
+	struct blob *body = wish->row.body, *attributes = wish->row.attributes;
+
+	wish->row = *row;
+	wish->row.body = blob_ref(row->body);
+	wish->row.attributes = blob_ref(row->attributes);
+	blob_unref(body);
+	blob_unref(attributes);
 }
 
 void wish_free(struct wish *wish)

@@ -209,14 +209,13 @@ static void send_when_durable(struct engine *e, struct delivery *d)
 	batch_after(e, AFTER_SEND, NULL, d, 0);
 }
 
-struct delivery *outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t,
-			    struct blob *body, struct blob *attributes)
+void outbox_put(struct engine *e, const struct inv *inv, enum outbox_role role, const struct target *t, struct blob *body,
+		struct blob *attributes)
 {
 	struct delivery *d = adopt(e, &outbox_op(e, inv, role, t, body, attributes)->outbox);
 
 	e->stats.deliveries_owed++;
 	send_when_durable(e, d);
-	return d;
 }
 
 static void count_failure(struct engine *e, enum outbox_role role)
@@ -344,9 +343,8 @@ void outbox_delivered(struct engine *e, int64_t seq, enum outbox_role role, enum
 
 static void answer_when_durable(struct engine *e, struct wish *wish, int64_t seq)
 {
-	struct after *a;
+	struct after *a = batch_after(e, AFTER_ANSWER, NULL, NULL, 0);
 
-	a = batch_after(e, AFTER_ANSWER, NULL, NULL, 0);
 	a->waiter = TAKE(wish->w);
 	a->status = 200;
 	a->seq = seq;

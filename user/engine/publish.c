@@ -63,27 +63,21 @@ static int newest(struct engine *e, const char *function, struct blob **ret_sour
 {
 	struct func *const *list;
 	size_t n = registry_versions(e->registry, function, &list);
-	struct turn_batch *batches[] = { e->flying, e->filling };
 	int version = registry_last_version(e->registry, function);
 
 	*ret_source = n && list[n - 1]->version == version ? list[n - 1]->source : NULL;
-	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
-		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++) {
-			const struct after *a = &batches[i]->after[k];
-
-			if (a->kind == AFTER_PUBLISHED && a->func && strcmp(a->func->name, function) == 0) {
-				version = a->func->version;
-				*ret_source = a->func->source;
-			}
+	for (const struct after *a = NULL; (a = batch_next_after(e, a)); )
+		if (a->kind == AFTER_PUBLISHED && a->func && strcmp(a->func->name, function) == 0) {
+			version = a->func->version;
+			*ret_source = a->func->source;
 		}
 	return version;
 }
 
 static struct after *published(struct engine *e, struct wish *wish, int status)
 {
-	struct after *a;
+	struct after *a = batch_after(e, AFTER_PUBLISHED, NULL, NULL, 0);
 
-	a = batch_after(e, AFTER_PUBLISHED, NULL, NULL, 0);
 	a->waiter = TAKE(wish->w);
 	a->status = status;
 	return a;
@@ -131,20 +125,16 @@ static void publish(struct engine *e, struct wish *wish)
 }
 
 /* As it will be when what is under way is durable; NULL = it is not there then. */
-static const struct alias *alias_soon(struct engine *e, const char *function, const char *name)
+static struct alias *alias_soon(struct engine *e, const char *function, const char *name)
 {
-	const struct alias *now = registry_alias(e->registry, function, name);
-	struct turn_batch *batches[] = { e->flying, e->filling };
+	struct alias *now = registry_alias(e->registry, function, name);
 
-	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
-		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++) {
-			const struct after *a = &batches[i]->after[k];
-			const struct alias *one = a->alias ? a->alias : a->gone;
+	for (const struct after *a = NULL; (a = batch_next_after(e, a)); ) {
+		const struct alias *one = a->alias ? a->alias : a->gone;
 
-			if (a->kind == AFTER_PUBLISHED && one && strcmp(one->function, function) == 0 &&
-			    strcmp(one->name, name) == 0)
-				now = a->alias;
-		}
+		if (a->kind == AFTER_PUBLISHED && one && strcmp(one->function, function) == 0 && strcmp(one->name, name) == 0)
+			now = a->alias;
+	}
 	return now;
 }
 
@@ -172,7 +162,7 @@ static void alias_set(struct engine *e, struct wish *wish)
 
 static void alias_del(struct engine *e, struct wish *wish)
 {
-	struct alias *a = (struct alias *)alias_soon(e, wish->function, wish->name);
+	struct alias *a = alias_soon(e, wish->function, wish->name);
 	struct store_op *op;
 
 	if (!a)

@@ -259,7 +259,7 @@ static void put_target(struct engine *e, const struct routing *rt, enum outbox_r
 		return;
 	case TARGET_FILE:
 	case TARGET_JOURNAL:
-		(void)outbox_put(e, rt->inv, role, t, body, attributes);
+		outbox_put(e, rt->inv, role, t, body, attributes);
 		++*rt->owed;
 		return;
 	default:

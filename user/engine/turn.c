@@ -45,14 +45,27 @@ struct after *batch_after(struct engine *e, enum after_kind kind, struct inv *in
 	return &t->after[t->n_after++];
 }
 
+struct after *batch_next_after(struct engine *e, const struct after *a)
+{
+	struct turn_batch *first = e->flying, *t = e->filling;
+	bool in_first = first && first->n_after && (!a || (a >= first->after && a < first->after + first->n_after));
+	size_t i;
+
+	if (in_first) {
+		i = a ? (size_t)(a - first->after) + 1 : 0;
+		if (i < first->n_after)
+			return &first->after[i];
+		a = NULL;
+	}
+	i = a ? (size_t)(a - t->after) + 1 : 0;
+	return i < t->n_after ? &t->after[i] : NULL;
+}
+
 void batch_forget(struct engine *e, const struct delivery *d)
 {
-	struct turn_batch *batches[] = { e->flying, e->filling };
-
-	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
-		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++)
-			if (batches[i]->after[k].delivery == d)
-				batches[i]->after[k].delivery = NULL;
+	for (struct after *a = NULL; (a = batch_next_after(e, a)); )
+		if (a->delivery == d)
+			a->delivery = NULL;
 }
 
 void batch_event_set(struct engine *e, struct inv *inv)
@@ -210,24 +223,20 @@ static void release_flown(struct engine *e)
  */
 static void patience_ends(struct engine *e)
 {
-	struct turn_batch *batches[] = { e->flying, e->filling };
 	char message[480];
 
 	if (!(e->doubts & DOUBT_COMMIT) || now_mono(e) - e->doubt_since_ns < ENGINE_PATIENCE_NS)
 		return;
-	for (size_t i = 0; i < ARRAY_SIZE(batches); i++)
-		for (size_t k = 0; batches[i] && k < batches[i]->n_after; k++) {
-			struct after *a = &batches[i]->after[k];
-			const char *id = a->inv ? a->inv->row.request_id : "";
+	snprintf(message, sizeof(message), "It is not known whether this is stored, and it may be done yet: %.300s", e->stats.doubt_why);
+	for (struct after *a = NULL; (a = batch_next_after(e, a)); ) {
+		const char *id = a->inv ? a->inv->row.request_id : "";
 
-			snprintf(message, sizeof(message), "It is not known whether this is stored, and it may be done yet: %.300s",
-				 e->stats.doubt_why);
-			if (a->kind == AFTER_ACCEPTED)
-				inv_reply(e, a->inv, &(struct intake_reply){ .status = 503, .error_type = "ServiceException",
-					  .error_message = message, .request_id = id });
-			else if (a->waiter)
-				answer_about(e, TAKE(a->waiter), id, 503, message);
-		}
+		if (a->kind == AFTER_ACCEPTED)
+			inv_reply(e, a->inv, &(struct intake_reply){ .status = 503, .error_type = "ServiceException",
+				  .error_message = message, .request_id = id });
+		else if (a->waiter)
+			answer_about(e, TAKE(a->waiter), id, 503, message);
+	}
 }
 
 /* ---- commit ------------------------------------------------------------------------------------------------ */
@@ -410,30 +419,13 @@ static void on_retry(struct engine *e, const char *request_id, struct waiter *w,
 	answer_about(e, w, request_id, 200, NULL);
 }
 
-void ask_again(struct engine *e, struct load *l)
-{
-	switch (l->why) {
-	case LOAD_FOR_WAIT:
-		on_wait(e, l->request_id, l->w, true);
-		break;
-	case LOAD_FOR_CANCEL:
-		on_cancel(e, l->request_id, l->w, true);
-		break;
-	case LOAD_FOR_RETRY:
-		on_retry(e, l->request_id, l->w, true);
-		break;
-	case LOAD_FOR_WISH:
-		break;		/* wish_looked() */
-	}
-}
-
-static void on_wish(struct engine *e, struct wish *wish)
+static void on_wish(struct engine *e, struct wish *wish, bool looked)
 {
 	if (e->stats.in_doubt) {
 		answer_about(e, TAKE(wish->w), "", 503, "The event store is in doubt");
 	} else if (wish->kind != WISH_DELIVERY) {
 		publish_wish(e, wish);
-	} else if (!outbox_wish(e, wish, false)) {
+	} else if (!outbox_wish(e, wish, looked)) {
 		struct load *l = XNEW(struct load);
 
 		l->why = LOAD_FOR_WISH;
@@ -446,24 +438,27 @@ static void on_wish(struct engine *e, struct wish *wish)
 	wish_free(wish);
 }
 
-void wish_looked(struct engine *e, struct wish *wish, const struct store_op_outbox *row)
+void ask_again(struct engine *e, const struct load *l)
 {
-	if (e->stats.in_doubt) {
-		answer_about(e, TAKE(wish->w), "", 503, "The event store is in doubt");
-	} else if (!row) {
-		answer_about(e, TAKE(wish->w), "", 409, "It is settled already");
-	} else {
-		struct blob *body = wish->row.body, *attributes = wish->row.attributes;
-
-		wish->row = *row;
-		wish->row.body = blob_ref(row->body);
-		wish->row.attributes = blob_ref(row->attributes);
-		blob_unref(body);
-		blob_unref(attributes);
-		(void)outbox_wish(e, wish, true);
+	switch (l->why) {
+	case LOAD_FOR_WAIT:
+		on_wait(e, l->request_id, l->w, true);
+		break;
+	case LOAD_FOR_CANCEL:
+		on_cancel(e, l->request_id, l->w, true);
+		break;
+	case LOAD_FOR_RETRY:
+		on_retry(e, l->request_id, l->w, true);
+		break;
+	case LOAD_FOR_WISH:
+		if (!l->found && !e->stats.in_doubt)
+			answer_about(e, TAKE(l->wish->w), "", 409, "It is settled already");
+		if (l->wish->w)
+			on_wish(e, l->wish, true);
+		else
+			wish_free(l->wish);
+		break;
 	}
-	assert(!wish->w);
-	wish_free(wish);
 }
 
 static void handle(struct engine *e, const struct msg *m)
@@ -483,7 +478,7 @@ static void handle(struct engine *e, const struct msg *m)
 		on_wait(e, m->wait.request_id, m->wait.w, false);
 		break;
 	case MSG_WISH:
-		on_wish(e, m->wish);
+		on_wish(e, m->wish, false);
 		break;
 	case MSG_FACT:
 		attempt_fact(e, &m->fact);
