@@ -227,6 +227,19 @@ void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev
 	buf_done(&fate);
 }
 
+/* Of a daemon before us: what failed before the exec was told through a pipe that nobody kept. */
+void attempt_exec_unknown(struct evidence *ev)
+{
+	const struct fate_env *b = &ev->bpf.env;
+
+	if (!(b->flags & FATE_ENV_LEADER_EXITED) || b->exec_ns || b->exit_code != 127 << 8)
+		return;
+	ev->exec_failed = true;
+	snprintf(ev->exec_step, sizeof(ev->exec_step), "unknown");
+	snprintf(ev->launch_error, sizeof(ev->launch_error),
+		 "the program could not be executed; the supervisor was restarted before the reason was stored");
+}
+
 /* Paths of the groups that evidence names, while they can still be asked for. */
 void attempt_name_groups(struct engine *e, struct evidence *ev)
 {
@@ -260,13 +273,8 @@ static void gather(struct engine *e, struct env *env)
 	/* In an empty leaf who has not been seen to exit has been missed. */
 	if (ev->bpf.seen && env->row.empty && ev->bpf.env.procs_exited != ev->bpf.env.procs_forked)
 		ev->bpf.incomplete = true;
-	/* What failed before the exec is told through a pipe that nobody kept. */
-	if (ev->adopted && ev->bpf.env.flags & FATE_ENV_LEADER_EXITED && !ev->bpf.env.exec_ns && ev->bpf.env.exit_code == 127 << 8) {
-		ev->exec_failed = true;
-		snprintf(ev->exec_step, sizeof(ev->exec_step), "unknown");
-		snprintf(ev->launch_error, sizeof(ev->launch_error),
-			 "the program could not be executed; the supervisor was restarted before the reason was stored");
-	}
+	if (ev->adopted)
+		attempt_exec_unknown(ev);
 	attempt_name_groups(e, ev);
 	ev->stderr_tail = stderr_tail(&env->tail);
 	snprintf(ev->exec_path, sizeof(ev->exec_path), "%s", env->func->command[0]);

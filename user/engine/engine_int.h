@@ -313,6 +313,7 @@ void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev
 bool attempt_cancel(struct engine *e, struct inv *inv);	/* RUNNING; false: it is ending by itself */
 void attempt_output(struct engine *e, uint64_t cgroup_id, const char *data, size_t len);
 void attempt_name_groups(struct engine *e, struct evidence *ev);
+void attempt_exec_unknown(struct evidence *ev);	/* the leader exited, and never executed the program: why is lost */
 void attempt_timers(struct engine *e);
 
 bool attempt_adopt(struct engine *e, struct inv *inv, struct func *f, uint64_t cgroup_id, const struct fact_bpf *entry,

@@ -176,7 +176,7 @@ void fence_refused(struct engine *e, struct turn_batch *t, int result)
 	else
 		e->stats.refused_ops++;
 	snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "%.250s", err_msg(&e->flown_err));
-	if (seq) {
+	if (seq != STORE_NO_EVENT) {
 		lose_event(e, seq);
 		return;
 	}

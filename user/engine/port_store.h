@@ -135,9 +135,9 @@ struct store_batch {
 	size_t failed;
 };
 struct store_op *store_batch_add(struct store_batch *b, enum store_op_kind kind);	/* zeroed; valid until the next add */
-/* The event the operation is about; store_op_is_event() false: it is about none, and 0. */
+/* The event the operation is about. */
+#define STORE_NO_EVENT (-1)
 int64_t store_op_seq(const struct store_op *op);
-bool store_op_is_event(const struct store_op *op);
 void store_batch_clear(struct store_batch *b);	/* frees strings and blobs of the operations; keeps memory of ops */
 void store_batch_done(struct store_batch *b);	/* clear and free ops */
 

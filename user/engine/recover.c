@@ -32,7 +32,6 @@ struct recovery {
 	bool taken_over;
 	struct running *running;
 	size_t n_running, cap_running;
-	struct err err;
 };
 
 static void on_entry(void *arg, uint64_t cgroup_id, const struct fact_bpf *b)
@@ -75,13 +74,7 @@ static void evidence_from(const struct recovery *r, const struct left *left, str
 	ev->bpf.incomplete |= ev->bpf.env.procs_exited != ev->bpf.env.procs_forked;	/* all are dead by now */
 	/* By us, or by a restart before us that died before it could say so. */
 	ev->killed_by_us = left->before.reaped || !(left->before.env.flags & FATE_ENV_LEADER_EXITED);
-	/* It exited without ever executing the program: a step of the launch failed, and which one is lost. */
-	if ((ev->bpf.env.flags & FATE_ENV_LEADER_EXITED) && !ev->bpf.env.exec_ns && ev->bpf.env.exit_code == 127 << 8) {
-		ev->exec_failed = true;
-		snprintf(ev->exec_step, sizeof(ev->exec_step), "unknown");
-		snprintf(ev->launch_error, sizeof(ev->launch_error),
-			 "the program could not be executed; the supervisor was restarted before the reason was stored");
-	}
+	attempt_exec_unknown(ev);
 	ev->started_ns = (int64_t)ev->bpf.env.fork_ns;
 	ev->ended_ns = (int64_t)ev->bpf.env.exit_ns;
 	ev->empty_ns = (int64_t)ev->bpf.env.empty_ns;
@@ -283,11 +276,8 @@ static int load(struct recovery *r, struct err *err)
 
 	steady_anchor(e, NULL);
 	res = e->ports.store->ops->load(e->ports.store, &loader, &next_seq, err);
-	if (res < 0) {
-		if (r->err.code && err)
-			*err = r->err;
+	if (res < 0)
 		return err_wrap(err, res, "open events");
-	}
 	e->next_seq = next_seq;
 	e->open_at_start = e->stats.queued + e->stats.running + e->stats.waiting;
 	dispatch_limits(e);

@@ -28,33 +28,6 @@ struct store_op *store_batch_add(struct store_batch *b, enum store_op_kind kind)
 	return op;
 }
 
-bool store_op_is_event(const struct store_op *op)
-{
-	switch (op->kind) {
-	case STORE_OP_EVENT_PUT:
-	case STORE_OP_EVENT_SET:
-	case STORE_OP_EVENT_DONE:
-	case STORE_OP_ATTEMPT_PUT:
-	case STORE_OP_ATTEMPT_END:
-	case STORE_OP_RECORD_PUT:
-	case STORE_OP_OUTBOX_PUT:
-	case STORE_OP_OUTBOX_SET:
-	case STORE_OP_OUTBOX_DEL:
-		return true;
-	case STORE_OP_MESSAGE_PUT:
-	case STORE_OP_MESSAGE_DEL:
-	case STORE_OP_VERSION_PUT:
-	case STORE_OP_ALIAS_PUT:
-	case STORE_OP_ALIAS_DEL:
-	case STORE_OP_ANCHOR_PUT:
-		return false;
-	case STORE_OP_INVALID:
-		break;
-	}
-	assert(!"unknown kind of store operation");
-	return false;
-}
-
 int64_t store_op_seq(const struct store_op *op)
 {
 	switch (op->kind) {
@@ -72,9 +45,18 @@ int64_t store_op_seq(const struct store_op *op)
 		return op->outbox.seq;
 	case STORE_OP_EVENT_DONE:
 		return op->done.seq;
-	default:
-		return 0;
+	case STORE_OP_MESSAGE_PUT:
+	case STORE_OP_MESSAGE_DEL:
+	case STORE_OP_VERSION_PUT:
+	case STORE_OP_ALIAS_PUT:
+	case STORE_OP_ALIAS_DEL:
+	case STORE_OP_ANCHOR_PUT:
+		return STORE_NO_EVENT;
+	case STORE_OP_INVALID:
+		break;
 	}
+	assert(!"unknown kind of store operation");
+	return STORE_NO_EVENT;
 }
 
 static void op_done(struct store_op *op)

@@ -53,7 +53,7 @@ void store_row_check(const struct store_op *op)
 {
 	int64_t seq = store_op_seq(op);
 
-	assert((seq > 0 && seq <= STORE_SEQ_MAX) || (!seq && !store_op_is_event(op)));
+	assert((seq > 0 && seq <= STORE_SEQ_MAX) || seq == STORE_NO_EVENT);
 	switch (op->kind) {
 	case STORE_OP_EVENT_PUT:
 	case STORE_OP_EVENT_SET:
