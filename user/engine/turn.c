@@ -227,7 +227,8 @@ static void patience_ends(struct engine *e)
 
 	if (!(e->doubts & DOUBT_COMMIT) || now_mono(e) - e->doubt_since_ns < ENGINE_PATIENCE_NS)
 		return;
-	snprintf(message, sizeof(message), "It is not known whether this is stored, and it may be done yet: %.300s", e->stats.doubt_why);
+	snprintf(message, sizeof(message), "It is not known whether this is stored, and it may be done yet: %.300s",
+		 e->stats.doubt_why);
 	for (struct after *a = NULL; (a = batch_next_after(e, a)); ) {
 		const char *id = a->inv ? a->inv->row.request_id : "";
 
