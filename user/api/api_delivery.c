@@ -9,7 +9,7 @@
 
 #include "api/api_redrive.h"
 
-void api_outbox_json(struct buf *b, const struct store_op_outbox *row, int64_t step_ms, bool whole)
+static void row_json(struct buf *b, const struct store_op_outbox *row, int64_t step_ms, bool whole)
 {
 	api_json_next(b);
 	buf_addc(b, '{');
@@ -33,17 +33,23 @@ void api_outbox_json(struct buf *b, const struct store_op_outbox *row, int64_t s
 	buf_addc(b, '}');
 }
 
+void api_deliveries_json(struct buf *b, const struct store_result *res, int64_t step_ms, bool whole)
+{
+	api_json_key(b, "deliveries");
+	buf_addc(b, '[');
+	for (size_t i = 0; i < res->n_outbox; i++)
+		row_json(b, &res->outbox[i], step_ms, whole);
+	buf_addc(b, ']');
+}
+
 /* ---- looking ----------------------------------------------------------------------------------------------- */
 
 static void on_deliveries(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
-	int64_t step = api_clock_step(c);
 	CLEAN(buf_done) struct buf b = {};
 
-	buf_adds(&b, "{\"deliveries\":[");
-	for (size_t i = 0; i < res->n_outbox; i++)
-		api_outbox_json(&b, &res->outbox[i], step, false);
-	buf_addc(&b, ']');
+	buf_addc(&b, '{');
+	api_deliveries_json(&b, res, api_clock_step(c), false);
 	if (res->n_outbox && (res->more || res->n_outbox >= (size_t)q->limit)) {
 		const struct store_op_outbox *last = &res->outbox[res->n_outbox - 1];
 
@@ -83,7 +89,6 @@ void api_deliveries(struct api_call *c)
 
 static void on_delivery(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
-	int64_t step = api_clock_step(c);
 	CLEAN(buf_done) struct buf b = {};
 
 	if (!res->n_events) {
@@ -93,11 +98,8 @@ static void on_delivery(struct api_call *c, const struct store_query *q, const s
 	buf_addc(&b, '{');
 	api_json_str(&b, "requestId", res->events[0].request_id);
 	api_json_str(&b, "function", res->events[0].function);
-	api_json_key(&b, "deliveries");
-	buf_addc(&b, '[');
-	for (size_t i = 0; i < res->n_outbox; i++)
-		api_outbox_json(&b, &res->outbox[i], step, true);
-	buf_adds(&b, "]}");
+	api_deliveries_json(&b, res, api_clock_step(c), true);
+	buf_addc(&b, '}');
 	api_answer_json(c, 200, &b);
 }
 

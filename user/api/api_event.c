@@ -136,11 +136,8 @@ static void on_event(struct api_call *c, const struct store_query *q, const stru
 	buf_addc(&b, ']');
 	if (res->n_records)
 		api_json_splice(&b, "record", res->records[0].body);
-	api_json_key(&b, "deliveries");
-	buf_addc(&b, '[');
-	for (size_t i = 0; i < res->n_outbox; i++)
-		api_outbox_json(&b, &res->outbox[i], step, false);
-	buf_adds(&b, "]}");
+	api_deliveries_json(&b, res, step, false);
+	buf_addc(&b, '}');
 	api_answer_json(c, 200, &b);
 }
 

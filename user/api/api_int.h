@@ -153,7 +153,7 @@ void api_aliases(struct api_call *c);
 
 /* api_event.c: from the engine's clock, which times of open events are on, to the wall's. */
 int64_t api_clock_step(struct api_call *c);
-/* api_delivery.c; whole: with what is sent */
-void api_outbox_json(struct buf *b, const struct store_op_outbox *row, int64_t step_ms, bool whole);
+/* api_delivery.c: the member "deliveries", all that the result has; whole: with what is sent */
+void api_deliveries_json(struct buf *b, const struct store_result *res, int64_t step_ms, bool whole);
 /* api_function.c: a comma and the member "Environment"; nothing without variables */
 void api_environment_json(struct buf *b, const struct func *f);

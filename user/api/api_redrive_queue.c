@@ -20,6 +20,7 @@
 #include "api/api_redrive.h"
 #include "base/json.h"
 #include "model/def_tree.h"
+#include "model/record.h"
 
 #define LEASE_MS 30000		/* all that is owed usually arrives within two commits; a pace is added */
 #define AT_ONCE 64
@@ -105,21 +106,12 @@ static bool is_letter(struct redrive_item *it)
 /* The last of the record's attempts has the verdict; a record without "fate" says none. */
 static enum outcome_kind verdict_of(const char *body, size_t len)
 {
-	CLEAN(cJSON_Deletep) cJSON *list = NULL;
-	const cJSON *last = NULL, *one;
-	const char *v, *text;
+	const char *v;
 	size_t n;
 
 	if (!json_member(body, len, "fate", &v, &n) || !json_member(v, n, "attempts", &v, &n))
 		return OUTCOME_INVALID;
-	list = cJSON_ParseWithLength(v, n);
-	cJSON_ArrayForEach(one, list)
-		last = one;
-	text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(last, "verdict"));
-	for (int k = OUTCOME_SUCCESS; text && k < OUTCOME_MAX; k++)
-		if (strcmp(text, outcome_name((enum outcome_kind)k)) == 0)
-			return (enum outcome_kind)k;
-	return OUTCOME_INVALID;
+	return fate_last_verdict(v, n);
 }
 
 static bool is_record(struct redrive_item *it, struct buf *function)

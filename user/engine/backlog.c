@@ -28,7 +28,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <cjson/cJSON.h>
 
 #include "base/mem.h"
 #include "engine/engine_int.h"
@@ -223,21 +222,10 @@ void backlog_park(struct engine *e, struct inv *inv)
  */
 static enum outcome_kind last_verdict(const char *fates)
 {
-	struct buf all = {};
-	cJSON *list, *last;
-	const char *word;
-	enum outcome_kind kind = OUTCOME_INVALID;
+	CLEAN(buf_done) struct buf all = {};
 
 	buf_addf(&all, "[%s]", fates);
-	list = cJSON_ParseWithLength(all.data, all.len);
-	last = cJSON_GetArrayItem(list, cJSON_GetArraySize(list) - 1);
-	word = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(last, "verdict"));
-	for (int k = OUTCOME_INVALID + 1; word && k < OUTCOME_MAX; k++)
-		if (strcmp(outcome_name((enum outcome_kind)k), word) == 0)
-			kind = (enum outcome_kind)k;
-	cJSON_Delete(list);
-	buf_done(&all);
-	return kind;
+	return fate_last_verdict(all.data, all.len);
 }
 
 /* Into memory, and nothing else: where it belongs is the caller's to say. */

@@ -522,18 +522,17 @@ static void read_retry_policy(struct def *d, const struct def_row *row, const cJ
 	if (!def_want(d, v, cJSON_IsObject(v), "an object"))
 		return;
 	cJSON_ArrayForEach(item, v) {
-		size_t mark = def_path_add(&d->path, item->string), k = 0;
+		size_t mark = def_path_add(&d->path, item->string);
 		const char *why = def_tree_text_problem(item->string);
+		enum outcome_kind k = outcome_by_name(item->string);
 
-		while (k < OUTCOME_MAX && !(retry_rows[k] && strcmp(outcome_name((enum outcome_kind)k), item->string) == 0))
-			k++;
 		if (def_given_twice(d, &seen, item))
 			;
 		else if (why)
 			def_problem(d, "the name %s", why);
 		else if (strcmp(item->string, "PoisonAfter") == 0)
 			read_poison(d, item);
-		else if (k == OUTCOME_MAX)
+		else if (!retry_rows[k])
 			verdict_unknown(d, item->string);
 		else
 			read_verdict(d, &func_of(d)->retry[k], retry_rows[k], item);

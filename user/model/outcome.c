@@ -2,6 +2,7 @@
 #include "model/outcome.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -23,6 +24,14 @@ static const struct { const char *name; bool function_error; } kinds[OUTCOME_MAX
 const char *outcome_name(enum outcome_kind k)
 {
 	return k > OUTCOME_INVALID && k < OUTCOME_MAX ? kinds[k].name : "Invalid";
+}
+
+enum outcome_kind outcome_by_name(const char *name)
+{
+	for (int k = OUTCOME_INVALID + 1; name && k < OUTCOME_MAX; k++)
+		if (strcmp(kinds[k].name, name) == 0)
+			return (enum outcome_kind)k;
+	return OUTCOME_INVALID;
 }
 
 bool outcome_is_function_error(enum outcome_kind k)

@@ -26,6 +26,8 @@ enum outcome_kind {
 /* The word in records, status and logs: "Success", "Error", "Timeout", "OutOfMemory", "Signal", "Crash",
  * "ResponseTooLarge", "ExecFailed", "NoFunction", "Interrupted", "HostFault", "Cancelled". */
 const char *outcome_name(enum outcome_kind k);
+/* By that word; OUTCOME_INVALID: it is none of them (NULL is none). */
+enum outcome_kind outcome_by_name(const char *name);
 /* True when the function answered with functionError (status 200), so the attempt counts as the function's failure. */
 bool outcome_is_function_error(enum outcome_kind k);
 

@@ -10,6 +10,7 @@
 #include "model/record.h"
 
 #include <assert.h>
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -432,4 +433,17 @@ void fate_build(struct buf *b, const struct fate_input *in)
 	if (o->witnesses_disagree)
 		buf_adds(b, ",\"witnessesDisagree\":true");
 	buf_addc(b, '}');
+}
+
+enum outcome_kind fate_last_verdict(const char *json, size_t len)
+{
+	cJSON *list = cJSON_ParseWithLength(json, len);
+	const cJSON *last = NULL, *one;
+	enum outcome_kind kind;
+
+	cJSON_ArrayForEach(one, list)
+		last = one;
+	kind = outcome_by_name(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(last, "verdict")));
+	cJSON_Delete(list);
+	return kind;
 }

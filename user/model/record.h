@@ -56,3 +56,5 @@ struct fate_input {
 	bool observed;			/* by the kernel half; else the second witness alone */
 };
 void fate_build(struct buf *b, const struct fate_input *in);
+/* What the last entry of such an array says, the array as JSON; OUTCOME_INVALID: it has none, or is none. */
+enum outcome_kind fate_last_verdict(const char *json, size_t len);
