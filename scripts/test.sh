@@ -48,7 +48,9 @@ step() {
 	fi
 }
 
-tests() { # BUILD GROUP|PROGRAM…
+jobs=$(($(nproc) + 1))	# one of them waits for something, mostly
+
+tests() { # BUILD [--jobs N] GROUP|PROGRAM…
 	local build=$1 before
 	shift
 	before=$(cat "$sum")
@@ -69,9 +71,9 @@ head "rules of the source tree"
 tests build tests/tidy/tidy.py
 
 head "unit, contract, fault and golden tests"
-tests build unit golden
+tests build --jobs $jobs unit golden
 head "the same with ASan and UBSan"
-tests build/san unit
+tests build/san --jobs $jobs unit
 
 head "simulation of the engine, $seeds seeds"
 step build_sim $make build/sim && step "sim_${seeds}_seeds" build/sim --seeds "$seeds" --jobs "$(nproc)"
@@ -100,12 +102,12 @@ if [ "$before" = "$(cat "$sum")" ]; then
 fi
 
 head "the real daemon"
-tests build integ
+tests build --jobs $jobs integ
 head "the real daemon without eBPF"
 MATRIX_OBSERVER=fallback MATRIX_TABLE=no tests build tests/integ/test_fault_matrix.py
 if [ -z "${QUICK:-}" ]; then
 	head "the real daemon with ASan and UBSan"
-	MATRIX_TABLE=no MATRIX_RUNS=5 ROUNDS=${SAN_ROUNDS:-10} tests build/san integ
+	MATRIX_TABLE=no MATRIX_RUNS=5 ROUNDS=${SAN_ROUNDS:-10} tests build/san --jobs $jobs integ
 fi
 
 read -r passed failed skipped <"$sum"

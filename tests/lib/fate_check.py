@@ -34,11 +34,18 @@ class Maybe:
 
 
 class Rarely:
-    """May be absent, once in a thousand: the kernel skips a run of a program that was preempted in the middle of one."""
+    """May be absent, once in a thousand, because the kernel half did not see it. Known so far: the moment of an exec (7.x does
+    not run a program that was preempted in the middle of a run), and once in some 100,000 records the sender of a timer's
+    signal (6.18, which skipped no run in 40 s of signals on every processor; the reason is not known). How often it was is
+    printed, with what the kernel says it skipped, and bounded."""
     skipped = []                        # the absences there were
 
     def __init__(self, want):
         self.want = want
+
+    @classmethod
+    def too_often(cls, records):
+        return len(cls.skipped) > 1 + records / 1000
 
 
 class Form:
@@ -173,7 +180,7 @@ def expected(way, run, host, attempt, verdict, own, sender):
     if way.processes == 1 and not host.sees_small_rss and 'peakRssBytes' in want['memory']:
         want['memory']['peakRssBytes'] = Maybe(want['memory']['peakRssBytes'])
     if sender and 'signal' in want:
-        want['sender'] = run.sender(sender)
+        want['sender'] = Rarely(run.sender(sender))
     if 'oom' in want:
         want['oom'] = run.oom(want['oom'])
     if want.get('leftRunning'):
@@ -230,6 +237,9 @@ def check_attempt(way, run, host, attempt, got, wall_ms, verdict, own, sender):
     for k, v in want.items():
         if k in got:
             r[k] = unlike(got[k], v)
+        elif isinstance(v, Rarely):
+            r[k] = None
+            Rarely.skipped.append(f'{k} of {way.name}')
         elif not isinstance(v, Maybe):
             r[k] = 'is absent'
     more = [f'{k} is {got[k]!r}' for k in got if k not in want]

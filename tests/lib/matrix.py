@@ -9,7 +9,7 @@ the one that was meant; it is repeated, and not judged.
 import collections, concurrent.futures, contextlib, fcntl, hashlib, json, os, shutil, signal, subprocess
 import fated
 from fated import Fated, equal, until
-from fate_check import Host, Maybe, check_attempt, check_sequence, milliseconds
+from fate_check import Host, Maybe, Rarely, check_attempt, check_sequence, milliseconds
 from ways import CONTROLLER_WAYS, LIMIT, LONG, WAYS, signal_text
 
 AT_ONCE = 4             # ways under way at a time
@@ -385,6 +385,18 @@ def play(ways, observer, runs, at_once=AT_ONCE, before=lambda: None, sync=False)
                     one(way)
         if not r.failures:
             m.settle()
+        if Rarely.skipped and observer == 'bpf':
+            print(f'# programs, with the runs of them that the kernel skipped: {skipped_runs(d)}', flush=True)
+    return r
+
+
+def skipped_runs(d):
+    """What may explain a member that is absent though the kernel half should know it."""
+    env, r = dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin'), {}
+    for name in ('fork', 'exec', 'signal', 'exit'):
+        out = subprocess.run(['bpftool', '-j', 'prog', 'show', 'pinned', f'{d.dir}/bpf/prog/fate_{name}'], capture_output=True,
+                             text=True, check=True, env=env)
+        r[name] = json.loads(out.stdout).get('recursion_misses', 0)     # named only when there are any
     return r
 
 
