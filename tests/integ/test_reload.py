@@ -77,6 +77,33 @@ def half_written():
         equal(problems(d), 0, 'problems with the whole file')
 
 
+def broken_while_it_was_down():
+    """A file that breaks while no daemon runs is as bad as one that breaks under it: what waits for its function is run as it
+    was defined, and what is to follow follows."""
+    with Fated(name='reload') as d:
+        go = os.path.join(d.work, 'go')
+        d.define('f', ['/bin/sh', '-c', f'until [ -e {go} ]; do sleep 0.02; done; echo 1'], on_success='queue:out',
+                 ReservedConcurrentExecutions=1, Timeout=60, retries=1, delays=[0])
+        d.define('gone', ['/bin/true'], on_success='queue:out')
+        d.start()
+        events = [d.accept('f', {'n': n}) for n in range(3)]
+        d.kill9()
+        d.definition('f.json', text('f', 1)[:-1])
+        os.unlink(path(d, 'gone.json'))
+        d.start()
+        equal((functions(d), problems(d)), ({'f': 60}, 1), 'functions and problems after the restart')
+        open(go, 'w').close()
+        for request_id in events:
+            equal(d.wait(request_id)['requestContext']['condition'], 'Success', 'condition')
+        equal({m['body']['requestContext']['requestId'] for m in d.drain('out')}, set(events), 'records in the queue')
+        d.terminate()                                           # gracefully, and once more
+        d.start()
+        equal((functions(d), problems(d)), ({'f': 60}, 1), 'functions and problems after another one')
+        d.definition('f.json', text('f', 2))
+        d.request('POST', '/fate/v1/reload')
+        equal((functions(d), problems(d)), ({'f': 2}, 0), 'functions and problems with a good file')
+
+
 def directory_comes_and_goes():
     with Fated(name='reload', config=ON) as d:
         home, away = path(d, ''), f'{d.dir}/away'
@@ -176,7 +203,8 @@ def limits_required():
 
 def main():
     tests = Tests()
-    for fn in (added_changed_removed, half_written, directory_comes_and_goes, never_at_rest, switched_off, limits_required):
+    for fn in (added_changed_removed, half_written, broken_while_it_was_down, directory_comes_and_goes, never_at_rest, switched_off,
+               limits_required):
         tests.run(f'reload_{fn.__name__}', fn)
     tests.end()
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The functions' directory, on real files in a directory of the test's own. The daemon's objects are in no library,
- * so the file under test is included. */
+ * so the files under test are included. */
 #include "daemon/definitions.c"
+#include "daemon/saved.c"
 
 #include <stdint.h>
 #include <sys/socket.h>
@@ -70,6 +71,7 @@ static int limits(void *arg, const struct func *f, struct err *e)
 	CHECK(f->require_limits && arg == &defs);
 	return f->cpu_percent ? err_set(e, -EOPNOTSUPP, "no cpu (for CpuPercent): a reason") : 0;
 }
+static int any_limits(void *arg, const struct func *f, struct err *e) { return 0; }
 static struct definitions_check check = { .limits = limits, .arg = &defs };
 
 static int by_name(const void *a, const void *b)
@@ -588,6 +590,136 @@ static void reserved_concurrency(void)
 	CHECK_INT(load(), 0);
 }
 
+/* What the daemon before us had in force; the test's file lies beside the directory, as a state directory does. */
+static char saved_path[80];
+
+static void daemon_ends(void)
+{
+	struct err e = {};
+
+	if (saved_write(saved_path, dir, &defs, &e) < 0)
+		FAIL("%s", err_msg(&e));
+	definitions_done(&defs);
+}
+
+static int another_begins(const char *where)
+{
+	struct err e = {};
+	int r = saved_read(saved_path, where, &defs, &e);
+
+	CHECK(r < 0 ? err_msg(&e)[0] != '\0' : !e.code);
+	return r;
+}
+
+static void write_saved(const char *text, size_t len)
+{
+	FILE *f = fopen(saved_path, "w");
+
+	CHECK(f && fwrite(text, 1, len, f) == len && fclose(f) == 0);
+}
+
+/* A file that breaks while no daemon runs is what one that breaks under a daemon is; one that goes, goes. */
+static void kept_over_a_restart(void)
+{
+	fresh();
+	CHECK_INT(another_begins(dir), 0);		/* the very first start */
+	CHECK_INT(defs.n, 0);
+	put_file("a.json", def("a", 1));
+	put_file("b.json", def("b", 1));
+	put_file("c.json", "{\"FunctionName\":\"c\",\n\t\"Command\":[\"/bin/echo\",\"\\u00e9 \xc3\xa9 \\\"\"]}");
+	put_file("t.json", TOPIC("t", COMMAND("m", "")));
+	CHECK_INT(load(), 0);
+	daemon_ends();
+	CHECK_INT(another_begins(dir), 0);
+	CHECK_INT(load(), 0);
+	CHECK_STR(line, "5 unchanged");
+	for (int i = 0; i < 3; i++) {	/* and for as many restarts as it takes */
+		daemon_ends();
+		put_file("a.json", "{");
+		put_file("t.json", "");
+		if (i == 0)
+			CHECK(unlink(path_of("b.json")) == 0);
+		CHECK_INT(another_begins(dir), 0);
+		CHECK(load() < 0);
+		CHECK_STR(line, i ? "kept a, t-m, topic t; 1 unchanged" : "removed b; kept a, t-m, topic t; 1 unchanged");
+		CHECK_STR(in_force(), "a:1 c:3 t-m:3");
+		CHECK_INT(res.n_problems, 2);
+	}
+	/* The directory is not there when the host comes up. */
+	daemon_ends();
+	CHECK_INT(another_begins(dir), 0);
+	empty_dir();
+	CHECK(rmdir(dir) == 0);
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "a:1 c:3 t-m:3");
+	/* Another directory has another daemon's functions. */
+	daemon_ends();
+	CHECK_INT(another_begins("/nowhere"), 0);
+	CHECK_INT(defs.n, 0);
+}
+
+/* What was given to a daemon whose host or configuration allowed more is not kept. */
+static void not_kept_over_a_restart(void)
+{
+	fresh();
+	put_file("a.json", def("a", 50));
+	put_file("b.json", "{\"FunctionName\":\"b\",\"Command\":\"/x\",\"CpuPercent\":50,\"RequireLimits\":true}");
+	put_file("c.json", def("c", 1));
+	check.limits = any_limits;
+	CHECK_INT(load(), 0);
+	check.limits = limits;
+	daemon_ends();
+	put_file("b.json", "{");
+	CHECK_INT(another_begins(dir), 0);
+	check.lease_s = 60;
+	CHECK(load() < 0);
+	CHECK_STR(in_force(), "c:1");
+	check.lease_s = 0;
+}
+
+/* A file that is not ours, or half of one, is said and does no harm. */
+static void saved_rubbish(void)
+{
+	CLEAN(buf_done) struct buf whole = {};
+	struct err e = {};
+
+	fresh();
+	put_file("a.json", def("a", 1));
+	put_file("b.json", def("b", 1));
+	CHECK_INT(load(), 0);
+	daemon_ends();
+	CHECK_INT(read_all(saved_path, &whole, &e), 0);
+	for (size_t n = 0; n < whole.len - 2; n++) {	/* but for white space at its end */
+		write_saved(whole.data, n);
+		CHECK_INT(another_begins(dir), -EBADMSG);
+		CHECK_INT(defs.n, 0);
+	}
+	write_saved(whole.data, whole.len);
+	CHECK_INT(another_begins(dir), 0);
+	CHECK_INT(defs.n, 2);
+	definitions_done(&defs);
+	for (size_t i = 0; i < 5; i++) {
+		static const char *const texts[] = {
+			"[]", "{\"directory\":1}", "{\"directory\":\"%s\",\"files\":[1]}",
+			"{\"directory\":\"%s\",\"files\":[{\"file\":\"a\"}]}",
+			"{\"directory\":\"%s\",\"files\":[{\"file\":\"b\",\"text\":\"{}\"},{\"file\":\"a\",\"text\":\"{}\"}]}",
+		};
+		const char *at = strstr(texts[i], "%s");
+		char *text = at ? xasprintf("%.*s%s%s", (int)(at - texts[i]), texts[i], dir, at + 2) : xstrdup(texts[i]);
+
+		write_saved(text, strlen(text));
+		free(text);
+		CHECK_INT(another_begins(dir), -EBADMSG);
+		CHECK_INT(defs.n, 0);
+	}
+	/* No place to write to. */
+	CHECK(unlink(saved_path) == 0 && mkdir(saved_path, 0700) == 0);
+	CHECK(load() == 0 && saved_write(saved_path, dir, &defs, &e) < 0);
+	CHECK(strstr(err_msg(&e), saved_path));
+	CHECK(another_begins(dir) < 0);
+	CHECK(rmdir(saved_path) == 0);
+}
+
 static int open_fds(void)
 {
 	DIR *d = opendir("/proc/self/fd");
@@ -625,6 +757,7 @@ int main(void)
 		perror(dir);
 		return 1;
 	}
+	snprintf(saved_path, sizeof(saved_path), "%s.saved", dir);
 	RUN(empty_directory);
 	RUN(reads_what_is_a_definition);
 	RUN(added_changed_removed_unchanged);
@@ -645,9 +778,13 @@ int main(void)
 	RUN(required_limits);
 	RUN(lease);
 	RUN(reserved_concurrency);
+	RUN(kept_over_a_restart);
+	RUN(not_kept_over_a_restart);
+	RUN(saved_rubbish);
 	RUN(leaks_no_descriptor);
 	empty_dir();
 	(void)rmdir(dir);
+	(void)unlink(saved_path);
 	definitions_done(&defs);
 	definitions_result_done(&res);
 	free(line);

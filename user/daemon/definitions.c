@@ -307,8 +307,8 @@ static bool taken(struct load *l, enum definitions_kind kind, void *item, const 
 	return any;
 }
 
-/* Does one of its functions require limits that cannot be kept? Says so. */
-static bool refused(struct load *l, enum definitions_kind kind, void *item, const char *file)
+/* Does one of its functions require limits that cannot be kept? Says so when told to. */
+static bool refused(struct load *l, enum definitions_kind kind, void *item, const char *say_file)
 {
 	bool any = false;
 
@@ -319,8 +319,10 @@ static bool refused(struct load *l, enum definitions_kind kind, void *item, cons
 		if (!t->func || !t->func->require_limits || !l->check || l->check->limits(l->check->arg, t->func, &e) >= 0)
 			continue;
 		any = true;
+		if (!say_file)
+			continue;
 		path = t->sub == SIZE_MAX ? xstrdup("$.RequireLimits") : xasprintf("$.Subscriptions[%zu].RequireLimits", t->sub);
-		problem(l, file, path, err_msg(&e));
+		problem(l, say_file, path, err_msg(&e));
 	}
 	return any;
 }
@@ -335,8 +337,8 @@ static int longest_ms(const struct func *f, const char **ret_member)
 	return raised ? r->timeout_max_ms : f->timeout_ms;
 }
 
-/* Would one of its functions run on when its claim is over? Then another daemon would take it for dead. Says so. */
-static bool outlives_lease(struct load *l, enum definitions_kind kind, void *item, const char *file)
+/* Would one of its functions run on when its claim is over? Then another daemon would take it for dead. Says so when told to. */
+static bool outlives_lease(struct load *l, enum definitions_kind kind, void *item, const char *say_file)
 {
 	bool any = false;
 
@@ -349,14 +351,16 @@ static bool outlives_lease(struct load *l, enum definitions_kind kind, void *ite
 		if (!t->func || !l->check || !l->check->lease_s)
 			continue;
 		ms = (int64_t)longest_ms(t->func, &member) + t->func->kill_grace_ms;
-		if (ms + DEFINITIONS_LEASE_SLACK_S * 1000 < l->check->lease_s * 1000ll)
+		if (ms + LIM_LEASE_SLACK_S * 1000 < l->check->lease_s * 1000ll)
 			continue;
 		any = true;
+		if (!say_file)
+			continue;
 		path = t->sub == SIZE_MAX ? xasprintf("$.%s", member) : xasprintf("$.Subscriptions[%zu].%s", t->sub, member);
 		why = xasprintf("with KillGracePeriod an attempt may take %.15g s; with %d s to settle it that is not less than "
-				"LeaseSeconds of the daemon's configuration (%d)", (double)ms / 1000, DEFINITIONS_LEASE_SLACK_S,
+				"LeaseSeconds of the daemon's configuration (%d)", (double)ms / 1000, LIM_LEASE_SLACK_S,
 				l->check->lease_s);
-		problem(l, file, path, why);
+		problem(l, say_file, path, why);
 	}
 	return any;
 }
@@ -403,11 +407,12 @@ static enum verdict load_file(struct load *l, const char *file)
 	return v;
 }
 
-/* What a bad file gave before stays in force, unless another file gives something of one of its names now: half a topic
- * would be one that nobody wrote. */
+/* What a bad file gave before stays in force, unless another file gives something of one of its names now (half a topic
+ * would be one that nobody wrote), or it was given to a daemon whose host or configuration allowed more. */
 static void keep(struct load *l, const struct definitions_entry *old)
 {
-	if (old && !taken(l, old->kind, old->item, NULL))
+	if (old && !taken(l, old->kind, old->item, NULL) && !refused(l, old->kind, old->item, NULL) &&
+	    !outlives_lease(l, old->kind, old->item, NULL))
 		put(l, old->file, old->text, old->text_len, old->kind, kinds[old->kind].ref(old->item));
 }
 
@@ -493,6 +498,32 @@ static void load_directory(struct load *l)
 	for (size_t i = 0; i < l->old->n && r < 0; i++)
 		keep(l, &l->old->list[i]);
 	closep(&l->dirfd);
+}
+
+/* ---- over restarts ---- */
+
+int definitions_each(const struct definitions *d, int (*each)(void *arg, const char *file, const char *text, size_t len),
+		     void *arg)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < d->n && r == 0; i++)
+		r = each(arg, d->list[i].file, d->list[i].text, d->list[i].text_len);
+	return r;
+}
+
+int definitions_remember(struct definitions *d, const char *file, const char *text, size_t len)
+{
+	CLEAN(func_problems_done) struct func_problems problems = {};
+	enum definitions_kind kind = kind_of(text, len);
+	void *item = NULL;
+
+	assert(!d->n || strcmp(d->list[d->n - 1].file, file) < 0);
+	if (kinds[kind].parse(text, len, &item, &problems) < 0)
+		return -EINVAL;
+	d->list = xrealloc(d->list, (d->n + 1) * sizeof(*d->list));
+	d->list[d->n++] = (struct definitions_entry){ xstrdup(file), xstrndup(text, len), len, kind, item };
+	return 0;
 }
 
 /* ---- what changed ---- */

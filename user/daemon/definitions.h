@@ -24,11 +24,9 @@ struct definitions_check {
 	/* Asked for every function with RequireLimits: 0, or -errno and the reason why this host cannot keep its limits. */
 	int (*limits)(void *arg, const struct func *f, struct err *e);
 	void *arg;
-	int lease_s;		/* longer than any attempt with its grace, or the definition is a bad one; 0: not looked at */
+	int lease_s;		/* longer than any attempt, its grace and LIM_LEASE_SLACK_S, or the definition is bad; 0: not looked at */
 	int concurrency_max;	/* of all functions together; 0: not looked at */
 };
-/* Between the deadline with its grace and the end of a lease: for the kill, the judging and the commit. */
-#define DEFINITIONS_LEASE_SLACK_S 10
 
 /* One thing wrong. path: JSON path in the file; "" when it is about the file or the directory itself. */
 struct definitions_problem { char *file, *path, *reason; };
@@ -62,7 +60,7 @@ struct definitions_result {
 /*
  * Reads dir. A bad file (unreadable, too large, not regular, not a definition, a name some other file defines) never
  * takes down what is good: what it gave at the last load stays, unless a good file defines something of that name now.
- * One exception: a function that requires limits which the check refuses is neither put in force nor kept.
+ * One exception: what the check refuses (required limits, a lease) is neither put in force nor kept.
  * A directory that is missing or cannot be read is a problem and keeps everything: an empty one removes everything.
  * A destination, subscription or rule's target that names a function, topic or bus which is not defined is a problem and
  * takes nothing down; so is a sum of ReservedConcurrentExecutions that leaves the other functions nothing. check may be NULL.
@@ -71,6 +69,12 @@ struct definitions_result {
  */
 int definitions_load(struct definitions *d, const char *dir, const struct definitions_check *check, struct definitions_result *ret);
 void definitions_done(struct definitions *d);
+/* What is remembered, file by file in order of their names; all is borrowed. Stops at the first answer that is not 0, and
+ * returns it. */
+int definitions_each(const struct definitions *d, int (*each)(void *arg, const char *file, const char *text, size_t len),
+		     void *arg);
+/* Remembers that a file gave this, before the first load: files in order of their names. -EINVAL: it is no definition. */
+int definitions_remember(struct definitions *d, const char *file, const char *text, size_t len);
 void definitions_result_done(struct definitions_result *r);
 
 /* True for the names of files that are read. */

@@ -38,6 +38,7 @@
 #include "daemon/definitions.h"
 #include "daemon/notify.h"
 #include "daemon/retain.h"
+#include "daemon/saved.h"
 #include "daemon/unit_job.h"
 #include "daemon/watch.h"
 #include "dest/deliver.h"
@@ -76,6 +77,7 @@ struct manager {
 	struct http_server *http;
 	struct api *api;
 	struct definitions definitions;
+	char *saved_path;
 	struct watch *watch;		/* NULL: ReloadOnChange is off */
 	size_t n_functions, n_topics, n_buses, n_problems;
 	struct deliver_sink deliveries;
@@ -191,6 +193,7 @@ static void reload(struct manager *m, bool asked, cJSON *into)
 		.limits = check_limits, .arg = m, .lease_s = m->cfg->lease_s, .concurrency_max = m->cfg->concurrency_max,
 	};
 	struct registry_set set;
+	struct err e = {};
 	cJSON *problems;
 	char *summary;
 
@@ -214,6 +217,8 @@ static void reload(struct manager *m, bool asked, cJSON *into)
 	summary = definitions_summary(&res);
 	log_note("definitions: %s", summary);
 	free(summary);
+	if (saved_write(m->saved_path, m->cfg->functions_dir, &m->definitions, &e) < 0)
+		log_warn("definitions: not kept for the next start, which may do without those whose files are bad then: %s", err_msg(&e));
 	if (!into)
 		return;
 	for (int k = DEFINITIONS_ADDED; k <= DEFINITIONS_KEPT; k++)
@@ -224,6 +229,17 @@ static void reload(struct manager *m, bool asked, cJSON *into)
 	problems = cJSON_AddArrayToObject(into, "problems");
 	for (size_t i = 0; i < res.n_problems; i++)
 		add_problem(problems, &res.problems[i]);
+}
+
+/* The first time, with what the daemon before this one had. */
+static void load_definitions(struct manager *m)
+{
+	struct err e = {};
+
+	m->saved_path = xasprintf("%s/" SAVED_FILE, m->cfg->state_dir);
+	if (saved_read(m->saved_path, m->cfg->functions_dir, &m->definitions, &e) < 0)
+		log_warn("definitions: what was in force before cannot be read: %s", err_msg(&e));
+	reload(m, true, NULL);
 }
 
 /* Said once and not as a problem of each file: a directory may be on its way to being replaced. */
@@ -524,7 +540,7 @@ static int make_world(struct manager *m, struct launch_kept_list *kept, const st
 	return 0;
 }
 
-/* A file that is missing, or broken, after a restart: what waits for it would fail as NoFunction. */
+/* A file that was taken away meanwhile: what waits for it will fail as NoFunction. */
 static void say_undefined(void *arg, const char *function, int64_t on_disk)
 {
 	const struct manager *m = arg;
@@ -578,7 +594,7 @@ static int make_engine(struct manager *m, struct err *e)
 	/* Watched before it is read: nothing is missed in between. */
 	if (c->reload_on_change)
 		m->watch = watch_new(m->loop, c->functions_dir, definitions_is_file, on_change, m);
-	reload(m, true, NULL);
+	load_definitions(m);
 	r = engine_start(m->engine, e);
 	if (r < 0)
 		return r;
@@ -867,6 +883,7 @@ struct manager *manager_free(struct manager *m)
 	cg_tree_free(m->tree, clean || !m->engine);
 	funclog_free(m->funclog);
 	definitions_done(&m->definitions);
+	free(m->saved_path);
 	sd_event_unref(m->loop);
 	free(m);
 	return NULL;
