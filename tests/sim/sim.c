@@ -107,7 +107,7 @@ struct proc {			/* one environment */
 	int64_t end_ns, child_end_ns, wait_tell_ns, empty_tell_ns, exit_tell_ns, deadline_tell_ns, bpf_empty_tell_ns;
 	int wait_status, version;
 	bool kept, adopted;
-	int64_t lease_ns;
+	int64_t timeout_ms;
 	struct fact_bpf entry;
 	bool entry_there;
 	int generation;		/* of the daemon that started it */
@@ -275,7 +275,8 @@ static int l_prepare(struct port_launch *l, const struct launch_spec *spec, stru
 	if (n_procs == ARRAY_SIZE(procs))
 		fail("more than %zu environments: something never ends", ARRAY_SIZE(procs));
 	p = &procs[n_procs++];
-	*p = (struct proc){ .cgroup_id = 1000 + n_procs, .attempt = spec->attempt, .generation = generation };
+	*p = (struct proc){ .cgroup_id = 1000 + n_procs, .attempt = spec->attempt, .generation = generation,
+			    .timeout_ms = spec->timeout_ms };
 	snprintf(p->request_id, sizeof(p->request_id), "%s", spec->request_id);
 	snprintf(p->function, sizeof(p->function), "%s", spec->func->name);
 	p->version = strcmp(spec->version, "$LATEST") ? atoi(spec->version) : 0;
@@ -788,8 +789,8 @@ static void check_start(const struct proc *p)
 		return;		/* a synchronous one; or somebody else's, who is killed when it is known */
 	if (s.row.version != p->version)
 		fail("%s was accepted for version %d and runs as %d", p->request_id, s.row.version, p->version);
-	if (s.row.lease_until_ms <= s.row.accepted_at_ms)
-		fail("%s runs without a lease", p->request_id);
+	if (s.row.lease_until_ms < s.row.accepted_at_ms + p->timeout_ms)
+		fail("%s may run for %" PRId64 " ms, and its lease ends before", p->request_id, p->timeout_ms);
 	if (s.row.state != INV_RUNNING || s.row.starts != p->attempt)
 		fail("I2: %s starts attempt %d, the row says %s %d", p->request_id, p->attempt, inv_state_name(s.row.state),
 		     s.row.starts);
@@ -1405,7 +1406,7 @@ static void run_seed(uint64_t seed)
 		.region = "us-east-1", .concurrency_max = 4, .queue_max = 1000, .inbox_max = 64, .record_fate = true,
 		.window_max = 1 + (int)(rnd() % 24), .window_bytes = chance(30) ? 4000 : 1 << 20,
 		.window_min = 1 + (int)(rnd() % 3),
-		.page_max = 1 + (int)(rnd() % 8), .target_window = 1 + (int)(rnd() % 4), .lease_ms = 2400000,
+		.page_max = 1 + (int)(rnd() % 8), .target_window = 1 + (int)(rnd() % 4), .lease_ms = chance(80) ? 2400000 : 100,
 	};
 	crash_permille = chance(60) ? 1 + (unsigned int)(rnd() % 10) : 0;
 	funcs_make();

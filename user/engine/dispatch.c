@@ -20,6 +20,7 @@
 
 #include "base/mem.h"
 #include "engine/engine_int.h"
+#include "model/policy.h"
 
 static int reserve_of(const struct engine *e, const char *name)
 {
@@ -128,6 +129,15 @@ void dispatch_accepted(struct engine *e, struct inv *inv)
 		backlog_place(e, inv);
 }
 
+/* As long as leases are, and in any case for longer than the attempt may take: a version may have been published when leases
+ * were longer. */
+static int64_t lease_end_ms(struct engine *e, const struct inv *inv, const struct func *f)
+{
+	int64_t longest = f ? (int64_t)policy_timeout_ms(&inv->row, f) + f->kill_grace_ms + LIM_LEASE_SLACK_S * 1000LL : 0;
+
+	return now_steady(e) + MAX(e->cfg.lease_ms, longest);
+}
+
 static void start_next(struct engine *e, struct inv *inv, struct func *f)
 {
 	struct store_op *op;
@@ -136,7 +146,7 @@ static void start_next(struct engine *e, struct inv *inv, struct func *f)
 	dispatch_forget(e, inv);
 	fx = inv_step(&inv->row, f, &(struct inv_event){ .kind = INV_EV_DISPATCH }, now_steady(e));
 	assert(fx == INV_FX_START);
-	inv->row.lease_until_ms = now_steady(e) + e->cfg.lease_ms;
+	inv->row.lease_until_ms = lease_end_ms(e, inv, f);
 	inv_track(e, inv, INV_QUEUED);
 	inv->started_at_ms = now_wall(e);
 	batch_event_set(e, inv);
