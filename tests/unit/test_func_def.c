@@ -674,6 +674,7 @@ static void retry_policy_refused(void)
 	     { "\"RetryPolicy\":{\"timeout\":{\"Attempts\":1}}", "$.RetryPolicy.timeout", "did you mean Timeout?" },
 	     { "\"RetryPolicy\":{\"OutOfMemry\":{\"Attempts\":1}}", "$.RetryPolicy.OutOfMemry", "did you mean OutOfMemory?" },
 	     { "\"RetryPolicy\":{\"Xyzzy\":{\"Attempts\":1}}", "$.RetryPolicy.Xyzzy", "is no verdict" },
+	     { "\"RetryPolicy\":{\"Invalid\":{\"Attempts\":1}}", "$.RetryPolicy.Invalid", "is no verdict" },
 	     { "\"RetryPolicy\":{\"Success\":{\"Attempts\":1}}", "$.RetryPolicy.Success", "no policy can be given" },
 	     { "\"RetryPolicy\":{\"HostFault\":{\"Attempts\":1}}", "$.RetryPolicy.HostFault", "no policy can be given" },
 	     { "\"RetryPolicy\":{\"Invalid\":{\"Attempts\":1}}", "$.RetryPolicy.Invalid", "no policy can be given" },

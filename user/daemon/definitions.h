@@ -24,7 +24,7 @@ struct definitions_check {
 	/* Asked for every function with RequireLimits: 0, or -errno and the reason why this host cannot keep its limits. */
 	int (*limits)(void *arg, const struct func *f, struct err *e);
 	void *arg;
-	int lease_s;		/* longer than any attempt, its grace and LIM_LEASE_SLACK_S, or the definition is bad; 0: not looked at */
+	int lease_s;		/* longer than any attempt with its grace and LIM_LEASE_SLACK_S; 0: not looked at */
 	int concurrency_max;	/* of all functions together; 0: not looked at */
 };
 

@@ -464,7 +464,7 @@ static void verdict_unknown(struct def *d, const char *name)
 		if (retry_rows[k])
 			def_nearest_try(&near, outcome_name((enum outcome_kind)k));
 	def_nearest_try(&near, "PoisonAfter");
-	for (size_t k = 0; k < OUTCOME_MAX; k++)
+	for (size_t k = OUTCOME_INVALID + 1; k < OUTCOME_MAX; k++)
 		if (!retry_rows[k] && strcmp(outcome_name((enum outcome_kind)k), name) == 0) {
 			def_problem(d, "is a verdict that no policy can be given for");
 			return;

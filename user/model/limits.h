@@ -28,7 +28,7 @@
 #define LIM_BACKOFF_MIN_MS 1000		/* throttles and our own faults: 1 s doubling … */
 #define LIM_BACKOFF_MAX_MS 300000	/* … to 5 min */
 #define LIM_DLQ_ERROR_MESSAGE 1024u
-#define LIM_LEASE_SLACK_S 10		/* ours: between a deadline with its grace and the end of a lease, to kill, judge and commit */
+#define LIM_LEASE_SLACK_S 10		/* ours: between deadline with grace and the lease's end, to kill, judge, commit */
 #define LIM_CHAIN 16			/* invocations in one chain through destinations; the next is stopped */
 #define LIM_VERSION_MAX 999999999
 #define LIM_ALIAS_VERSIONS 2		/* Lambda's: an alias routes to two versions at most */
