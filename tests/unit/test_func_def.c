@@ -677,7 +677,6 @@ static void retry_policy_refused(void)
 	     { "\"RetryPolicy\":{\"Invalid\":{\"Attempts\":1}}", "$.RetryPolicy.Invalid", "is no verdict" },
 	     { "\"RetryPolicy\":{\"Success\":{\"Attempts\":1}}", "$.RetryPolicy.Success", "no policy can be given" },
 	     { "\"RetryPolicy\":{\"HostFault\":{\"Attempts\":1}}", "$.RetryPolicy.HostFault", "no policy can be given" },
-	     { "\"RetryPolicy\":{\"Invalid\":{\"Attempts\":1}}", "$.RetryPolicy.Invalid", "no policy can be given" },
 	     { "\"RetryPolicy\":{\"Cr\\u0000\":{\"Attempts\":1}}", "$.RetryPolicy[\"Cr\357\277\275\"]", "the name contains a NUL" },
 	     { "\"RetryPolicy\":{\"Crash\":{\"Attempts\":1},\"Crash\":{\"Attempts\":1}}", "$.RetryPolicy.Crash", "is given twice" },
 	     { "\"RetryPolicy\":{\"PoisonAfter\":1}", "$.RetryPolicy.PoisonAfter", "is 1, must be from 2 to 100" },

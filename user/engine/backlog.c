@@ -28,7 +28,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 #include "base/mem.h"
 #include "engine/engine_int.h"
 
@@ -319,9 +318,7 @@ static void rows_missing(struct engine *e, struct backlog *b)
 	int64_t n = b->on_disk;
 
 	b->on_disk = 0;
-	e->stats.stale += n;
-	snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "%lld rows of the backlog were changed by somebody else",
-		 (long long)n);
+	engine_refused(e, &e->stats.stale, n, "%lld rows of the backlog were changed by somebody else", (long long)n);
 	if (b->kind == BACKLOG_OUTBOX) {
 		e->stats.deliveries_owed -= n;
 		return;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine object: made, counted, freed. Its work is in turn.c, dispatch.c, attempt.c, route.c and recover.c. */
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -197,6 +199,16 @@ void inv_weigh(struct engine *e, struct inv *inv)
 	e->stats.in_memory += !inv->bytes;
 	e->stats.in_memory_bytes += (int64_t)bytes - (int64_t)inv->bytes;
 	inv->bytes = bytes;
+}
+
+void engine_refused(struct engine *e, int64_t *counter, int64_t n, const char *fmt, ...)
+{
+	va_list ap;
+
+	*counter += n;
+	va_start(ap, fmt);
+	vsnprintf(e->stats.refused_why, sizeof(e->stats.refused_why), fmt, ap);
+	va_end(ap);
 }
 
 struct func *inv_func(struct engine *e, const struct inv *inv)

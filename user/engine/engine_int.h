@@ -266,6 +266,8 @@ void inv_untrack(struct engine *e, const struct inv *inv);	/* leaves the counter
 int64_t now_wall(struct engine *e);
 int64_t now_steady(const struct engine *e);
 int64_t now_mono(struct engine *e);
+/* Rows that are not ours, or cannot be read: counts n in one of the statistics, and keeps the reason for status. */
+void engine_refused(struct engine *e, int64_t *counter, int64_t n, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 struct func *inv_func(struct engine *e, const struct inv *inv);	/* the version it was accepted for; NULL = gone */
 void inv_weigh(struct engine *e, struct inv *inv);		/* its bytes into the books */
 void steady_anchor(struct engine *e, const struct store_anchor *last);	/* at start; NULL = there is none */

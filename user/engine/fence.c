@@ -171,11 +171,7 @@ void fence_refused(struct engine *e, struct turn_batch *t, int result)
 	int64_t seq = store_op_seq(op);
 
 	assert(t == e->flying);
-	if (result == -ESTALE)
-		e->stats.stale++;
-	else
-		e->stats.refused_ops++;
-	snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "%.250s", err_msg(&e->flown_err));
+	engine_refused(e, result == -ESTALE ? &e->stats.stale : &e->stats.refused_ops, 1, "%.250s", err_msg(&e->flown_err));
 	if (seq != STORE_NO_EVENT) {
 		lose_event(e, seq);
 		return;

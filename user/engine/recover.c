@@ -94,10 +94,8 @@ static int on_version(void *arg, const struct store_op_version *v)
 	struct engine *e = ((struct recovery *)arg)->e;
 	struct err err = {};
 
-	if (publish_load(e, v, &err) < 0) {
-		e->stats.refused_ops++;
-		snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "%.250s", err_msg(&err));
-	}
+	if (publish_load(e, v, &err) < 0)
+		engine_refused(e, &e->stats.refused_ops, 1, "%.250s", err_msg(&err));
 	return 0;
 }
 
@@ -113,9 +111,8 @@ static int on_alias(void *arg, const struct store_op_alias *op)
 		registry_alias_set(e->registry, a);
 		return 0;
 	}
-	e->stats.refused_ops++;
-	snprintf(e->stats.refused_why, sizeof(e->stats.refused_why), "alias %.64s of %.64s cannot be read: %.100s", op->name,
-		 op->function, err_msg(&err));
+	engine_refused(e, &e->stats.refused_ops, 1, "alias %.64s of %.64s cannot be read: %.100s", op->name, op->function,
+		       err_msg(&err));
 	return 0;
 }
 
