@@ -358,6 +358,7 @@ static void answer_done(void *arg, const struct store_query *q, const struct sto
 	KEEP(outbox, n_outbox);
 	KEEP(messages, n_messages);
 	KEEP(queues, n_queues);
+	KEEP(repeats, n_repeats);
 	for (size_t i = 0; i < a->res.n_loaded; i++) {
 		blob_ref(a->res.loaded[i].payload);
 		a->res.loaded[i].fates = xstrdup(a->res.loaded[i].fates);
@@ -2118,6 +2119,71 @@ static void case_ended_events(void)
 	}
 }
 
+static void event_put_again(struct sent *s, int64_t seq, int64_t origin)
+{
+	event_put(s, seq, text("{}"));
+	uuid_of(origin, s->b.ops[s->b.n - 1].event.row.origin);
+}
+
+/* want: "SEQ …", those that repeat it. */
+static void check_repeats(int64_t seq, const char *want)
+{
+	CLEAN(buf_done) struct buf got = {};
+	struct answer a = {};
+
+	get_event(&a, seq);
+	for (size_t i = 0; i < a.res.n_repeats; i++)
+		buf_addf(&got, "%s%ld", i ? " " : "", strtol(a.res.repeats[i].request_id, NULL, 16));
+	CHECK_STR(buf_str(&got), want);
+	store_result_done(&a.res);
+}
+
+/* What is repeated by an event, whatever became of that, is passed over and counted; unless it is asked for. */
+static void case_ended_and_sent_again(void)
+{
+	struct answer a = {};
+	struct sent s = {};
+
+	put_events(1, 4);
+	event_put_again(&s, 5, 1);
+	event_put_again(&s, 6, 2);
+	event_put_again(&s, 7, 1);
+	event_put_again(&s, 8, 999);		/* of one that retention has deleted */
+	must(&s);
+	for (int64_t seq = 1; seq <= 8; seq++) {
+		if (seq == 6)
+			continue;		/* open */
+		event_state(&s, (int)seq, INV_DONE, COND_RETRIES_EXHAUSTED);
+		record_put(&s, seq, COND_RETRIES_EXHAUSTED, "{}");
+	}
+	must(&s);
+	for (int again = 0; again < 2; again++) {
+		ENDED("3 4 5 7 8", 0);
+		ENDED("1 2 3 4 5 7 8", 0, .again = true);
+		ENDED("3 4", 4, .limit = 2);
+		ENDED("3", 0, .function = "third");
+		get(&a, (struct store_query){ .kind = STORE_Q_ENDED, .limit = 10 });
+		CHECK_INT(a.res.affected, 2);
+		store_result_done(&a.res);
+		get(&a, (struct store_query){ .kind = STORE_Q_ENDED, .limit = 10, .again = true });
+		CHECK_INT(a.res.affected, 0);
+		store_result_done(&a.res);
+		check_repeats(1, "5 7");
+		check_repeats(2, "6");
+		check_repeats(3, "");
+		check_repeats(5, "");
+		reopen();
+	}
+	/* More than anybody wants to see. */
+	for (int64_t seq = 9; seq < 9 + STORE_REPEATS_MAX + 5; seq++)
+		event_put_again(&s, seq, 3);
+	must(&s);
+	get_event(&a, 3);
+	CHECK_INT(a.res.n_repeats, STORE_REPEATS_MAX);
+	store_result_done(&a.res);
+	ENDED("4 5 7 8", 0);
+}
+
 /* A page that finds nothing within its bound says how far it has looked. */
 static void case_ended_looks_at_so_many(void)
 {
@@ -3258,7 +3324,8 @@ static void close_of_nothing(void)
 	X(queue_peek) X(queue_purge) X(messages_go_within_a_batch) \
 	X(queue_ids_are_unique) X(queues_are_listed) X(receives_do_not_share) X(close_reports_everything_first) \
 	X(event_ends_when_nothing_is_owed) X(ends_are_told_to_each) X(versions_and_aliases) X(pages_of_queued_events) \
-	X(pages_of_waiting_events) X(one_event_is_loaded) X(pages_of_deliveries) X(ended_events) X(ended_looks_at_so_many) \
+	X(pages_of_waiting_events) X(one_event_is_loaded) X(pages_of_deliveries) X(ended_events) \
+	X(ended_and_sent_again) X(ended_looks_at_so_many) \
 	X(trim_by_age) X(trimmed_numbers_are_not_given_again) X(trim_finds_the_old_behind_the_young) X(trim_by_size) \
 	X(purge_is_bounded)
 

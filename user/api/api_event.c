@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "api/api_int.h"
+#include "base/json.h"
 #include "engine/engine.h"
 
 static const char *state_name(int i)
@@ -117,6 +118,17 @@ void api_events(struct api_call *c)
 		api_query(c, &q, on_events);
 }
 
+static void repeats_json(struct buf *b, const struct store_result *res)
+{
+	api_json_key(b, "redrivenAs");
+	buf_addc(b, '[');
+	for (size_t i = 0; i < res->n_repeats; i++) {
+		api_json_next(b);
+		json_add_string(b, res->repeats[i].request_id, strlen(res->repeats[i].request_id));
+	}
+	buf_addc(b, ']');
+}
+
 static void on_event(struct api_call *c, const struct store_query *q, const struct store_result *res)
 {
 	int64_t step = api_clock_step(c);
@@ -134,6 +146,8 @@ static void on_event(struct api_call *c, const struct store_query *q, const stru
 	for (size_t i = 0; i < res->n_attempts; i++)
 		attempt_json(&b, &res->attempts[i]);
 	buf_addc(&b, ']');
+	if (res->n_repeats)
+		repeats_json(&b, res);
 	if (res->n_records)
 		api_json_splice(&b, "record", res->records[0].body);
 	api_deliveries_json(&b, res, step, false);

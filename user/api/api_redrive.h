@@ -60,12 +60,14 @@ struct redrive {
 	int64_t since_ms, until_ms, max, rate;	/* rate 0: as fast as it goes */
 	int64_t after, up_to;			/* places: behind the one, to the other; up_to 0 = not known yet */
 	bool dry;
+	bool again;				/* events: also what was sent again before */
 	struct api_overrides with;
 	/* how far it is */
 	struct redrive_item **items;		/* of this page */
 	size_t n, cap, begun, open;
 	int64_t taken;				/* begun and not skipped */
 	size_t n_left;				/* of all pages */
+	int64_t passed_over;			/* events: sent again before */
 	size_t owed;
 	bool paging, exhausted, rested, more;
 	char *stopped;				/* why it ended early; NULL = it did not */

@@ -4,7 +4,8 @@
  * that match (POST /events/redrive). The payload is the stored one, to the byte; the new event says whom it repeats.
  *
  * A pass goes by seq, up to the newest one there was when it began, so that what it sends, and what fails again meanwhile, is
- * not met again. It does not know what earlier passes sent: the store has no such index.
+ * not met again. What was sent again before, by whomever, is passed over and counted, unless it is wished again: of each
+ * chain of repetitions it is the last one that counts.
  */
 #include <errno.h>
 #include <string.h>
@@ -66,6 +67,7 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 			it->condition = res->events[i].condition;
 		}
 		last = res->last_pos;
+		r->passed_over += res->affected;
 		redrive_page(r, last ? MIN(last, r->up_to) : r->up_to, !last || last >= r->up_to);
 	}
 	redrive_paid(r);
@@ -88,7 +90,7 @@ static void on_newest(void *arg, const struct store_query *q, const struct store
 static void page(struct redrive *r)
 {
 	struct store_query q = { .kind = STORE_Q_ENDED, .condition = r->condition, .outcome = r->verdict, .after_seq = r->after,
-				 .since_ms = r->since_ms, .until_ms = r->until_ms,
+				 .since_ms = r->since_ms, .until_ms = r->until_ms, .again = r->again,
 				 .limit = (int)MIN(r->max - r->taken, REDRIVE_PAGE) };
 
 	if (!r->up_to) {
@@ -115,6 +117,8 @@ static void item_json(struct buf *b, const struct redrive_item *it)
 /* What to ask with to go on: the rest of the same pass. */
 static void tail_json(struct buf *b, const struct redrive *r)
 {
+	if (r->passed_over)
+		api_json_int(b, "passedOver", r->passed_over);
 	api_json_int(b, "after", r->after);
 	api_json_int(b, "upTo", r->up_to);
 	api_json_bool(b, "more", r->more);
@@ -134,6 +138,7 @@ void api_events_redrive(struct api_call *c)
 	    !api_arg_word(c, "verdict", api_word_outcome, OUTCOME_MAX, &verdict) || !api_arg_time(c, "since", &r->since_ms) ||
 	    !api_arg_time(c, "until", &r->until_ms) || !api_arg_int(c, "after", 0, INT64_MAX, 0, &r->after) ||
 	    !api_arg_int(c, "upTo", 1, INT64_MAX, 0, &r->up_to) || !api_arg_bool(c, "dryRun", &r->dry) ||
+	    !api_arg_bool(c, "again", &r->again) ||
 	    !api_arg_overrides(c, &r->with))
 		return;
 	r->condition = (enum inv_condition)condition;

@@ -137,6 +137,7 @@ struct ctl_pass {
 	const char *done;		/* the answer's list of what was sent; "left" is the other */
 	int64_t max, rate;
 	bool dry;
+	bool twice;			/* what is not known to have been sent would be sent again, were the pass to go on */
 	const char *after, *up_to;	/* as given; NULL = from the beginning, to the end there is now */
 	void (*each)(const cJSON *one, void *arg);	/* of what was sent */
 	void *arg;

@@ -67,6 +67,7 @@ static void event_head(const cJSON *j)
 					       "dueAt", "attemptCount", "startCount", "backoffs", "equalDeaths", "leaseUntil",
 					       "hops",
 					       "redriveOf", "timeout", "memory" };
+	const cJSON *one;
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++) {
 		const char *age = ctl_age(j, members[i]);
@@ -74,6 +75,8 @@ static void event_head(const cJSON *j)
 		if (*ctl_text(j, members[i]))
 			printf("%-13s%s%s%s%s\n", members[i], ctl_text(j, members[i]), *age ? " (" : "", age, *age ? ")" : "");
 	}
+	cJSON_ArrayForEach(one, ctl_member(j, "redrivenAs"))
+		printf("%-13s%s\n", "redrivenAs", cJSON_GetStringValue(one));
 }
 
 int ctl_event_show(struct ctl *c, int argc, char **argv)

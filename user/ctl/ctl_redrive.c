@@ -21,7 +21,7 @@ static void on_interrupt(int signo)
 
 /* ---- in many requests -------------------------------------------------------------------------------------- */
 
-struct far { char after[32], up_to[32]; int64_t sent, left; };
+struct far { char after[32], up_to[32]; int64_t sent, left, passed_over; };
 
 static void say_far(const struct far *f, const char *why, int64_t doubt)
 {
@@ -68,6 +68,7 @@ static void take(struct ctl *c, const struct ctl_pass *p, struct far *f, const s
 	}
 	f->sent += cJSON_GetArraySize(ctl_member(j, p->done));
 	f->left += cJSON_GetArraySize(ctl_member(j, "left"));
+	f->passed_over += (int64_t)ctl_number(j, "passedOver", 0);
 	snprintf(f->after, sizeof(f->after), "%s", ctl_text(j, "after"));
 	snprintf(f->up_to, sizeof(f->up_to), "%s", ctl_text(j, "upTo"));
 }
@@ -98,7 +99,7 @@ int ctl_pass(struct ctl *c, const struct ctl_pass *p)
 		if (r != CTL_OK) {
 			/* Refused outright is not begun. */
 			if (f.sent || r == CTL_UNREACHABLE || r == CTL_DAEMON_FAILED)
-				say_far(&f, "ended early", r == CTL_REFUSED || p->dry ? 0 : n);
+				say_far(&f, "ended early", r == CTL_REFUSED || p->dry || !p->twice ? 0 : n);
 			return r;
 		}
 		take(c, p, &f, &res, j);
@@ -113,9 +114,12 @@ int ctl_pass(struct ctl *c, const struct ctl_pass *p)
 			raise(interrupted);
 		}
 	}
+	if (f.passed_over)
+		fprintf(stderr, "fatectl: passed over, because sent again before: %" PRId64 " (--again sends them once more)\n",
+			f.passed_over);
 	if (more)
 		say_far(&f, "there are more", 0);
-	else if (!f.sent && !f.left)
+	else if (!f.sent && !f.left && !f.passed_over)
 		fprintf(stderr, "fatectl: none matches\n");
 	return f.left ? CTL_REFUSED : CTL_OK;
 }
@@ -151,7 +155,7 @@ int ctl_event_redrive(struct ctl *c, int argc, char **argv)
 		{ "--until", &v[4], NULL }, { "--timeout", &v[5], NULL }, { "--memory", &v[6], NULL }, { "--qualifier", &v[7],
 			NULL },
 		{ "--max", &max, NULL }, { "--rate", &rate, NULL }, { "--dry-run", NULL, &p.dry }, { "--after", &p.after, NULL },
-		{ "--up-to", &p.up_to, NULL },
+		{ "--up-to", &p.up_to, NULL }, { "--again", NULL, &p.twice },
 	};
 	CLEAN(buf_done) struct buf path = {};
 	struct ctl_table *t;
@@ -165,6 +169,7 @@ int ctl_event_redrive(struct ctl *c, int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		ctl_query(&path, names[i], v[i]);
 	ctl_query(&path, "dryRun", p.dry ? "true" : NULL);
+	ctl_query(&path, "again", p.twice ? "true" : NULL);
 	p.path = buf_str(&path);
 	if (!p.dry || c->json)
 		return ctl_pass(c, &p);

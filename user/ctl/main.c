@@ -60,14 +60,13 @@ const struct ctl_verb ctl_verbs[] = {
 	  "status 1 when it failed for good).\n\n"
 	  "  fatectl event retry 5f0c6b1e-8a70-4a35-9d4c-0e8f9c1d2b3a --timeout 60\n", ctl_event_retry },
 	{ "event redrive", "[--function NAME] [--verdict VERDICT] [--condition CONDITION] [--since TIME] [--until TIME] [--max N] "
-	  "[--rate N] [--dry-run] [--timeout SECONDS] [--memory MB] [--qualifier Q] [--after SEQ] [--up-to SEQ]",
+	  "[--rate N] [--dry-run] [--again] [--timeout SECONDS] [--memory MB] [--qualifier Q] [--after SEQ] [--up-to SEQ]",
 	  "send ended events again: all that match",
 	  "Those that did not end with success, unless --condition says which. At most N (100), oldest first, --rate a second "
 	  "(50),\n"
 	  "each once, to the newest event there is when it begins. TIME is of their ends: 2026-11-24T10:00:00Z, or how long ago:\n"
 	  "90s, 15m, 2h, 3d. VERDICT is the last attempt's. --dry-run lists what would be sent.\n"
-	  "A second pass sends them again: what was sent already is not known; bound it with --since, --until or --after. "
-	  "Whatever\n"
+	  "What was sent again before, by whomever, is passed over, unless --again is given. Whatever\n"
 	  "ends a pass early (an interrupt, a full queue, the daemon's end), what it says then goes on with it: --after SEQ "
 	  "--up-to\n"
 	  "SEQ. What could not be sent is told with the reason (exit status 4). With --json a line for about each second.\n"

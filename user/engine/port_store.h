@@ -164,7 +164,7 @@ struct store_loader {
 
 enum store_query_kind {
 	STORE_Q_EVENTS = 1,	/* newest first: filters function, state (-1 any), before_seq (0 = from the newest), limit */
-	STORE_Q_EVENT,		/* by request_id: one event with payload, its attempts, record and outbox rows */
+	STORE_Q_EVENT,		/* by request_id: one event with payload, its attempts, record and outbox rows, and who repeats it */
 	STORE_Q_RECORDS,	/* newest first: filters function, condition (0 any), before_seq, limit; bodies included */
 	STORE_Q_RECORD,		/* by request_id */
 	STORE_Q_QUEUES,		/* all queues that hold or held a message */
@@ -186,6 +186,7 @@ enum store_query_kind {
 	STORE_Q_ENDED,		/* DONE and ROUTING events with seq > after_seq in order of seq: filters function, condition (0 = any but
 				 * Success and Cancelled), outcome (of the last attempt; 0 any), since_ms <= record's at_ms < until_ms
 				 * (0 = no bound); limit; result.events, result.last_pos = the last seq looked at (0: the end was reached).
+				 * Those that some stored event repeats are left out and counted (result.affected), unless again is set.
 				 * Looks at STORE_ENDED_SCAN_MAX events at most: a page may be empty and not the last */
 	STORE_Q_TRIM,		/* durably deletes at most limit DONE events, oldest first, with attempts, payload, record and
 				 * acknowledged deliveries: those whose record is older than until_ms (0 = none), and, while the database
@@ -194,6 +195,7 @@ enum store_query_kind {
 				 * system. result.affected, result.bytes_used, result.bytes_free, result.more */
 };
 #define STORE_ENDED_SCAN_MAX 10000
+#define STORE_REPEATS_MAX 100
 #define STORE_TRIM_PAGES 256
 struct store_result;
 struct store_query {
@@ -207,6 +209,7 @@ struct store_query {
 	int64_t since_ms, until_ms;
 	int64_t bytes_max;
 	int limit;				/* 1 to 1000 */
+	bool again;
 	char request_id[ID_UUID_LEN + 1];
 	char queue[LIM_ARN_MAX + 1], target[LIM_ARN_MAX + 1];
 	char receipt[ID_UUID_LEN + 1];
@@ -217,6 +220,7 @@ struct store_query {
 };
 struct store_queue_info { char name[LIM_ARN_MAX + 1]; int64_t visible, in_flight, oldest_sent_at_ms; };
 struct store_counts { int64_t events[INV_MAX]; int64_t attempts, records, outbox, outbox_failed, messages; int64_t by_condition[COND_MAX]; };
+struct store_repeat { char request_id[ID_UUID_LEN + 1]; };	/* of an event whose origin it is */
 /* Borrowed by the call-back; arrays not asked for are empty. */
 struct store_result {
 	struct inv_row *events; size_t n_events;
@@ -227,6 +231,7 @@ struct store_result {
 	struct store_op_outbox *outbox; size_t n_outbox;
 	struct store_op_message *messages; size_t n_messages;
 	struct store_queue_info *queues; size_t n_queues;
+	struct store_repeat *repeats; size_t n_repeats;		/* of EVENT: the first STORE_REPEATS_MAX, in order of seq */
 	struct store_counts counts;
 	int64_t affected;
 	int64_t last_pos;

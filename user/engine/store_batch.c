@@ -141,5 +141,6 @@ void store_result_done(struct store_result *r)
 	free(r->outbox);
 	free(r->messages);
 	free(r->queues);
+	free(r->repeats);
 	*r = (struct store_result){};
 }

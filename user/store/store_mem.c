@@ -783,6 +783,34 @@ static void query_tail(struct store_mem *s, const struct store_query *q, struct 
 	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 }
 
+/* The next event, from place i on, that repeats the one of that id. */
+static const struct mem_event *next_repeat(const struct store_mem *s, const char *request_id, size_t *i)
+{
+	while (*i < s->all.n) {
+		const struct mem_event *ev = s->all.v[(*i)++];
+
+		if (strcmp(ev->row.origin, request_id) == 0)
+			return ev;
+	}
+	return NULL;
+}
+
+static bool is_repeated(const struct store_mem *s, const struct inv_row *row)
+{
+	size_t from = 0;
+
+	return next_repeat(s, row->request_id, &from);
+}
+
+static void query_repeats(struct store_mem *s, const struct inv_row *row, struct store_result *res)
+{
+	const struct mem_event *ev;
+	size_t i = 0;
+
+	while (res->n_repeats < STORE_REPEATS_MAX && (ev = next_repeat(s, row->request_id, &i)))
+		memcpy(STORE_ROW_ADD(res->repeats, res->n_repeats)->request_id, ev->row.request_id, sizeof(ev->row.request_id));
+}
+
 static void query_event(struct store_mem *s, const struct store_query *q, struct store_result *res)
 {
 	const struct mem_event *ev = strmap_get(&s->by_request_id, q->request_id);
@@ -803,6 +831,7 @@ static void query_event(struct store_mem *s, const struct store_query *q, struct
 	for (size_t i = 0; i < ARRAY_SIZE(ev->slots); i++)
 		if (ev->slots[i].state == SLOT_OPEN)
 			add_outbox(res, ev, i, &bytes);
+	query_repeats(s, &ev->row, res);
 }
 
 static bool outbox_wanted(const struct slot *slot, const struct store_query *q)
@@ -946,8 +975,12 @@ static void query_ended(struct store_mem *s, const struct store_query *q, struct
 		if (looked++ == STORE_ENDED_SCAN_MAX || res->n_events == (size_t)q->limit)
 			return;
 		res->last_pos = ev->row.seq;
-		if (ended_matches(ev, q))
+		if (!ended_matches(ev, q))
+			continue;
+		if (q->again || !is_repeated(s, &ev->row))
 			*STORE_ROW_ADD(res->events, res->n_events) = ev->row;
+		else
+			res->affected++;
 	}
 	if (looked < STORE_ENDED_SCAN_MAX && res->n_events < (size_t)q->limit)
 		res->last_pos = 0;

@@ -23,6 +23,7 @@
  *   by walking the index alone, however long the history is. Together they cost an event what event_open did before.
  * - There is none of all events by function: the open ones are found in those, the others by their records. It would cost
  *   an insert a page of its own as soon as there are many functions.
+ * - event_by_origin has the events that repeat another, and nobody else: which of those that failed were sent again?
  * - outbox_owed and outbox_failed (by target, then id), partial too, took the place of outbox_due.
  * - record_by_seq is "one record per event", and the list of all; record_by_function and record_by_condition are lists by
  *   seq, too. Small rows: a page of them takes hundreds of ends. Without record_by_condition the list of a rare condition
@@ -216,6 +217,7 @@ static const char schema_3[] =
 	"CREATE INDEX event_queued ON event (function) WHERE state = 0;"
 	"CREATE INDEX event_waiting ON event (due_at_ms) WHERE state = 3;"
 	"CREATE INDEX event_active ON event (state) WHERE state <> 0 AND state <> 3 AND state <> 5;"
+	"CREATE INDEX event_by_origin ON event (origin) WHERE origin <> '';"
 	"CREATE TABLE function_version ("
 	"	function TEXT NOT NULL,"
 	"	version INTEGER NOT NULL,"

@@ -51,7 +51,7 @@ enum r_stmt {
 	/* Everybody else's. */
 	R_EVENTS = R_LOAD_MAX, R_EVENTS_QUEUED, R_EVENTS_ACTIVE, R_EVENTS_WAITING, R_EVENTS_DONE,
 	R_EVENTS_FUNCTION, R_EVENTS_FUNCTION_QUEUED, R_EVENTS_FUNCTION_ACTIVE, R_EVENTS_FUNCTION_WAITING, R_EVENTS_FUNCTION_DONE,
-	R_ENDED, R_ENDED_FUNCTION, R_LAST_OUTCOME,
+	R_ENDED, R_ENDED_FUNCTION, R_LAST_OUTCOME, R_REPEATS,
 	R_RECORD_BY_SEQ, R_RECORD_BY_ID, R_RECORD_TIME,
 	R_RECORDS, R_RECORDS_FUNCTION, R_RECORDS_CONDITION, R_RECORDS_FUNCTION_CONDITION,
 	R_LAST_POS, R_TAIL,
@@ -109,6 +109,8 @@ static const char *const r_sql[R_MAX] = {
 	[R_ENDED_FUNCTION] = "SELECT " EVENT_COLS " FROM record r INDEXED BY record_by_function"
 			     " CROSS JOIN event e ON e.seq = r.seq"
 			     " WHERE r.seq > ?1 AND r.function = ?3 ORDER BY r.seq",
+	[R_REPEATS] = "SELECT request_id FROM event INDEXED BY event_by_origin WHERE origin = ?1 AND origin <> ''"
+		      " ORDER BY seq LIMIT ?2",
 	[R_RECORD_BY_SEQ] = "SELECT " RECORD_COLS " FROM record r INDEXED BY record_by_seq WHERE r.seq = ?1",
 	[R_RECORD_BY_ID] = "SELECT " RECORD_COLS " FROM event e CROSS JOIN record r INDEXED BY record_by_seq ON r.seq = e.seq"
 			   " WHERE e.request_id = ?1",
@@ -717,6 +719,18 @@ static int ended_matches(struct store_db *d, const struct store_query *q, const 
 	return v == (int64_t)q->outcome;
 }
 
+/* Whether an event is there that repeats it. 1, 0, or an error. */
+static int is_repeated(struct store_db *d, const struct inv_row *row, struct err *e)
+{
+	int r;
+
+	store_bind_text(stmt(d, R_REPEATS), 1, row->request_id);
+	store_bind_int(stmt(d, R_REPEATS), 2, 1);
+	r = store_db_step(d, R_REPEATS, "repeats of event", row->seq, e);
+	store_db_reset(d, R_REPEATS);
+	return r;
+}
+
 static int query_ended(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
 {
 	enum r_stmt i = q->function[0] ? R_ENDED_FUNCTION : R_ENDED;
@@ -734,8 +748,13 @@ static int query_ended(struct store_db *d, const struct store_query *q, struct s
 		res->last_pos = row.seq;
 		if (bad >= 0)
 			bad = ended_matches(d, q, &row, e);
-		if (bad > 0)
+		if (bad <= 0)
+			continue;
+		bad = q->again ? 0 : is_repeated(d, &row, e);
+		if (bad == 0)
 			*STORE_ROW_ADD(res->events, res->n_events) = row;
+		else if (bad > 0)
+			res->affected++;
 	}
 	store_db_reset(d, i);
 	if (bad >= 0 && r == 0)
@@ -751,6 +770,23 @@ static int query_attempts(struct store_db *d, int64_t seq, struct store_result *
 	while (bad >= 0 && (r = store_db_step(d, R_ATTEMPTS, "attempts of event", seq, e)) > 0)
 		bad = read_attempt(d, seq, STORE_ROW_ADD(res->attempts, res->n_attempts), e);
 	store_db_reset(d, R_ATTEMPTS);
+	return bad < 0 ? bad : r;
+}
+
+static int query_repeats(struct store_db *d, const struct inv_row *row, struct store_result *res, struct err *e)
+{
+	int r, bad = 0;
+
+	store_bind_text(stmt(d, R_REPEATS), 1, row->request_id);
+	store_bind_int(stmt(d, R_REPEATS), 2, STORE_REPEATS_MAX);
+	while (bad >= 0 && (r = store_db_step(d, R_REPEATS, "repeats of event", row->seq, e)) > 0) {
+		struct store_reader rd = { .d = d, .s = stmt(d, R_REPEATS), .what = "event", .id = row->seq, .e = e };
+		struct store_repeat *repeat = STORE_ROW_ADD(res->repeats, res->n_repeats);
+
+		store_read_text(&rd, "request_id", repeat->request_id, sizeof(repeat->request_id));
+		bad = rd.r;
+	}
+	store_db_reset(d, R_REPEATS);
 	return bad < 0 ? bad : r;
 }
 
@@ -790,7 +826,7 @@ static int query_event(struct store_db *d, const struct store_query *q, struct s
 		store_bind_int(stmt(d, R_OUTBOX_BY_SEQ), 1, seq);
 		r = query_outbox_page(d, R_OUTBOX_BY_SEQ, STORE_RESULT_BYTES_MAX, res, e);
 	}
-	return r;
+	return r < 0 ? r : query_repeats(d, &res->events[0], res, e);
 }
 
 static int query_queues(struct store_db *d, const struct store_query *q, struct store_result *res, struct err *e)
