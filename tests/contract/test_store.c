@@ -1637,6 +1637,7 @@ static void case_bad_queries_are_refused(void)
 		{ .kind = STORE_Q_LOAD_WAITING, .limit = 1001 },
 		{ .kind = STORE_Q_LOAD_OUTBOX, .limit = 0 },
 		{ .kind = STORE_Q_ENDED, .limit = 0 },
+		{ .kind = STORE_Q_GIVE_BACK, .limit = 0 },
 		{ .kind = STORE_Q_ENDED, .limit = 1, .condition = COND_MAX },
 		{ .kind = STORE_Q_ENDED, .limit = 1, .outcome = OUTCOME_MAX },
 		{ .kind = STORE_Q_TRIM, .limit = 0 },
@@ -2046,6 +2047,48 @@ static void case_pages_of_deliveries(void)
 	CHECK_PAGE(LOG("2"), 0, 1000, 0, "2:2 4:2 5:2 6:2");
 	CHECK_INT(counts().outbox, 10);
 	CHECK_INT(counts().outbox_failed, 1);
+}
+
+static int64_t give_back(const char *queue, int limit, uint64_t random)
+{
+	struct store_query q = { .kind = STORE_Q_GIVE_BACK, .limit = limit, .now_ms = 1001, .random = random };
+	struct answer a = {};
+
+	snprintf(q.queue, sizeof(q.queue), "%s", queue);
+	get(&a, q);
+	return a.res.affected;
+}
+
+static void case_messages_are_given_back(void)
+{
+	struct answer a = {}, b = {};
+	struct sent s = {};
+
+	for (int i = 1; i <= 4; i++)
+		message_put(&s, "q", i, "m");
+	must(&s);
+	get(&a, receive_q("q", 3, 1000, 50, 77));
+	CHECK_INT(a.res.n_messages, 3);
+	CHECK_INT(delete_message("q", a.res.messages[0].receipt), 1);
+	CHECK_INT(give_back("nowhere", 3, 77), 0);
+	CHECK_INT(give_back("q", 3, 78), 0);
+	CHECK_INT(give_back("q", 2, 77), 1);
+	CHECK_INT(give_back("q", 3, 77), 1);
+	CHECK_INT(give_back("q", 3, 77), 0);
+	reopen();
+	/* Neither hidden nor counted, in their old places; and their receipts are nobody's. */
+	CHECK_INT(delete_message("q", a.res.messages[1].receipt), 0);
+	get(&b, receive_q("q", 3, 1001, 50, 79));
+	CHECK_INT(b.res.n_messages, 3);
+	for (int i = 0; i < 3; i++) {
+		CHECK_INT(b.res.messages[i].receive_count, 1);
+		if (i < 2)
+			CHECK_STR(b.res.messages[i].id, a.res.messages[i + 1].id);
+	}
+	/* What somebody else has by now is his. */
+	CHECK_INT(give_back("q", 3, 77), 0);
+	store_result_done(&a.res);
+	store_result_done(&b.res);
 }
 
 /* ---- cases: what has ended --------------------------------------------------------------------------------- */
@@ -3321,7 +3364,7 @@ static void close_of_nothing(void)
 	X(outbox_row_comes_back_whole) X(outbox_is_unique_for_ever) X(load_gives_what_is_open) \
 	X(load_tells_the_last_start) X(ten_thousand_events) X(lists_of_events) X(lists_of_records) \
 	X(tail_of_records) X(large_records_come_in_short_pages) X(bad_queries_are_refused) X(queue_receive_and_delete) \
-	X(queue_peek) X(queue_purge) X(messages_go_within_a_batch) \
+	X(queue_peek) X(messages_are_given_back) X(queue_purge) X(messages_go_within_a_batch) \
 	X(queue_ids_are_unique) X(queues_are_listed) X(receives_do_not_share) X(close_reports_everything_first) \
 	X(event_ends_when_nothing_is_owed) X(ends_are_told_to_each) X(versions_and_aliases) X(pages_of_queued_events) \
 	X(pages_of_waiting_events) X(one_event_is_loaded) X(pages_of_deliveries) X(ended_events) \

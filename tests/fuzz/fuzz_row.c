@@ -283,7 +283,8 @@ static const struct store_query questions[] = {
 	{ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, { .kind = STORE_Q_TAIL, .limit = 8 },
 	{ .kind = STORE_Q_TAIL, .condition = COND_RETRIES_EXHAUSTED, .limit = 8, .function = "resize" },
 	{ .kind = STORE_Q_PEEK, .limit = 8 },
-	{ .kind = STORE_Q_RECEIVE, .limit = 8, .visibility_ms = 30000 }, { .kind = STORE_Q_DELETE }, { .kind = STORE_Q_PURGE },
+	{ .kind = STORE_Q_RECEIVE, .limit = 8, .visibility_ms = 30000 }, { .kind = STORE_Q_GIVE_BACK, .limit = 8 },
+	{ .kind = STORE_Q_DELETE }, { .kind = STORE_Q_PURGE },
 	{ .kind = STORE_Q_TRIM, .limit = 8, .until_ms = 1795478400001 }, { .kind = STORE_Q_TRIM, .limit = 8, .bytes_max = 1 },
 };
 

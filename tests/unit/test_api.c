@@ -850,7 +850,11 @@ static void redrive(void)
 		 LEFT(3, "Its event " FAKE_OPEN_ID " is not known here; say to which function") ","
 		 LEFT(4, "It is neither a record nor a dead letter; say to which function") "," LEFT(5, NOPE) ","
 		 MESSAGE(7) "\"reason\":\"arn:aws:lambda:us-east-1:123456789012:function:echo: ");
-	check_in(LEFT(9, "Its body is not JSON") "],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+	check_in(LEFT(9, "Its body is not JSON") "]}");
+	/* What stays is given back. */
+	CHECK(fake.given_back.random);
+	CHECK_INT(fake.given_back.limit, 9);
+	CHECK_STR(fake.given_back.queue, "dead");
 	/* What went to the engine: the record first; dead letters when the store has said whose they are, as it likes. */
 	CHECK(strncmp(buf_str(&fake.engine.redrives), went[0], strlen(went[0])) == 0);
 	for (size_t i = 0; i < ARRAY_SIZE(went); i++)
@@ -875,9 +879,11 @@ static void redrive(void)
 
 	/* The engine says no: it stays, with the engine's reason. */
 	fake.engine.redrive_status = 503;
+	fake.given_back = (struct store_query){};
 	post("/fate/v1/queues/dead/redrive?max=1");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[],\"left\":[" LEFT(1, "The event store is in doubt") "],"
 		  "\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+	CHECK_INT(fake.given_back.kind, 0);	/* it may take it yet */
 	post("/fate/v1/queues/empty/redrive");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"empty\",\"redriven\":[],\"left\":[]}");
 	end();
@@ -944,7 +950,11 @@ static void redrive_when_the_owner_cannot_be_asked(void)
 	post("/fate/v1/queues/dead/redrive?max=2");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "echo") "],\"left\":["
 		  LEFT(2, "The store cannot answer: database disk image is "
-		       "malformed") "],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+		       "malformed") "]}");
+	CHECK_INT(fake.given_back.limit, 2);
+	fake.give_back_error = -EIO;
+	post("/fate/v1/queues/dead/redrive?max=2");
+	check_in("malformed\"}],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
 	end();
 }
 

@@ -62,7 +62,9 @@ struct fake {
 	struct rig rig;
 	struct engine engine;
 	struct port_store store;
-	struct store_query last;		/* the last one asked */
+	struct store_query last;		/* the last one asked; but STORE_Q_GIVE_BACK is here: */
+	struct store_query given_back;
+	int give_back_error;			/* what that one fails with */
 	int store_error;			/* what queries fail with; 0 = they do not */
 	int event_error;			/* what STORE_Q_EVENT alone fails with */
 	bool last_turn;				/* the loop ends with what is asked next, before the answer */
@@ -616,6 +618,8 @@ static void fake_fill(const struct store_query *q, struct store_result *res)
 	case STORE_Q_COUNTS:
 		res->counts = (struct store_counts){ .events = { [INV_DONE] = 5 }, .attempts = 6, .records = 5, .messages = 3 };
 		break;
+	case STORE_Q_GIVE_BACK:
+		break;
 	case STORE_Q_RECEIVE:
 		if (strcmp(q->queue, "empty") == 0)
 			break;
@@ -691,10 +695,10 @@ static void fake_query(struct port_store *s, const struct store_query *q)
 {
 	struct fake_query *f = calloc(1, sizeof(*f));
 
-	*f = (struct fake_query){ .q = *q, .result = q->kind == STORE_Q_EVENT &&
-				  fake.event_error ? fake.event_error : fake.store_error };
+	*f = (struct fake_query){ .q = *q, .result = q->kind == STORE_Q_EVENT && fake.event_error ? fake.event_error :
+				  q->kind == STORE_Q_GIVE_BACK && fake.give_back_error ? fake.give_back_error : fake.store_error };
 	list_init(&f->node);
-	fake.last = *q;
+	*(q->kind == STORE_Q_GIVE_BACK ? &fake.given_back : &fake.last) = *q;
 	if (fake.store_hangs || (fake.hangs_on && fake.hangs_on == q->kind)) {
 		__atomic_store_n(&fake.held, f, __ATOMIC_SEQ_CST);
 		return;

@@ -767,6 +767,7 @@ static void redrive(void)
 	quiet();
 	CHECK_STR(buf_str(&out), "message 00000001-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n"
 				 "message 00000002-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
+	fake.give_back_error = -EIO;
 	CHECK_EXIT(4, "queue", "redrive", "dead");
 	CHECK_OUT("message 00000008-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
 	CHECK_ERR("fatectl: message 00000004-2222-4333-8444-555555555555 stays: It is neither a record nor a dead letter; "

@@ -52,6 +52,7 @@ struct redrive *redrive_free(struct redrive *r)
 		return NULL;
 	items_free(r);
 	free(r->items);
+	free(r->leases);
 	free(r->stopped);
 	sd_event_source_disable_unref(r->timer);
 	buf_done(&r->done);
@@ -204,7 +205,10 @@ static void go_on(struct redrive *r)
 		if (!due(r))
 			return;
 	}
-	answer(r);
+	if (r->ops->last && !r->dry)
+		r->ops->last(r);
+	if (!r->owed)
+		answer(r);
 }
 
 void redrive_paid(struct redrive *r)
@@ -332,6 +336,7 @@ static void on_accepted(void *arg, const struct intake_reply *reply)
 	const char *why = reply->error_message ? reply->error_message : "refused";
 
 	it->handle = 0;
+	it->r->in_doubt |= reply->status >= 500;
 	if (reply->status == 202)
 		redrive_settle(it, REDRIVE_DONE);
 	else if (it->r->ops->at_once == 1 && (reply->status == 429 || reply->status == 503))

@@ -47,7 +47,11 @@ struct redrive_ops {
 	void (*item)(struct buf *b, const struct redrive_item *it);	/* members of a settled one */
 	void (*head)(struct buf *b, const struct redrive *r);		/* members of the answer; may be NULL */
 	void (*tail)(struct buf *b, const struct redrive *r);
+	/* Before the answer, may be NULL: asks the store for one more thing that is to be done, or for nothing any more. */
+	void (*last)(struct redrive *r);
 };
+/* One receive of messages. */
+struct redrive_lease { uint64_t random; int n; };
 struct redrive {
 	struct api_call *c;			/* NULL: the client is gone, and with it everything behind c->a */
 	const struct redrive_ops *ops;
@@ -73,7 +77,10 @@ struct redrive {
 	char *stopped;				/* why it ended early; NULL = it did not */
 	bool failed;				/* the store could not be asked for a page */
 	int64_t page_after;			/* the place the page reaches to; 0 = as far as its last item */
-	int64_t visible_at_ms;			/* messages: when what is left comes back */
+	struct redrive_lease *leases;		/* messages: not given back yet */
+	size_t n_leases;
+	int64_t visible_at_ms;			/* when what was not given back comes back; 0 = all was */
+	bool in_doubt;				/* the engine does not know what will become of one */
 	struct buf done, left;			/* JSON, elements of the lists */
 	sd_event_source *timer;
 	uint64_t from_us;			/* the first one's time, so that number n has from_us + n / rate */

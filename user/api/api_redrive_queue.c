@@ -9,7 +9,8 @@
  * and what finds no way on is left, with the reason. The engine accepts the event and takes the message away in one
  * transaction, so whenever we die, each message is in the queue or an event, never neither; and not both, unless its lease
  * ran out before that transaction and another consumer took it: like every consumer of a queue, this one is at least once.
- * What is left or skipped is hidden until its lease is over: the store has no way to give one back early.
+ * What is left or skipped is given back when the pass is over (before, the pass would meet it again), as if it had not been
+ * received. When the client goes away earlier it stays hidden until its lease is over.
  *
  * A dry run looks at the same messages without leasing them and stops where the engine would be asked; it sees the oldest
  * API_LIST_MAX of them.
@@ -203,7 +204,11 @@ static void on_messages(void *arg, const struct store_query *q, const struct sto
 			/* In a dry run one that somebody has is passed over: it would not be leased. */
 			if (!r->dry || res->messages[i].visible_at_ms <= q->now_ms)
 				add(r, &res->messages[i]);
-		r->visible_at_ms = q->now_ms + q->visibility_ms;
+		if (!r->dry && res->n_messages) {
+			r->visible_at_ms = q->now_ms + q->visibility_ms;
+			r->leases = xrealloc(r->leases, (r->n_leases + 1) * sizeof(*r->leases));
+			r->leases[r->n_leases++] = (struct redrive_lease){ q->random, (int)res->n_messages };
+		}
 		redrive_page(r, 0, r->dry || (!res->more && res->n_messages < (size_t)q->limit));
 	}
 	redrive_paid(r);
@@ -225,6 +230,32 @@ static void page(struct redrive *r)
 	redrive_query(r, &q, r, on_messages);
 }
 
+static void on_given_back(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e)
+{
+	struct redrive *r = arg;
+
+	if (result < 0)
+		r->n_leases = 0;
+	else if (!r->n_leases)
+		r->visible_at_ms = 0;
+	redrive_paid(r);
+}
+
+/* One receive after the other. Not when the engine may still take one of them: it would not find it by its receipt. */
+static void last(struct redrive *r)
+{
+	struct port_clock *clock = r->c->a->ctx.clock;
+	struct store_query q = { .kind = STORE_Q_GIVE_BACK, .now_ms = clock->wall_ms(clock->self) };
+
+	if (!r->n_leases || r->in_doubt)
+		return;
+	r->n_leases--;
+	q.random = r->leases[r->n_leases].random;
+	q.limit = r->leases[r->n_leases].n;
+	memcpy(q.queue, r->queue, sizeof(q.queue));
+	redrive_query(r, &q, r, on_given_back);
+}
+
 static void item_json(struct buf *b, const struct redrive_item *it)
 {
 	api_json_str(b, "messageId", it->id);
@@ -243,13 +274,13 @@ static void head_json(struct buf *b, const struct redrive *r)
 
 static void tail_json(struct buf *b, const struct redrive *r)
 {
-	if (r->n_left && !r->dry)
+	if (r->n_left && r->visible_at_ms)
 		api_json_time(b, "leftUntil", r->visible_at_ms);
 }
 
 static const struct redrive_ops queue_ops = {
 	.done = "redriven", .left = "left", .at_once = AT_ONCE, .page = page, .begin = begin, .item = item_json, .head = head_json,
-	.tail = tail_json,
+	.tail = tail_json, .last = last,
 };
 
 void api_queue_redrive(struct api_call *c)

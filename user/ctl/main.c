@@ -109,7 +109,7 @@ const struct ctl_verb ctl_verbs[] = {
 	  "--since and --until are about when they were sent (2026-11-24T10:00:00Z, or 2h ago). --rate is a second's worth; "
 	  "without\n"
 	  "it they go as fast as they can. What stays is told with the reason (exit status 4); it, and what was passed over, is\n"
-	  "hidden for 30 s. --dry-run says what would happen to the oldest 1000.\n"
+	  "visible again at once. --dry-run says what would happen to the oldest 1000.\n"
 	  "VERDICT: Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, Cancelled.\n"
 	  "\n  fatectl queue redrive dead --dry-run\n"
 	  "  fatectl queue redrive dead --to repair --max 10\n"

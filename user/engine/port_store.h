@@ -172,6 +172,8 @@ enum store_query_kind {
 				 * 1 failed for good); limit; bodies included */
 	STORE_Q_COUNTS,		/* counts of everything, for status */
 	STORE_Q_RECEIVE,	/* queue, limit, visibility_ms, now_ms, random: leases the oldest visible messages, durably */
+	STORE_Q_GIVE_BACK,	/* queue, limit, now_ms, random: what the RECEIVE of those leased and is leased by it still is as if it had not
+				 * been received, and visible from now_ms on, durably; result.affected */
 	STORE_Q_DELETE,		/* queue, receipt: deletes a leased message, durably; result.affected */
 	STORE_Q_PEEK,		/* queue, limit, now_ms: the oldest messages, leased or not, without leasing them */
 	STORE_Q_PURGE,		/* queue, now_ms: deletes all its messages, leased ones too, durably; result.affected */

@@ -1117,6 +1117,24 @@ static void query_receive(struct store_mem *s, const struct store_query *q, stru
 	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 }
 
+static void query_give_back(struct store_mem *s, const struct store_query *q, struct store_result *res)
+{
+	struct mem_queue *queue = queue_get(s, q->queue);
+
+	for (size_t i = 0; i < (size_t)q->limit; i++) {
+		char receipt[ID_UUID_LEN + 1];
+		size_t at;
+
+		store_row_receipt(q->random, i, receipt);
+		if (!message_leased(queue, receipt, &at))
+			continue;
+		queue->messages[at]->visible_at_ms = q->now_ms;
+		queue->messages[at]->receive_count--;
+		queue->messages[at]->receipt[0] = '\0';
+		res->affected++;
+	}
+}
+
 static void query_delete(struct store_mem *s, const struct store_query *q, struct store_result *res)
 {
 	struct mem_queue *queue = queue_get(s, q->queue);
@@ -1155,6 +1173,8 @@ static void query_run(struct store_mem *s, const struct store_query *q, struct s
 		return query_counts(s, &res->counts);
 	case STORE_Q_RECEIVE:
 		return query_receive(s, q, res);
+	case STORE_Q_GIVE_BACK:
+		return query_give_back(s, q, res);
 	case STORE_Q_DELETE:
 		return query_delete(s, q, res);
 	case STORE_Q_PEEK:

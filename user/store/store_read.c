@@ -905,6 +905,7 @@ static int query_one(struct store_db *d, const struct store_query *q, struct sto
 	case STORE_Q_TAIL:
 		return query_tail(d, q, res, e);
 	case STORE_Q_RECEIVE:
+	case STORE_Q_GIVE_BACK:
 	case STORE_Q_DELETE:
 	case STORE_Q_PURGE:
 	case STORE_Q_TRIM:

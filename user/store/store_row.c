@@ -108,6 +108,7 @@ static bool has_limit(enum store_query_kind kind)
 	case STORE_Q_RECORDS:
 	case STORE_Q_OUTBOX:
 	case STORE_Q_RECEIVE:
+	case STORE_Q_GIVE_BACK:
 	case STORE_Q_PEEK:
 	case STORE_Q_TAIL:
 	case STORE_Q_LOAD_QUEUED:

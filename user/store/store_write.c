@@ -31,8 +31,8 @@ enum w_stmt {
 	W_RECORD_PUT,
 	W_OUTBOX_PUT, W_OUTBOX_BODY_PUT, W_OUTBOX_SET, W_OUTBOX_DEL, W_OUTBOX_BODY_DEL,
 	W_QUEUE_GET, W_QUEUE_PUT,
-	W_MESSAGE_PUT, W_MESSAGE_BODY_PUT, W_MESSAGE_VISIBLE, W_MESSAGE_LEASE, W_MESSAGE_RECEIPT, W_MESSAGE_DEL,
-	W_MESSAGE_BODY_DEL, W_MESSAGE_PURGE, W_MESSAGE_BODY_PURGE, W_MESSAGE_ANY,
+	W_MESSAGE_PUT, W_MESSAGE_BODY_PUT, W_MESSAGE_VISIBLE, W_MESSAGE_LEASE, W_MESSAGE_GIVE_BACK, W_MESSAGE_RECEIPT,
+	W_MESSAGE_DEL, W_MESSAGE_BODY_DEL, W_MESSAGE_PURGE, W_MESSAGE_BODY_PURGE, W_MESSAGE_ANY,
 	W_VERSION_PUT, W_ALIAS_PUT, W_ALIAS_DEL, W_ANCHOR_PUT,
 	W_TRIMMED_GET, W_TRIMMED_SET, W_TRIM_SCAN,
 	W_TRIM_RECORD, W_TRIM_ATTEMPTS, W_TRIM_PAYLOAD, W_TRIM_OUTBOX, W_TRIM_OUTBOX_BODY, W_TRIM_EVENT,
@@ -83,6 +83,9 @@ static const char *const w_sql[W_MAX] = {
 			      " FROM message m INDEXED BY message_by_queue JOIN message_body b ON b.pos = m.pos"
 			      " WHERE m.queue_id = ?1 AND m.visible_at_ms <= ?2 ORDER BY m.pos LIMIT ?3",
 	[W_MESSAGE_LEASE] = "UPDATE message SET visible_at_ms = ?2, receive_count = ?3, receipt = ?4 WHERE pos = ?1",
+	[W_MESSAGE_GIVE_BACK] = "UPDATE message SET visible_at_ms = ?3, receive_count = max(receive_count - 1, 0), receipt = NULL"
+				" WHERE pos = (SELECT pos FROM message INDEXED BY message_by_receipt"
+				"	WHERE receipt = ?1 AND queue_id = ?2)",
 	[W_MESSAGE_RECEIPT] = "SELECT pos FROM message INDEXED BY message_by_receipt WHERE receipt = ?1 AND queue_id = ?2",
 	[W_MESSAGE_DEL] = "DELETE FROM message WHERE pos = ?1",
 	[W_MESSAGE_BODY_DEL] = "DELETE FROM message_body WHERE pos = ?1",
@@ -431,8 +434,9 @@ static int receive(struct store_writer *w, const struct store_query *q, struct s
 	/* All rows first, then their leases: a scan that sees its own updates is not defined. */
 	while ((r = store_db_step(&w->db, W_MESSAGE_VISIBLE, "queue", queue, e)) > 0) {
 		struct store_op_message *m = STORE_ROW_ADD(res->messages, res->n_messages);
+		int64_t *at = STORE_ROW_ADD(pos, n);
 
-		r = message_read(w, q, n, m, STORE_ROW_ADD(pos, n), e);
+		r = message_read(w, q, n - 1, m, at, e);
 		if (r < 0)
 			break;
 		bytes += (m->body ? m->body->len : 0) + (m->attributes ? m->attributes->len : 0);
@@ -443,6 +447,27 @@ static int receive(struct store_writer *w, const struct store_query *q, struct s
 	store_db_reset(&w->db, W_MESSAGE_VISIBLE);
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		r = message_lease(w, &res->messages[i], pos[i], e);
+	return r;
+}
+
+static int give_back(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e)
+{
+	sqlite3_stmt *s = stmt(w, W_MESSAGE_GIVE_BACK);
+	int64_t queue = 0, n;
+	int r = queue_find(w, q->queue, &queue, e);
+
+	if (r <= 0)
+		return r;
+	for (size_t i = 0; r >= 0 && i < (size_t)q->limit; i++) {
+		char receipt[ID_UUID_LEN + 1];
+
+		store_row_receipt(q->random, i, receipt);
+		store_bind_text(s, 1, receipt);
+		store_bind_int(s, 2, queue);
+		store_bind_int(s, 3, q->now_ms);
+		r = run(w, W_MESSAGE_GIVE_BACK, "queue", queue, &n, e);
+		res->affected += r < 0 ? 0 : n;
+	}
 	return r;
 }
 
@@ -776,7 +801,8 @@ int store_writer_batch(struct store_writer *w, struct store_batch *b, struct err
 
 bool store_writer_answers(enum store_query_kind kind)
 {
-	return kind == STORE_Q_RECEIVE || kind == STORE_Q_DELETE || kind == STORE_Q_PURGE || kind == STORE_Q_TRIM;
+	return kind == STORE_Q_RECEIVE || kind == STORE_Q_GIVE_BACK || kind == STORE_Q_DELETE || kind == STORE_Q_PURGE ||
+	       kind == STORE_Q_TRIM;
 }
 
 int store_writer_query(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e)
@@ -784,6 +810,8 @@ int store_writer_query(struct store_writer *w, const struct store_query *q, stru
 	assert(store_writer_answers(q->kind));
 	if (q->kind == STORE_Q_RECEIVE)
 		return receive(w, q, res, e);
+	if (q->kind == STORE_Q_GIVE_BACK)
+		return give_back(w, q, res, e);
 	if (q->kind == STORE_Q_PURGE)
 		return purge(w, q, res, e);
 	if (q->kind == STORE_Q_TRIM)
