@@ -636,6 +636,7 @@ static void a_function_that_is_gone(void)
 static void what_is_cancelled_ends(void)
 {
 	struct inv_row row = row_in(INV_WAITING);
+	uint32_t epoch;
 
 	CHECK_INT(step(&row, INV_EV_CANCEL, 0, T0), INV_FX_ROUTE);
 	CHECK_INT(row.condition, COND_CANCELLED);
@@ -645,11 +646,14 @@ static void what_is_cancelled_ends(void)
 	CHECK_INT(row.attempts, 1);
 	/* The deadline, a crash or the daemon's end was faster: still it is not run again. */
 	row = row_in(INV_RUNNING);
-	row.condition = COND_CANCELLED;
+	epoch = row.epoch;
+	inv_cancelling(&row);
+	CHECK_INT(row.state, INV_RUNNING);
+	CHECK_INT(row.epoch, epoch + 1);
 	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_TIMEOUT, T0), INV_FX_ROUTE);
 	CHECK_INT(row.condition, COND_CANCELLED);
 	row = row_in(INV_RUNNING);
-	row.condition = COND_CANCELLED;
+	inv_cancelling(&row);
 	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_SUCCESS, T0), INV_FX_ROUTE);
 	CHECK_INT(row.condition, COND_SUCCESS);
 }

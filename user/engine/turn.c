@@ -387,7 +387,7 @@ static void on_cancel(struct engine *e, const char *request_id, struct waiter *w
 	batch_after(e, AFTER_CANCELLED, inv, NULL, 0)->waiter = w;
 	if (was == INV_RUNNING) {
 		/* In the row, so that nobody repeats it: whatever its end will be, and whoever will judge it. */
-		inv->row.condition = COND_CANCELLED;
+		inv_cancelling(&inv->row);
 		batch_event_set(e, inv);
 	} else {
 		int fx;

@@ -157,6 +157,13 @@ static int judged(struct inv_row *row, const struct func *f, const struct inv_ev
 	return INV_FX_WAIT;
 }
 
+void inv_cancelling(struct inv_row *row)
+{
+	assert(row->state == INV_RUNNING);
+	row->condition = COND_CANCELLED;
+	row->epoch++;		/* whoever claims it as it was before would run it again */
+}
+
 int inv_step(struct inv_row *row, const struct func *f, const struct inv_event *ev, int64_t now_ms)
 {
 	switch (ev->kind) {

@@ -38,7 +38,7 @@ struct inv_row {
 	int attempts;				/* attempts that consumed a try, the running one included */
 	int starts;				/* all numbers ever given to an attempt (I2): attempts + host faults */
 	int backoffs;				/* host faults in a row: exponent of the back-off */
-	uint32_t epoch;				/* fencing token: grows with every claim, every settle and the end */
+	uint32_t epoch;				/* fencing token: grows with every claim, cancel, settle and the end */
 	int64_t lease_until_ms;			/* of the last claim: who holds it is dead after that, whatever he believes */
 	int death;				/* how the last attempt died: inv_death(); 0 = it did not, or there was none */
 	int deaths;				/* how often in a row in that very way */
@@ -72,6 +72,8 @@ enum inv_effect { INV_FX_START = 1, INV_FX_REQUEUE = 2, INV_FX_WAIT = 4, INV_FX_
  * -EINVAL when the event is impossible in the row's state (then nothing was changed).
  */
 int inv_step(struct inv_row *row, const struct func *f, const struct inv_event *ev, int64_t now_ms);
+/* A RUNNING one is to end, and not to be repeated; it stays RUNNING until it has. */
+void inv_cancelling(struct inv_row *row);
 
 /* When the event is too old to be started. */
 int64_t inv_expires_at_ms(const struct inv_row *row, const struct func *f);
