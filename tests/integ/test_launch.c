@@ -8,6 +8,7 @@
 
 #include "integ/test_launch_rig.h"
 #include "model/limits.h"
+#include "sys/sys_calls.h"
 
 static char self[4096];
 
@@ -979,15 +980,12 @@ static void die_with_environments(int fd)
 	_exit(0);
 }
 
-static void an_earlier_run_is_reaped(void)
+/* The daemon before us: of it three environments are left. */
+static struct rig *rig_up_after_another(uint64_t ids[3])
 {
 	unsigned int serial = rig_serial;
-	uint64_t ids[3] = {};
-	struct reaped re = {};
-	struct err e = {};
 	int fds[2], status;
 	struct rig *r;
-	char path[4300];
 	pid_t pid;
 
 	CHECK(pipe2(fds, O_CLOEXEC) == 0);
@@ -1001,13 +999,84 @@ static void an_earlier_run_is_reaped(void)
 	}
 	close(fds[1]);
 	CHECK(waitpid(pid, &status, 0) == pid);
-	CHECK(read(fds[0], ids, sizeof(ids)) == sizeof(ids));
+	CHECK(read(fds[0], ids, 3 * sizeof(ids[0])) == 3 * sizeof(ids[0]));
 	close(fds[0]);
 	CHECK_INT(status, 0);
 
 	r = rig_up();		/* the same serial number, so the same directory */
 	CHECK_INT(serial + 1, rig_serial);
 	rig_serial += 8;
+	return r;
+}
+
+static const char *fd_path(const char *link)
+{
+	static char path[4300];
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+
+	path[MAX(n, 0)] = '\0';
+	return path;
+}
+
+/* Every look at the events of the first group that is looked at says that somebody lives in it. */
+static char stuck[4300];
+static int stuck_looks;
+
+static ssize_t pread_of_stuck(int fd, void *data, size_t len, off_t at)
+{
+	static const char lives[] = "populated 1\nfrozen 0\n";
+	ssize_t n = pread(fd, data, len, at);
+	char link[40];
+	const char *path;
+
+	if (n < 0)
+		return -errno;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	path = fd_path(link);
+	if (!strstr(path, "cgroup.events"))
+		return n;
+	if (!stuck[0])
+		snprintf(stuck, sizeof(stuck), "%s", path);
+	if (strcmp(stuck, path) != 0)
+		return n;
+	stuck_looks++;
+	memcpy(data, lives, sizeof(lives));
+	return sizeof(lives) - 1;
+}
+
+static void what_does_not_die_holds_up_nobody(void)
+{
+	ssize_t (*real)(int, void *, size_t, off_t) = sys.pread;
+	struct reaped re = {};
+	uint64_t ids[3] = {};
+	struct err e = {};
+	struct rig *r;
+	int res;
+
+	rig_keep.reap_ms = 300;
+	r = rig_up_after_another(ids);
+	rig_keep.reap_ms = 0;
+	sys.pread = pread_of_stuck;
+	res = r->port->ops->reap(r->port, on_reaped, &re, &e);
+	sys.pread = real;
+	CHECK_INT(res, 0);
+	CHECK(stuck_looks > 1);
+	CHECK_INT(re.n, 2);
+	CHECK_INT(r->port->ops->reap(r->port, on_reaped, &re, &e), 0);		/* the next start */
+	CHECK_INT(re.n, 3);
+	r->tree->made_root = r->tree->made_env = true;
+	rig_down(r);
+}
+
+static void an_earlier_run_is_reaped(void)
+{
+	uint64_t ids[3] = {};
+	struct reaped re = {};
+	struct err e = {};
+	struct rig *r;
+	char path[4300];
+
+	r = rig_up_after_another(ids);
 	snprintf(path, sizeof(path), "%s/of-somebody-else-with-a-name-that-is-quite-a-bit-longer-than-ours-ever-are", r->tree->env);
 	CHECK(mkdir(path, 0755) == 0);
 	if (r->port->ops->reap(r->port, on_reaped, &re, &e) < 0)
@@ -1278,6 +1347,7 @@ int main(int argc, char **argv)
 	RUN(sigterm_reaches_all_and_may_be_ignored);
 	RUN(nested_groups_belong_to_it);
 	RUN(an_earlier_run_is_reaped);
+	RUN(what_does_not_die_holds_up_nobody);
 	RUN(many_at_once);
 	RUN(five_hundred_leak_nothing);
 	RUN(refuses_to_work_without_waiting);

@@ -52,7 +52,7 @@ static unsigned int rig_serial;
 /* Of the attempt; 0 = the function's. */
 static struct { int timeout_ms, memory_mb; const char *previous; bool keep; } rig_terms;
 /* Of the next launcher. */
-static struct { const struct launch_keeper *keeper; struct launch_kept_list *kept; unsigned int after_ms; } rig_keep;
+static struct { const struct launch_keeper *keeper; struct launch_kept_list *kept; unsigned int after_ms, reap_ms; } rig_keep;
 #define RIG_REQUEST "11111111-2222-4333-8444-555555555555"
 #define RIG_ATTEMPT 2
 
@@ -108,7 +108,8 @@ static inline struct rig *rig_up_in(const char *base)
 {
 	struct rig *r = XNEW(struct rig);
 	struct cg_tree_config tc = {};
-	struct launch_config lc = { .keeper = rig_keep.keeper, .kept = rig_keep.kept, .keep_after_ms = rig_keep.after_ms };
+	struct launch_config lc = { .keeper = rig_keep.keeper, .kept = rig_keep.kept, .keep_after_ms = rig_keep.after_ms,
+				    .reap_max_ms = rig_keep.reap_ms };
 	struct fact_sink sink = { .self = r, .fact = rig_fact, .output = rig_output };
 	struct err e = {};
 	char path[4200];

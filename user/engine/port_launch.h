@@ -86,8 +86,8 @@ struct port_launch_ops {
 	 * descriptors were not kept ("no file descriptor store"). Then nothing was changed. */
 	int (*adopt)(struct port_launch *l, const struct launch_adopt *a, struct env_proc **ret, struct err *e);
 	/* At start: kills whatever an earlier run left in the subtree and was not adopted, waits until empty (bounded),
-	 * removes those leaves, gives up what was kept for them. Calls gone() once per leaf with its cgroup id. Before the
-	 * loop runs; may block. */
+	 * removes those leaves, gives up what was kept for them. Calls gone() once per leaf with its cgroup id. What is killed
+	 * and does not go (stuck in the kernel) is left behind. Before the loop runs; may block. */
 	int (*reap)(struct port_launch *l, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e);
 };
 struct port_launch { const struct port_launch_ops *ops; };

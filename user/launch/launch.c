@@ -39,6 +39,7 @@
 #include "model/limits.h"
 
 #define SPAWN_WORKERS_DEFAULT 64
+#define REAP_MAX_MS_DEFAULT 10000
 #define PIPE_BYTES 65536u		/* what Linux gives a pipe */
 #define READ_CHUNK 65536u
 #define KEEP_AGAIN_US 50000		/* systemd has a queue of messages, and it was full */
@@ -653,6 +654,7 @@ int launch_new(sd_event *loop, struct cg_tree *tree, const struct launch_config 
 	l->port.ops = &ops;
 	l->keeper = cfg->keeper;
 	l->keep_after_ms = cfg->keep_after_ms;
+	l->reap_max_ms = cfg->reap_max_ms ? cfg->reap_max_ms : REAP_MAX_MS_DEFAULT;
 	l->loop = sd_event_ref(loop);
 	l->tree = tree;
 	l->sink = *sink;

@@ -20,6 +20,7 @@ struct launch_config {
 	 * launch costs us, or more: what ends before costs it nothing, and in a crash of ours is killed and tried again.
 	 * abandon() stores what is not yet. */
 	unsigned int keep_after_ms;
+	unsigned int reap_max_ms;	/* how long reap() waits for the dead to be gone; 0 = 10 s */
 	struct launch_kept_list *kept;	/* what an earlier one had stored: taken over, the list is empty then; NULL = nothing */
 };
 

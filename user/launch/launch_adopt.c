@@ -23,7 +23,6 @@
 /* The daemon's end: systemd may have a burst of messages before ours. */
 #define KEEP_TRIES 10
 #define KEEP_WAIT_MS 200
-#define REAP_MAX_NS (10 * NS_PER_S)
 
 /* ---- what was kept --------------------------------------------------------------------------------------------- */
 
@@ -302,11 +301,15 @@ static int reap_one(struct launch *l, const char *name, int64_t until_ns, void (
 	return r;
 }
 
-/* All are killed before one is waited for, and one that stays does not keep the others: the wait is one for all. */
+/*
+ * All are killed before one is waited for: the wait is one for all. What has been killed and is still there is stuck in the
+ * kernel (a dead NFS server's client, a broken device). No instruction of it will run any more, so nothing and nobody waits
+ * for it: its group stays, and the next start tries again.
+ */
 int launch_reap(struct port_launch *port, void (*gone)(void *arg, uint64_t cgroup_id, const char *name), void *arg, struct err *e)
 {
 	struct launch *l = as_launch(port);
-	int64_t until = clock_mono_ns() + REAP_MAX_NS;
+	int64_t until = clock_mono_ns() + l->reap_max_ms * NS_PER_MS;
 	char **names = NULL;
 	size_t n = 0;
 	int result = leaves_list(l, &names, &n, e);
@@ -320,7 +323,9 @@ int launch_reap(struct port_launch *port, void (*gone)(void *arg, uint64_t cgrou
 	for (size_t i = 0; i < n; i++) {
 		int r = reap_one(l, names[i], until, gone, arg, e);
 
-		if (r < 0)
+		if (r == -EBUSY)
+			log_warn("%s: killed, and stuck in the kernel; the group stays until the next start", err_msg(e));
+		else if (r < 0)
 			result = r;
 	}
 	free_names(names, n);

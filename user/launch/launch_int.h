@@ -27,6 +27,7 @@ struct kept_group {
 
 struct launch {
 	struct port_launch port;
+	unsigned int reap_max_ms;
 	sd_event *loop;
 	struct cg_tree *tree;
 	struct fact_sink sink;
