@@ -130,9 +130,8 @@ static void settle_sync(struct engine *e, struct inv *inv, const char *fate)
 	inv_reply(e, inv, &r);
 }
 
-static void settle_async(struct engine *e, struct inv *inv, const struct buf *fate, uint64_t cgroup_id)
+static void settle_async(struct engine *e, struct inv *inv, struct func *f, const struct buf *fate, uint64_t cgroup_id)
 {
-	struct func *f = inv_func(e, inv);
 	struct inv_event ev = {
 		.kind = INV_EV_OUTCOME, .outcome = &inv->last, .rnd = random64(e),
 	};
@@ -150,7 +149,7 @@ static void settle_async(struct engine *e, struct inv *inv, const struct buf *fa
 	assert(fx == INV_FX_WAIT || fx == INV_FX_ROUTE);
 	inv_track(e, inv, INV_RUNNING);
 	if (fx == INV_FX_ROUTE) {
-		route_event(e, inv, false);
+		route_event(e, inv, f, false);
 	} else {
 		batch_event_set(e, inv);
 		inv_weigh(e, inv);	/* its facts have grown */
@@ -198,7 +197,8 @@ static void log_outcome(struct engine *e, const struct inv *inv, const struct ev
 }
 
 /* Evidence → outcome → what follows. ev NULL: the function is gone, there was nothing to start. */
-void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t forget)
+void attempt_settle(struct engine *e, struct inv *inv, struct func *f, const struct evidence *ev, struct attempt_terms terms,
+		    uint64_t forget)
 {
 	static const struct evidence nothing;
 	struct judge_context ctx = { .request_id = inv->row.request_id, .timeout_ms = terms.timeout_ms };
@@ -223,7 +223,7 @@ void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev
 	if (inv->sync)
 		settle_sync(e, inv, buf_str(&fate));
 	else
-		settle_async(e, inv, &fate, forget);
+		settle_async(e, inv, f, &fate, forget);
 	buf_done(&fate);
 }
 
@@ -284,12 +284,16 @@ static void gather(struct engine *e, struct env *env)
 static void settle(struct engine *e, struct env *env)
 {
 	struct inv *inv = TAKE(env->inv);
+	/* A file that was taken away while it ran (a deploy that removes and writes) takes neither its destinations nor its number
+	 * of retries along. */
+	struct func *f = inv_func(e, inv) ?: env->func;
+	struct attempt_terms terms = { env->timeout_ms, env->memory_mb, env->cgroup_id };
 	bool left = env->row.state == ENV_LEFT;
 
 	inv->env = NULL;
 	if (!left)	/* else leftovers() has, and what they write from now on is no part of the answer */
 		gather(e, env);
-	attempt_settle(e, inv, &env->ev, (struct attempt_terms){ env->timeout_ms, env->memory_mb, env->cgroup_id }, left ? 0 : env->cgroup_id);
+	attempt_settle(e, inv, f, &env->ev, terms, left ? 0 : env->cgroup_id);
 	if (e->ports.log && env->ev.started_ns)
 		report(env, &inv->last);
 	e->stats.running_sync -= env->sync;

@@ -199,13 +199,14 @@ void backlog_place(struct engine *e, struct inv *inv)
 		return;
 	}
 	inv->parking = true;
+	inv->parks++;
 	batch_after(e, AFTER_PARK, inv, NULL, 0);
 }
 
 void backlog_park(struct engine *e, struct inv *inv)
 {
-	if (!inv->parking)
-		return;		/* cancelled meanwhile */
+	if (--inv->parks || !inv->parking)
+		return;		/* another one follows; or it was cancelled meanwhile, or retried */
 	inv->parking = false;
 	if (!list_empty(&inv->waiters) || has_room(e, inv))
 		hold(e, inv);

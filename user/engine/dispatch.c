@@ -101,7 +101,7 @@ static bool too_deep(struct engine *e, struct inv *inv)
 	assert(fx == INV_FX_ROUTE);
 	e->stats.recursive++;
 	inv_track(e, inv, INV_QUEUED);
-	route_event(e, inv, false);
+	route_event(e, inv, inv_func(e, inv), false);
 	return true;
 }
 
@@ -131,6 +131,7 @@ void dispatch_accepted(struct engine *e, struct inv *inv)
 
 /* As long as leases are, and in any case for longer than the attempt may take: a version may have been published when leases
  * were longer. */
+/* From the claim on: an engine whose commit of it is held up by a store in doubt launches late, and must be fenced by the epoch. */
 static int64_t lease_end_ms(struct engine *e, const struct inv *inv, const struct func *f)
 {
 	int64_t longest = f ? (int64_t)policy_timeout_ms(&inv->row, f) + f->kill_grace_ms + LIM_LEASE_SLACK_S * 1000LL : 0;
@@ -158,7 +159,7 @@ static void start_next(struct engine *e, struct inv *inv, struct func *f)
 		attempt_new(e, inv, f);
 		batch_after(e, AFTER_LAUNCH, inv, NULL, 0);
 	} else {
-		attempt_settle(e, inv, NULL, (struct attempt_terms){}, 0);
+		attempt_settle(e, inv, NULL, NULL, (struct attempt_terms){}, 0);
 	}
 }
 

@@ -52,9 +52,10 @@ static void put_anchor(struct engine *e)
 	e->anchored_at_ms = op->anchor.steady_ms;
 }
 
+/* What somebody else has claimed is open, too, and may come back to us. */
 static bool nothing_is_open(const struct engine *e)
 {
-	return !e->stats.queued && !e->stats.running && !e->stats.waiting && !e->stats.deliveries_owed;
+	return !e->stats.queued && !e->stats.running && !e->stats.waiting && !e->stats.deliveries_owed && !e->stats.lost;
 }
 
 /*

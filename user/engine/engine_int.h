@@ -35,6 +35,7 @@ struct inv {
 	struct sched_node due;		/* steady clock: due time, or expiry */
 	uint32_t stored_epoch;		/* the row's in the store, once what is in batches is written */
 	bool parking;			/* leaves the memory once its row is durable, unless there is room by then */
+	int parks;			/* AFTER_PARKs that are under way, of this wish and of earlier ones that were taken back */
 	size_t bytes;			/* of payload and fates, as counted in engine_stats.in_memory_bytes */
 	struct env *env;		/* while RUNNING */
 	struct list waiters;
@@ -310,8 +311,10 @@ void attempt_launch(struct engine *e, struct inv *inv);
 void attempt_fact(struct engine *e, const struct fact *f);
 /* What was asked of the attempt, for its record; 0 = not known. */
 struct attempt_terms { int timeout_ms, memory_mb; uint64_t cgroup_id; };
-/* forget: whose entry goes once the outcome is durable; 0 = nobody's. */
-void attempt_settle(struct engine *e, struct inv *inv, const struct evidence *ev, struct attempt_terms terms, uint64_t forget);
+/* f: its definition now, or the one it ran by when there is none any more; NULL = none is known. forget: whose entry goes once
+ * the outcome is durable; 0 = nobody's. */
+void attempt_settle(struct engine *e, struct inv *inv, struct func *f, const struct evidence *ev, struct attempt_terms terms,
+		    uint64_t forget);
 bool attempt_cancel(struct engine *e, struct inv *inv);	/* RUNNING; false: it is ending by itself */
 void attempt_output(struct engine *e, uint64_t cgroup_id, const char *data, size_t len);
 void attempt_name_groups(struct engine *e, struct evidence *ev);
@@ -341,8 +344,8 @@ bool backlog_rests(const struct engine *e);		/* no pages are asked for now */
 void backlog_put_back(struct engine *e, struct backlog *b, int64_t key_ms, int64_t key);
 
 /* route.c */
-/* ROUTING: record, targets, outbox; DONE when nothing is owed. */
-void route_event(struct engine *e, struct inv *inv, bool throttled);
+/* ROUTING: record, targets (f's; NULL = there is no definition: none), outbox; DONE when nothing is owed. */
+void route_event(struct engine *e, struct inv *inv, const struct func *f, bool throttled);
 /* The same of one that is never (again) to be run: out of its queue first. */
 void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool throttled);
 /* A delivery that was kept for want of its target, once more: true when it went, else why not. */

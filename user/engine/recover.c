@@ -232,7 +232,7 @@ static void judge_running(struct recovery *r, const struct running *run)
 	attempt_name_groups(e, &ev);
 	if (left && left->before.env.timeout_ns)
 		terms.timeout_ms = (int)(left->before.env.timeout_ns / 1000000);
-	attempt_settle(e, run->inv, &ev, terms, 0);
+	attempt_settle(e, run->inv, inv_func(e, run->inv), &ev, terms, 0);
 }
 
 static void take_up(struct recovery *r)

@@ -326,9 +326,8 @@ static void ended(struct engine *e, struct inv *inv)
 	inv_track(e, inv, INV_ROUTING);
 }
 
-void route_event(struct engine *e, struct inv *inv, bool throttled)
+void route_event(struct engine *e, struct inv *inv, const struct func *f, bool throttled)
 {
-	struct func *f = inv_func(e, inv);
 	struct record_input in = {
 		.row = &inv->row, .region = e->cfg.region, .now_ms = now_wall(e), .request = inv->payload,
 		.last = inv->last.kind == OUTCOME_INVALID ? NULL : &inv->last, .throttled = throttled,
@@ -383,5 +382,5 @@ void route_ended(struct engine *e, struct inv *inv, enum inv_state was, bool thr
 {
 	inv_track(e, inv, (int)was);
 	dispatch_forget(e, inv);
-	route_event(e, inv, throttled);
+	route_event(e, inv, inv_func(e, inv), throttled);
 }

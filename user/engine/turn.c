@@ -308,7 +308,7 @@ static void on_async(struct engine *e, struct inv *inv, const struct redrive *fr
 
 static bool lease_holds(struct engine *e, const struct inv *inv)
 {
-	return (int64_t)inv->row.timeout_ms + inv_func(e, inv)->kill_grace_ms < e->cfg.lease_ms;
+	return (int64_t)inv->row.timeout_ms + inv_func(e, inv)->kill_grace_ms + LIM_LEASE_SLACK_S * 1000 < e->cfg.lease_ms;
 }
 
 static void on_invoke(struct engine *e, const struct msg *m)
@@ -401,6 +401,16 @@ static void on_cancel(struct engine *e, const char *request_id, struct waiter *w
 	}
 }
 
+/* QUEUED by now. WAITING with its time come is that to whoever reads the row, so there is nothing to write, unless it is to be
+ * found on disk; and a crash costs no more than haste. */
+static void its_time_has_come(struct engine *e, struct inv *inv)
+{
+	inv_track(e, inv, INV_WAITING);
+	backlog_place(e, inv);
+	if (inv->parking)
+		batch_event_set(e, inv);
+}
+
 static void on_retry(struct engine *e, const char *request_id, struct waiter *w, bool looked)
 {
 	struct inv *inv = strmap_get(&e->by_request, request_id);
@@ -413,10 +423,8 @@ static void on_retry(struct engine *e, const char *request_id, struct waiter *w,
 		return answer_about(e, w, request_id, 503, "The event store is in doubt");
 	if (inv_step(&inv->row, NULL, &(struct inv_event){ .kind = INV_EV_NOW }, now_steady(e)) != INV_FX_REQUEUE)
 		return answer_about(e, w, request_id, 409, "The event does not wait for a retry");
-	/* As when its time comes (due_events): WAITING in the store until it is started, so a crash costs the haste alone. */
 	backlog_waits_no_more(e, inv);
-	inv_track(e, inv, INV_WAITING);
-	dispatch_enqueue(e, inv);
+	its_time_has_come(e, inv);
 	answer_about(e, w, request_id, 200, NULL);
 }
 
@@ -538,12 +546,7 @@ static void due_events(struct engine *e)
 		if (fx & INV_FX_ROUTE) {
 			route_ended(e, inv, (enum inv_state)was, dispatch_at_limit(e, inv->row.function));
 		} else {
-			inv_track(e, inv, was);
-			/* WAITING with its time come is QUEUED to whoever reads the row: nothing to write, unless it is to be found
-			 * on disk as that. */
-			backlog_place(e, inv);
-			if (inv->parking)
-				batch_event_set(e, inv);
+			its_time_has_come(e, inv);
 		}
 	}
 }

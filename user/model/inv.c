@@ -135,7 +135,8 @@ static int judged(struct inv_row *row, const struct func *f, const struct inv_ev
 
 	if (ev->outcome->kind != OUTCOME_OOM || !ev->outcome->hosts_fault)	/* no reason to raise its limit */
 		inv_verdicts_add(row, ev->outcome->kind);
-	if (!ev->outcome->hosts_fault) {	/* a restart in between does not make two equal deaths different */
+	/* A restart in between, or a definition that was away, does not make two equal deaths different. */
+	if (!ev->outcome->hosts_fault && ev->outcome->kind != OUTCOME_NO_FUNCTION) {
 		int death = inv_death(ev->outcome);
 
 		row->deaths = death && death == row->death ? row->deaths + 1 : death != 0;
