@@ -2344,6 +2344,30 @@ static void case_trim_by_age(void)
 }
 
 /* Neither a number of an event nor a place of a record is given again, also when the last ones are gone. */
+/* Or it would be sent again once more, as soon as its repetition is forgotten. */
+static void case_trim_leaves_what_repeats_one_that_stays(void)
+{
+	struct sent s = {};
+
+	put_ended(&s, 1, 100);
+	outbox_put(&s, 1, ROLE_ON_FAILURE, INT64_MAX);
+	put_ended(&s, 2, 100);
+	put_ended(&s, 3, 100);
+	for (size_t i = 0; i < s.b.n; i++)
+		if (s.b.ops[i].kind == STORE_OP_EVENT_PUT && s.b.ops[i].event.row.seq == 2)
+			uuid_of(1, s.b.ops[i].event.row.origin);
+	must(&s);
+	check_trim(INT64_MAX, 0, 1000, 1, false);
+	reopen();
+	list_events("", -1, 0, 1000, "2 1");
+	s = (struct sent){};
+	outbox_op(&s, STORE_OP_OUTBOX_DEL, 1, ROLE_ON_FAILURE);
+	must(&s);
+	while (trim(INT64_MAX, 0, 1000).affected)	/* in one call or in two */
+		;
+	list_events("", -1, 0, 1000, "");
+}
+
 static void case_trimmed_numbers_are_not_given_again(void)
 {
 	struct sent s = {};
@@ -2782,9 +2806,9 @@ static void disk_newer_schema_is_refused(void)
 	set_up(true);
 	the_store->ops->close(the_store);
 	the_store = NULL;
+	sql("PRAGMA user_version=5");
+	check_refused(-EPROTONOSUPPORT, "version 5, this fated knows 4");
 	sql("PRAGMA user_version=4");
-	check_refused(-EPROTONOSUPPORT, "version 4, this fated knows 3");
-	sql("PRAGMA user_version=3");
 	open_disk();
 	tear_down();
 }
@@ -2829,7 +2853,7 @@ static void disk_file_is_private_and_marked(void)
 				 " (SELECT count(*) FROM opening)", -1, &q, NULL) == SQLITE_OK);
 	CHECK(sqlite3_step(q) == SQLITE_ROW);
 	CHECK_INT(sqlite3_column_int(q, 0), 0x66617465);
-	CHECK_INT(sqlite3_column_int(q, 1), 3);
+	CHECK_INT(sqlite3_column_int(q, 1), 4);
 	CHECK_STR((const char *)sqlite3_column_text(q, 2), "wal");
 	CHECK_INT(sqlite3_column_int(q, 3), 2);
 	sqlite3_finalize(q);
@@ -2908,7 +2932,7 @@ static void disk_version_1_goes_on(void)
 	CHECK_INT(sql_int("PRAGMA user_version"), 1);
 	CHECK_INT(sql_int("PRAGMA auto_vacuum"), 0);
 	open_disk();
-	CHECK_INT(sql_int("PRAGMA user_version"), 3);
+	CHECK_INT(sql_int("PRAGMA user_version"), 4);
 	CHECK_INT(sql_int("PRAGMA auto_vacuum"), 2);	/* it can give pages back now */
 	for (int again = 0; again < 2; again++) {
 		check_version_1_events();
@@ -2996,7 +3020,7 @@ static void disk_version_2_goes_on(void)
 	write_version(2);
 	CHECK_INT(sql_int("PRAGMA user_version"), 2);
 	open_disk();
-	CHECK_INT(sql_int("PRAGMA user_version"), 3);
+	CHECK_INT(sql_int("PRAGMA user_version"), 4);
 	CHECK_INT(sql_int("PRAGMA auto_vacuum"), 2);
 	for (int again = 0; again < 2; again++) {
 		check_version_2_events();
@@ -3012,6 +3036,61 @@ static void disk_version_2_goes_on(void)
 	must(&s);
 	reopen();
 	CHECK_INT(counts().events[INV_ROUTING], 0);
+	CHECK_INT(sql_int("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
+	CHECK_INT(sql_int("SELECT count(*) FROM pragma_foreign_key_check"), 0);
+	tear_down();
+}
+
+static void check_version_3_events(void)
+{
+	struct loaded l = {};
+	struct answer a = {};
+
+	must_load(&l);
+	CHECK_STR(buf_str(&l.rest), "anchor 11111111-2222-4333-8444-555555555555 1000 1700000000500; "
+		  "version resize:1 at 1700000000000 \"first\" {\"FunctionName\":\"resize\",\"Command\":[\"/bin/true\"]}; "
+		  "alias resize:live {\"FunctionVersion\":\"1\"}; "
+		  "running 5; queued resize 2; queued third 1; waiting 1; routing 1; owed file:/var/log/1 1; ");
+	CHECK_INT(l.next_seq, 13);
+	CHECK_INT(l.rows[0].lease_until_ms, 1700000100000);
+	CHECK_INT(l.rows[0].deaths, 2);
+	CHECK_INT(l.rows[0].once, false);
+	get_event(&a, 11);
+	CHECK_INT(a.res.events[0].version, 1);
+	CHECK_INT(a.res.events[0].hops, 3);
+	CHECK_INT(a.res.events[0].timeout_ms, 5000);
+	CHECK_INT(a.res.events[0].memory_mb, 256);
+	check_repeats(2, "11");		/* its index was made for what there was */
+	ENDED("8", 0, .condition = COND_RETRIES_EXHAUSTED);
+	CHECK_INT(counts().events[INV_DONE], 6);
+	loaded_done(&l);
+	store_result_done(&a.res);
+}
+
+static void disk_version_3_goes_on(void)
+{
+	struct inv_row row = row_of(4);
+	struct answer a = {};
+	struct sent s = {};
+
+	set_up(true);
+	write_version(3);
+	CHECK_INT(sql_int("PRAGMA user_version"), 3);
+	open_disk();
+	CHECK_INT(sql_int("PRAGMA user_version"), 4);
+	for (int again = 0; again < 2; again++) {
+		check_version_3_events();
+		reopen();
+	}
+	row.state = INV_RUNNING;
+	row.epoch = 1;
+	row.once = true;
+	event_set(&s, row, 0);
+	must(&s);
+	reopen();
+	get_event(&a, 4);
+	CHECK(a.res.events[0].once);
+	store_result_done(&a.res);
 	CHECK_INT(sql_int("SELECT integrity_check = 'ok' FROM pragma_integrity_check"), 1);
 	CHECK_INT(sql_int("SELECT count(*) FROM pragma_foreign_key_check"), 0);
 	tear_down();
@@ -3369,7 +3448,8 @@ static void close_of_nothing(void)
 	X(event_ends_when_nothing_is_owed) X(ends_are_told_to_each) X(versions_and_aliases) X(pages_of_queued_events) \
 	X(pages_of_waiting_events) X(one_event_is_loaded) X(pages_of_deliveries) X(ended_events) \
 	X(ended_and_sent_again) X(ended_looks_at_so_many) \
-	X(trim_by_age) X(trimmed_numbers_are_not_given_again) X(trim_finds_the_old_behind_the_young) X(trim_by_size) \
+	X(trim_by_age) X(trim_leaves_what_repeats_one_that_stays) X(trimmed_numbers_are_not_given_again) \
+	X(trim_finds_the_old_behind_the_young) X(trim_by_size) \
 	X(purge_is_bounded)
 
 #define DEFINE(name) \
@@ -3385,6 +3465,7 @@ int main(void)
 	RUN(disk_foreign_files_are_refused_untouched);
 	RUN(disk_version_1_goes_on);
 	RUN(disk_version_2_goes_on);
+	RUN(disk_version_3_goes_on);
 	RUN(disk_version_2_record_without_a_place_is_kept);
 	RUN(disk_newer_schema_is_refused);
 	RUN(disk_a_changed_schema_is_refused);

@@ -780,6 +780,7 @@ static void check_upgraded(int version, int n)
 {
 	static const struct { int64_t records, done, routing, attempts, owed, failed; } had[] = {
 		[1] = { 4, 3, 1, 7, 2, 0 },
+		[3] = { 7, 6, 1, 10, 1, 2 },
 		[2] = { 7, 6, 1, 10, 1, 2 },	/* three of the ROUTING ones had nothing to send any more */
 	};
 	struct look l = look((struct store_query){ .kind = STORE_Q_TAIL, .after_pos = -1, .limit = 1 }, 0);
@@ -832,6 +833,8 @@ static void upgrade_1_disk_full_from_nth_write(void) { nth_failure_of_an_upgrade
 static void upgrade_1_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(1, FAULT_SYNC, true, 0); }
 static void upgrade_2_nth_write_fails_once(void) { nth_failure_of_an_upgrade(2, FAULT_WRITE, false, SQLITE_IOERR_WRITE); }
 static void upgrade_2_disk_full_from_nth_write(void) { nth_failure_of_an_upgrade(2, FAULT_WRITE, true, SQLITE_FULL); }
+static void upgrade_3_nth_write_fails_once(void) { nth_failure_of_an_upgrade(3, FAULT_WRITE, false, SQLITE_IOERR_WRITE); }
+static void upgrade_3_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(3, FAULT_SYNC, true, 0); }
 static void upgrade_2_nth_sync_and_all_later_fail(void) { nth_failure_of_an_upgrade(2, FAULT_SYNC, true, 0); }
 
 /* ---- a disk that comes back -------------------------------------------------------------------------------- */
@@ -1335,6 +1338,8 @@ int main(void)
 	RUN(upgrade_2_nth_write_fails_once);
 	RUN(upgrade_2_disk_full_from_nth_write);
 	RUN(upgrade_2_nth_sync_and_all_later_fail);
+	RUN(upgrade_3_nth_write_fails_once);
+	RUN(upgrade_3_nth_sync_and_all_later_fail);
 	RUN(writes_fail_once);
 	RUN(writes_fail_for_a_while);
 	RUN(syncs_fail_for_a_while);

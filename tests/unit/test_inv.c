@@ -633,6 +633,34 @@ static void a_function_that_is_gone(void)
 	CHECK_INT(row.attempts, 3);
 }
 
+/* What ran by a definition that says "never twice" is not run again by the default of one that is gone. */
+static void never_twice_outlives_the_definition(void)
+{
+	static const enum outcome_kind ran[] = { OUTCOME_CRASH, OUTCOME_TIMEOUT, OUTCOME_INTERRUPTED, OUTCOME_ERROR };
+	struct func *f = func_new();
+	struct inv_row row;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ran); i++) {
+		struct outcome o = { .kind = ran[i], .hosts_fault = ran[i] == OUTCOME_INTERRUPTED };
+
+		for (f->retries_max = 0; f->retries_max < 2; f->retries_max++) {
+			row = row_in(INV_QUEUED);
+			CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_DISPATCH }, T0), INV_FX_START);
+			CHECK_INT(inv_step(&row, NULL, &(struct inv_event){ .kind = INV_EV_OUTCOME, .outcome = &o }, T0),
+				  f->retries_max ? INV_FX_WAIT : INV_FX_ROUTE);
+		}
+	}
+	/* One that could not be started has not run, and is waited for as anybody's. */
+	f->retries_max = 0;
+	row = row_in(INV_QUEUED);
+	CHECK_INT(inv_step(&row, f, &(struct inv_event){ .kind = INV_EV_DISPATCH }, T0), INV_FX_START);
+	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_HOST, T0), INV_FX_WAIT);
+	step(&row, INV_EV_NOW, 0, T0);
+	CHECK_INT(inv_step(&row, NULL, &(struct inv_event){ .kind = INV_EV_DISPATCH }, T0), INV_FX_START);
+	CHECK_INT(step(&row, INV_EV_OUTCOME, OUTCOME_NO_FUNCTION, T0), INV_FX_WAIT);
+	func_unref(f);
+}
+
 static void what_is_cancelled_ends(void)
 {
 	struct inv_row row = row_in(INV_WAITING);
@@ -695,6 +723,7 @@ int main(void)
 	RUN(recursion_is_no_attempt);
 	RUN(asked_for_with_a_redrive);
 	RUN(a_function_that_is_gone);
+	RUN(never_twice_outlives_the_definition);
 	RUN(what_is_cancelled_ends);
 	RUN(back_off);
 	TEST_END();

@@ -112,9 +112,11 @@ static void set_state(struct inv_row *row, enum inv_state to)
 		row->due_at_ms = 0;
 }
 
-static int start(struct inv_row *row)
+static int start(struct inv_row *row, const struct func *f)
 {
 	set_state(row, INV_RUNNING);
+	if (f)
+		row->once = policy_never_twice(f);
 	row->epoch++;		/* whoever settles an older claim is refused */
 	row->attempts++;
 	row->starts++;
@@ -169,7 +171,7 @@ int inv_step(struct inv_row *row, const struct func *f, const struct inv_event *
 {
 	switch (ev->kind) {
 	case INV_EV_DISPATCH:
-		return row->state == INV_QUEUED ? start(row) : -EINVAL;
+		return row->state == INV_QUEUED ? start(row, f) : -EINVAL;
 	case INV_EV_OUTCOME:
 		return row->state == INV_RUNNING && ev->outcome ? judged(row, f, ev, now_ms) : -EINVAL;
 	case INV_EV_DUE:

@@ -42,6 +42,7 @@ struct inv_row {
 	int64_t lease_until_ms;			/* of the last claim: who holds it is dead after that, whatever he believes */
 	int death;				/* how the last attempt died: inv_death(); 0 = it did not, or there was none */
 	int deaths;				/* how often in a row in that very way */
+	bool once;				/* when it was last started its definition said that it must never run twice */
 	enum inv_condition condition;		/* once ROUTING or DONE; CANCELLED while RUNNING: it is not to be repeated */
 	uint64_t verdicts;			/* how often each verdict has been given: inv_verdicts() */
 };

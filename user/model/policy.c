@@ -20,9 +20,15 @@
 
 static const struct { int64_t delays[2]; } lambda = { { LIM_RETRY_DELAY_1_S * 1000, LIM_RETRY_DELAY_2_S * 1000 } };
 
-static int retries_max(const struct func *f)
+/* Without a definition Lambda's, but never more than the event was started with. */
+static int retries_max(const struct inv_row *row, const struct func *f)
 {
-	return f ? f->retries_max : LIM_RETRIES_DEFAULT;
+	return f ? f->retries_max : row->once ? 0 : LIM_RETRIES_DEFAULT;
+}
+
+bool policy_never_twice(const struct func *f)
+{
+	return f->retries_max == 0;
 }
 
 /* The n-th delay of a list whose last entry repeats; n = 1, 2, … */
@@ -90,7 +96,7 @@ static bool again(const struct inv_row *row, const struct func *f, const struct 
 	if (o->kind == OUTCOME_HOST || (o->hosts_fault && (o->kind == OUTCOME_OOM || !r || !r->given))) {
 		ret->consumes = false;
 		ret->due_at_ms = now_ms + policy_backoff_ms(row->backoffs, rnd);
-		return o->kind == OUTCOME_HOST || retries_max(f) > 0 || (r && r->given && r->attempts > 0);
+		return o->kind == OUTCOME_HOST || retries_max(row, f) > 0 || (r && r->given && r->attempts > 0);
 	}
 	if (r && r->given) {
 		int n = (int)inv_verdicts(row, o->kind);
@@ -99,7 +105,9 @@ static bool again(const struct inv_row *row, const struct func *f, const struct 
 		return n <= r->attempts;
 	}
 	ret->due_at_ms = now_ms + retry_delay_ms(f, row->attempts);
-	return o->kind != OUTCOME_EXEC_FAILED && row->attempts <= retries_max(f);
+	if (o->kind == OUTCOME_NO_FUNCTION)	/* that was no run */
+		return row->attempts <= LIM_RETRIES_DEFAULT;
+	return o->kind != OUTCOME_EXEC_FAILED && row->attempts <= retries_max(row, f);
 }
 
 void policy_decide(const struct inv_row *row, const struct func *f, const struct outcome *o, int64_t now_ms, uint64_t rnd,

@@ -12,6 +12,8 @@ struct policy_decision {
 };
 void policy_decide(const struct inv_row *row, const struct func *f, const struct outcome *o, int64_t now_ms, uint64_t rnd,
 		   struct policy_decision *ret);
+/* What has run is not run again, whatever ended it. */
+bool policy_never_twice(const struct func *f);
 /* Timeout and memory of the event's next (or running) attempt: what its redrive asked for,
  * else the definition's, raised by the verdicts it has had. */
 int policy_timeout_ms(const struct inv_row *row, const struct func *f);

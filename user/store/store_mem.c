@@ -1020,7 +1020,8 @@ static void query_trim(struct store_mem *s, const struct store_query *q, struct 
 	for (size_t i = s->n_trimmed; i < s->n_ended; i++) {
 		struct mem_event *ev = s->ended[i];
 
-		if (!ev || ev->row.state != INV_DONE || ev->in_owing)
+		if (!ev || ev->row.state != INV_DONE || ev->in_owing ||
+		    (ev->row.origin[0] && strmap_get(&s->by_request_id, ev->row.origin)))
 			continue;
 		if (!(q->until_ms > 0 && ev->record.at_ms < q->until_ms) && !(q->bytes_max > 0 && res->bytes_used > q->bytes_max))
 			continue;

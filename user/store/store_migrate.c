@@ -217,7 +217,6 @@ static const char schema_3[] =
 	"CREATE INDEX event_queued ON event (function) WHERE state = 0;"
 	"CREATE INDEX event_waiting ON event (due_at_ms) WHERE state = 3;"
 	"CREATE INDEX event_active ON event (state) WHERE state <> 0 AND state <> 3 AND state <> 5;"
-	"CREATE INDEX event_by_origin ON event (origin) WHERE origin <> '';"
 	"CREATE TABLE function_version ("
 	"	function TEXT NOT NULL,"
 	"	version INTEGER NOT NULL,"
@@ -245,10 +244,16 @@ static const char schema_3[] =
 	") STRICT;"
 	"INSERT INTO trimmed (id, seq, pos) VALUES (1, 0, 0);";
 
+/* What repeats another is found from there; what may never run twice says so itself. */
+static const char schema_4[] =
+	"ALTER TABLE event ADD COLUMN once INTEGER NOT NULL DEFAULT 0;"
+	"CREATE INDEX event_by_origin ON event (origin) WHERE origin <> '';";
+
 static const char *const migrations[] = {
 	[0] = schema_1,		/* from version 0, the empty file, to 1 */
 	[1] = schema_2,
 	[2] = schema_3,
+	[3] = schema_4,
 };
 
 static int migrate_step(struct store_db *d, size_t i, struct err *e)

@@ -18,7 +18,7 @@
 
 #define EVENT_COLS "e.seq, e.request_id, e.function, e.qualifier, e.state, e.accepted_at_ms, e.due_at_ms, e.attempts," \
 	" e.starts, e.backoffs, e.epoch, e.condition, e.verdicts, e.version, e.hops, e.origin, e.timeout_ms, e.memory_mb," \
-	" e.lease_until_ms, e.death, e.deaths"
+	" e.lease_until_ms, e.death, e.deaths, e.once"
 #define RECORD_COLS "r.seq, r.request_id, r.function, r.condition, r.at_ms, r.pos, r.body"
 #define OUTBOX_COLS "o.seq, o.role, o.target, o.key, o.tries, o.created_at_ms, o.due_at_ms, o.last_error," \
 	" e.function, e.request_id, e.starts, b.id, b.body, b.attributes"
@@ -189,6 +189,7 @@ static int read_event(struct store_db *d, enum r_stmt i, struct inv_row *row, st
 	row->lease_until_ms = store_read_int(&rd, "lease_until_ms", INT64_MIN, INT64_MAX);
 	row->death = (int)store_read_int(&rd, "death", 0, INT32_MAX);
 	row->deaths = (int)store_read_int(&rd, "deaths", 0, INT32_MAX);
+	row->once = store_read_int(&rd, "once", 0, 1);
 	return rd.r;
 }
 

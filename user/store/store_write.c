@@ -49,13 +49,13 @@ static const char *const w_sql[W_MAX] = {
 	[W_OPENING] = "INSERT INTO opening (at_ms, pid) VALUES (?1, ?2)",
 	[W_EVENT_PUT] = "INSERT INTO event (seq, request_id, function, qualifier, state, accepted_at_ms, due_at_ms,"
 			" attempts, starts, backoffs, condition, epoch, lease_owner, verdicts, lease_until_ms, death, deaths,"
-			" version, hops, origin, timeout_ms, memory_mb)"
+			" version, hops, origin, timeout_ms, memory_mb, once)"
 			" VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,"
-			" ?21, ?22)",
+			" ?21, ?22, ?23)",
 	[W_PAYLOAD_PUT] = "INSERT INTO event_payload (seq, body) VALUES (?1, ?2)",
 	[W_EVENT_SET] = "UPDATE event SET state = ?5, due_at_ms = ?7, attempts = ?8, starts = ?9, backoffs = ?10,"
 			" condition = ?11, epoch = ?12, lease_owner = ?13, verdicts = ?14, lease_until_ms = ?15, death = ?16,"
-			" deaths = ?17 WHERE seq = ?1 AND epoch = ?18",
+			" deaths = ?17, once = ?23 WHERE seq = ?1 AND epoch = ?18",
 	[W_EVENT_EPOCH] = "SELECT epoch FROM event WHERE seq = ?1",
 	/* 4 and 5: see store_migrate.c. */
 	[W_EVENT_DONE] = "UPDATE event SET state = 5, lease_owner = ?2 WHERE seq = ?1 AND state = 4 AND NOT EXISTS"
@@ -104,6 +104,8 @@ static const char *const w_sql[W_MAX] = {
 	/* 5: see store_migrate.c. Whatever is not acknowledged keeps its event. */
 	[W_TRIM_SCAN] = "SELECT r.pos, r.seq, r.at_ms, e.state = 5 AND NOT EXISTS (SELECT 1 FROM outbox o"
 			" WHERE o.id BETWEEN r.seq * 4 AND r.seq * 4 + 3 AND o.due_at_ms IS NOT NULL)"
+			/* That an event was sent again is known from the one that repeats it. */
+			" AND NOT (e.origin <> '' AND EXISTS (SELECT 1 FROM event p WHERE p.request_id = e.origin))"
 			" FROM record r NOT INDEXED CROSS JOIN event e ON e.seq = r.seq"
 			" WHERE r.pos > ?1 ORDER BY r.pos",
 	[W_TRIM_RECORD] = "DELETE FROM record INDEXED BY record_by_seq WHERE seq = ?1",
@@ -162,6 +164,7 @@ static void bind_event(struct store_writer *w, sqlite3_stmt *s, const struct inv
 	store_bind_int(s, 15, row->lease_until_ms);
 	store_bind_int(s, 16, row->death);
 	store_bind_int(s, 17, row->deaths);
+	store_bind_int(s, 23, row->once);
 }
 
 static int event_put(struct store_writer *w, const struct store_op_event *op, struct err *e)
