@@ -104,6 +104,21 @@ def broken_while_it_was_down():
         equal((functions(d), problems(d)), ({'f': 2}, 0), 'functions and problems with a good file')
 
 
+def kept_again_when_it_can_be():
+    """What could not be written for the next start is written when that works again; an old version is not left there."""
+    with Fated(name='reload') as d:
+        d.definition('a.json', text('a', 1))
+        d.start()
+        kept = os.path.join(d.dir, 'state/definitions.json')
+        equal(os.stat(kept).st_mode & 0o777, 0o600, 'mode')
+        os.mkdir(kept + '.new')
+        d.definition('a.json', text('a', 2))
+        d.request('POST', '/fate/v1/reload')
+        equal(os.path.exists(kept), False, 'the old version is there')
+        os.rmdir(kept + '.new')
+        until(lambda: os.path.exists(kept) and '\\"Timeout\\": 2' in open(kept).read(), 'it is kept again')
+
+
 def directory_comes_and_goes():
     with Fated(name='reload', config=ON) as d:
         home, away = path(d, ''), f'{d.dir}/away'
@@ -203,8 +218,8 @@ def limits_required():
 
 def main():
     tests = Tests()
-    for fn in (added_changed_removed, half_written, broken_while_it_was_down, directory_comes_and_goes, never_at_rest, switched_off,
-               limits_required):
+    for fn in (added_changed_removed, half_written, broken_while_it_was_down, kept_again_when_it_can_be, directory_comes_and_goes,
+               never_at_rest, switched_off, limits_required):
         tests.run(f'reload_{fn.__name__}', fn)
     tests.end()
 

@@ -123,13 +123,29 @@ def without_a_definition(d):
     equal(api(d, 'POST', '/versions', {}).json()['Version'], '3', 'the next number')
 
 
+def shown(d):
+    """What a version is, and what an alias leads to."""
+    d.define('shown', ['/bin/echo', '1'])
+    d.ctl('reload', check=OK)
+    d.ctl('function', 'publish', 'shown', check=OK)
+    d.ctl('alias', 'set', 'shown', 'live', '--version', '1', check=OK)
+    d.define('shown', ['/bin/echo', '2'])
+    d.ctl('reload', check=OK)
+    equal([d.get(f'/fate/v1/functions/shown{q}')['Command'][1] for q in ('', ':$LATEST', ':1', ':live')], ['2', '2', '1', '1'],
+          'commands')
+    equal(d.get('/fate/v1/functions/shown:live')['Version'], '1', 'version')
+    a = d.request('GET', '/fate/v1/functions/shown:99')
+    equal((a.status, a.json()['Message']), (404, 'Function not found: arn:aws:lambda:us-east-1:000000000000:function:shown:99'),
+          'one that is not there')
+
+
 def main():
     tests = Tests()
 
     def all_with_one_daemon():
         with Fated(name='versions') as d:
             d.start()
-            for fn in (published_stays, the_version_of_an_event_is_kept, aliases, weights, without_a_definition):
+            for fn in (published_stays, the_version_of_an_event_is_kept, aliases, weights, shown, without_a_definition):
                 if not tests.run(f'versions_{fn.__name__}', fn, d):
                     print(d.log_tail(10), end='', flush=True)
     tests.run('versions_leave_nothing', all_with_one_daemon)

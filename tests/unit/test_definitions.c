@@ -582,7 +582,8 @@ static void reserved_concurrency(void)
 	CHECK(load() < 0);
 	CHECK_STR(in_force(), "a:3 b:3 c:3");
 	CHECK_INT(res.n_problems, 1);
-	check_problem(0, "", "", "come to 10, MaxConcurrency is 10: that leaves nothing for the 1 function without");
+	check_problem(0, "", "", "come to 10, MaxConcurrency is 10: that leaves one place, taken from them, for the 1 "
+		      "function without");
 	put_file("b.json", RESERVED("b", "5"));
 	CHECK_INT(load(), 0);
 	put_file("b.json", RESERVED("b", "6"));
@@ -616,6 +617,7 @@ static void write_saved(const char *text, size_t len)
 	FILE *f = fopen(saved_path, "w");
 
 	CHECK(f && fwrite(text, 1, len, f) == len && fclose(f) == 0);
+	CHECK(chmod(saved_path, 0600) == 0);
 }
 
 /* A file that breaks while no daemon runs is what one that breaks under a daemon is; one that goes, goes. */
@@ -658,7 +660,7 @@ static void kept_over_a_restart(void)
 	CHECK_INT(defs.n, 0);
 }
 
-/* What was given to a daemon whose host or configuration allowed more is not kept. */
+/* What requires limits that the host does not keep any more is not kept; what would outlive a lease that was lowered is. */
 static void not_kept_over_a_restart(void)
 {
 	fresh();
@@ -673,7 +675,8 @@ static void not_kept_over_a_restart(void)
 	CHECK_INT(another_begins(dir), 0);
 	check.lease_s = 60;
 	CHECK(load() < 0);
-	CHECK_STR(in_force(), "c:1");
+	CHECK_STR(in_force(), "a:50 c:1");
+	CHECK_INT(res.n_problems, 2);
 	check.lease_s = 0;
 }
 
@@ -682,7 +685,9 @@ static void saved_rubbish(void)
 {
 	CLEAN(buf_done) struct buf whole = {};
 	struct err e = {};
+	char born[100];
 
+	snprintf(born, sizeof(born), "%s.new", saved_path);
 	fresh();
 	put_file("a.json", def("a", 1));
 	put_file("b.json", def("b", 1));
@@ -712,11 +717,19 @@ static void saved_rubbish(void)
 		CHECK_INT(another_begins(dir), -EBADMSG);
 		CHECK_INT(defs.n, 0);
 	}
-	/* No place to write to. */
-	CHECK(unlink(saved_path) == 0 && mkdir(saved_path, 0700) == 0);
+	/* Somebody else's. */
+	write_saved(whole.data, whole.len);
+	CHECK(chmod(saved_path, 0666) == 0);
+	CHECK_INT(another_begins(dir), -EPERM);
+	/* What cannot be written anew does not stay as it was: it may have been taken back. */
+	CHECK(chmod(saved_path, 0600) == 0 && mkdir(born, 0700) == 0);
 	CHECK(load() == 0 && saved_write(saved_path, dir, &defs, &e) < 0);
 	CHECK(strstr(err_msg(&e), saved_path));
-	CHECK(another_begins(dir) < 0);
+	CHECK(access(saved_path, F_OK) < 0);
+	CHECK(rmdir(born) == 0);
+	CHECK(mkdir(saved_path, 0700) == 0);
+	CHECK(saved_write(saved_path, dir, &defs, &e) < 0);
+	CHECK_INT(another_begins(dir), -EPERM);
 	CHECK(rmdir(saved_path) == 0);
 }
 

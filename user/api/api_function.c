@@ -170,12 +170,14 @@ static const char *leftovers_name(enum func_leftovers l)
 
 static void function_json(struct api_call *c, struct buf *b, const struct func *f)
 {
-	char arn[LIM_ARN_MAX + 1];
+	char arn[LIM_ARN_MAX + 1], version[VERSION_LEN + 1];
 
-	arn_format_function(arn, sizeof(arn), c->a->ctx.region, f->name, NULL);
+	arn_format_function(arn, sizeof(arn), c->a->ctx.region, f->name, f->version ? version_format(f->version, version) : NULL);
 	buf_addc(b, '{');
 	api_json_str(b, "FunctionName", f->name);
 	api_json_str(b, "FunctionArn", arn);
+	if (f->version)
+		api_json_str(b, "Version", version);
 	api_json_opt(b, "Description", f->description);
 	api_json_str(b, "Mode", "exec");	/* the only one so far */
 	strings_json(b, "Command", f->command);
@@ -221,12 +223,22 @@ void api_functions(struct api_call *c)
 
 void api_function(struct api_call *c)
 {
-	char name[LIM_FUNCTION_NAME_MAX + 1];
+	const struct registry *registry = intake_registry(c->a->ctx.engine);
+	char name[LIM_FUNCTION_NAME_MAX + 1], arn[LIM_ARN_MAX + 1];
 	CLEAN(buf_done) struct buf b = {};
+	struct arn_function fn;
 	struct func *f;
+	int version;
 
-	if (!api_param_function(c, 0, name, &f))
+	if (!api_param_function(c, 0, name, &f) || arn_parse_function(c->param[0], &fn, NULL) < 0)
+		return;		/* never the second: the first has read it */
+	/* Of an alias with two versions its own, not the one beside it. */
+	if (registry_resolve(registry, name, fn.qualifier, UINT64_MAX, &version) < 0) {
+		arn_format_function(arn, sizeof(arn), c->a->ctx.region, name, fn.qualifier);
+		api_fail(c, API_NOT_FOUND, "Function not found: %s", arn);
 		return;
+	}
+	f = registry_version(registry, name, version);
 	function_json(c, &b, f);
 	api_answer_json(c, 200, &b);
 }

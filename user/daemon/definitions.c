@@ -337,8 +337,8 @@ static int longest_ms(const struct func *f, const char **ret_member)
 	return raised ? r->timeout_max_ms : f->timeout_ms;
 }
 
-/* Would one of its functions run on when its claim is over? Then another daemon would take it for dead. Says so when told to. */
-static bool outlives_lease(struct load *l, enum definitions_kind kind, void *item, const char *say_file)
+/* Would one of its functions run on when its claim is over? Then another daemon would take it for dead. Says so. */
+static bool outlives_lease(struct load *l, enum definitions_kind kind, void *item, const char *file)
 {
 	bool any = false;
 
@@ -354,13 +354,11 @@ static bool outlives_lease(struct load *l, enum definitions_kind kind, void *ite
 		if (ms + LIM_LEASE_SLACK_S * 1000 < l->check->lease_s * 1000ll)
 			continue;
 		any = true;
-		if (!say_file)
-			continue;
 		path = t->sub == SIZE_MAX ? xasprintf("$.%s", member) : xasprintf("$.Subscriptions[%zu].%s", t->sub, member);
 		why = xasprintf("with KillGracePeriod an attempt may take %.15g s; with %d s to settle it that is not less than "
 				"LeaseSeconds of the daemon's configuration (%d)", (double)ms / 1000, LIM_LEASE_SLACK_S,
 				l->check->lease_s);
-		problem(l, say_file, path, why);
+		problem(l, file, path, why);
 	}
 	return any;
 }
@@ -408,11 +406,11 @@ static enum verdict load_file(struct load *l, const char *file)
 }
 
 /* What a bad file gave before stays in force, unless another file gives something of one of its names now (half a topic
- * would be one that nobody wrote), or it was given to a daemon whose host or configuration allowed more. */
+ * would be one that nobody wrote), or it requires limits that this host does not keep any more. A lease it would outlive, were it
+ * given now, does not take it away: those of its attempts are longer then (dispatch.c). */
 static void keep(struct load *l, const struct definitions_entry *old)
 {
-	if (old && !taken(l, old->kind, old->item, NULL) && !refused(l, old->kind, old->item, NULL) &&
-	    !outlives_lease(l, old->kind, old->item, NULL))
+	if (old && !taken(l, old->kind, old->item, NULL) && !refused(l, old->kind, old->item, NULL))
 		put(l, old->file, old->text, old->text_len, old->kind, kinds[old->kind].ref(old->item));
 }
 
@@ -692,8 +690,9 @@ static void check_reserved(struct load *l)
 		}
 	if (!l->check || !l->check->concurrency_max || sum < l->check->concurrency_max || !others)
 		return;
-	why = xasprintf("ReservedConcurrentExecutions of all functions come to %lld, MaxConcurrency is %d: that leaves nothing for "
-			"the %zu function%s without", (long long)sum, l->check->concurrency_max, others, others == 1 ? "" : "s");
+	why = xasprintf("ReservedConcurrentExecutions of all functions come to %lld, MaxConcurrency is %d: that leaves one place, "
+			"taken from them, for the %zu function%s without", (long long)sum, l->check->concurrency_max, others,
+			others == 1 ? "" : "s");
 	problem(l, NULL, "", why);
 }
 

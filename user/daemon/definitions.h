@@ -60,7 +60,7 @@ struct definitions_result {
 /*
  * Reads dir. A bad file (unreadable, too large, not regular, not a definition, a name some other file defines) never
  * takes down what is good: what it gave at the last load stays, unless a good file defines something of that name now.
- * One exception: what the check refuses (required limits, a lease) is neither put in force nor kept.
+ * One exception: a function that requires limits which the check refuses is neither put in force nor kept.
  * A directory that is missing or cannot be read is a problem and keeps everything: an empty one removes everything.
  * A destination, subscription or rule's target that names a function, topic or bus which is not defined is a problem and
  * takes nothing down; so is a sum of ReservedConcurrentExecutions that leaves the other functions nothing. check may be NULL.

@@ -78,6 +78,7 @@ struct manager {
 	struct api *api;
 	struct definitions definitions;
 	char *saved_path;
+	bool unsaved;
 	struct watch *watch;		/* NULL: ReloadOnChange is off */
 	size_t n_functions, n_topics, n_buses, n_problems;
 	struct deliver_sink deliveries;
@@ -184,6 +185,19 @@ static int check_limits(void *arg, const struct func *f, struct err *e)
 	return why ? err_set(e, -EOPNOTSUPP, "this host's control groups lack %s: %s", buf_str(&missing), why) : 0;
 }
 
+/* For the next start. What cannot be written is tried again with every audit. */
+static void save_definitions(struct manager *m)
+{
+	struct err e = {};
+	bool failed = saved_write(m->saved_path, m->cfg->functions_dir, &m->definitions, &e) < 0;
+
+	if (failed && !m->unsaved)
+		log_warn("definitions: not kept for the next start, which will do without those whose files are bad then: %s", err_msg(&e));
+	else if (!failed && m->unsaved)
+		log_note("definitions: kept for the next start again");
+	m->unsaved = failed;
+}
+
 /* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. asked: by
  * somebody, who may have changed users and groups, too; else all is as it was when no definition has changed. */
 static void reload(struct manager *m, bool asked, cJSON *into)
@@ -193,7 +207,6 @@ static void reload(struct manager *m, bool asked, cJSON *into)
 		.limits = check_limits, .arg = m, .lease_s = m->cfg->lease_s, .concurrency_max = m->cfg->concurrency_max,
 	};
 	struct registry_set set;
-	struct err e = {};
 	cJSON *problems;
 	char *summary;
 
@@ -217,8 +230,7 @@ static void reload(struct manager *m, bool asked, cJSON *into)
 	summary = definitions_summary(&res);
 	log_note("definitions: %s", summary);
 	free(summary);
-	if (saved_write(m->saved_path, m->cfg->functions_dir, &m->definitions, &e) < 0)
-		log_warn("definitions: not kept for the next start, which may do without those whose files are bad then: %s", err_msg(&e));
+	save_definitions(m);
 	if (!into)
 		return;
 	for (int k = DEFINITIONS_ADDED; k <= DEFINITIONS_KEPT; k++)
@@ -428,7 +440,11 @@ static void audit(struct manager *m)
 
 static int on_audit(sd_event_source *s, uint64_t usec, void *arg)
 {
-	audit(arg);
+	struct manager *m = arg;
+
+	audit(m);
+	if (m->unsaved)
+		save_definitions(m);
 	(void)sd_event_source_set_time_relative(s, AUDIT_US);
 	return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
@@ -54,29 +55,36 @@ int saved_write(const char *path, const char *dir, const struct definitions *d, 
 	json_add_string(&b, dir, strlen(dir));
 	buf_adds(&b, ", \"files\": [");
 	r = definitions_each(d, add_file, &b);
-	if (r < 0)
+	if (r < 0) {
+		(void)unlink(path);
 		return err_set(e, r, "the definitions are more than %u MiB", BYTES_MAX >> 20);
+	}
 	buf_adds(&b, "\n]}\n");
+	/* Not O_EXCL: one that was begun before a crash is written anew. */
 	fd = open(born, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_errno(e, -errno, "%s", born);
-	r = write_all(fd, &b);
+	r = fd < 0 ? -errno : write_all(fd, &b);
 	if (r == 0 && rename(born, path) < 0)
 		r = -errno;
-	if (r < 0) {
-		(void)unlink(born);
-		return err_errno(e, r, "%s", path);
-	}
-	return 0;
+	if (r == 0)
+		return 0;
+	(void)unlink(born);
+	(void)unlink(path);
+	return err_errno(e, r, "%s", path);
 }
 
 static int read_all(const char *path, struct buf *ret, struct err *e)
 {
-	CLEAN(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	CLEAN(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
 	ssize_t n;
 
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : err_errno(e, -errno, "%s", path);
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, -errno, "%s", path);
+	/* It says what root runs, as definitions do. */
+	if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & (S_IWGRP | S_IWOTH))
+		return err_set(e, -EPERM, "%s: is not a file that only the daemon may write", path);
 	do {
 		if (buf_reserve(ret, 65536) < 0)
 			return err_errno(e, -ENOMEM, "%s", path);

@@ -11,7 +11,8 @@
 #define SAVED_FILE "definitions.json"
 
 /* dir: the functions' directory they are from. Replaces PATH by rename, without waiting for the disk: what a power cut takes
- * away is missed only when a definition is broken, too. */
+ * away is missed only when a definition is broken, too. When it fails there is no such file any more: what an older one says may
+ * have been changed, or taken back. */
 int saved_write(const char *path, const char *dir, const struct definitions *d, struct err *e);
 /* Into d, which must be empty. 0: also when there is no such file, or it is of another directory. -EBADMSG: it is no such
  * file; d is what could be read of it. Definitions that this daemon does not take any more are left out. */
