@@ -118,6 +118,22 @@ def each_once_and_at_a_pace(d):
         equal(d.wait(new)['requestContext']['condition'], 'RetriesExhausted', 'end')
 
 
+def two_at_a_time(d):
+    """Two operators, the same events: each event once, by one of them."""
+    d.define('both', [fated.DIE, 'exit', '3'])
+    d.ctl('reload', check=OK)
+    old = fail(d, 'both', 40)
+    last = max(e['seq'] for e in d.get('/fate/v1/events?function=both&limit=1000')['events'])
+    args = ['event', 'redrive', '--function', 'both', '--rate', '200', '--up-to', str(last)]
+    ps = [subprocess.Popen([os.path.join(fated.BUILD, 'fatectl'), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                           env=dict(os.environ, FATED_SOCKET=d.socket)) for _ in range(3)]
+    texts = [p.communicate(timeout=fated.PATIENCE) for p in ps]
+    equal([p.returncode for p in ps], [0, 0, 0], f'exits ({texts})')
+    sent = [i for out, _ in texts for i in re.findall(r'^event (\S+) is', out, re.M)]
+    equal((len(sent), set(sent) == set(old)), (len(old), True), 'what the three have sent')
+    d.until_all_ended()
+
+
 def interrupted_and_gone_on_with(d):
     d.define('part', [fated.DIE, 'exit', '3'])
     d.ctl('reload', check=OK)
@@ -188,7 +204,7 @@ def main():
         with Fated(name='redrive') as d:
             d.start()
             for fn in (one_that_failed, one_that_succeeded, with_more_time_and_memory, filters_and_dry_run, each_once_and_at_a_pace,
-                       interrupted_and_gone_on_with, killed, messages_by_filter):
+                       two_at_a_time, interrupted_and_gone_on_with, killed, messages_by_filter):
                 if not tests.run(f'redrive_{fn.__name__}', fn, d):
                     print(d.log_tail(10), end='', flush=True)
     tests.run('redrive_leaves_nothing', all_with_one_daemon)

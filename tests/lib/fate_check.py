@@ -40,12 +40,13 @@ class Rarely:
     printed, with what the kernel says it skipped, and bounded."""
     skipped = []                        # the absences there were
 
-    def __init__(self, want):
-        self.want = want
+    def __init__(self, want, way):
+        self.want, self.way = want, way
 
     @classmethod
     def too_often(cls, records):
-        return len(cls.skipped) > 1 + records / 1000
+        """Never twice the same, and one in a thousand records; none at all in a handful."""
+        return len(cls.skipped) > (1 + records / 1000 if records >= 500 else 0) or len(set(cls.skipped)) < len(cls.skipped)
 
 
 class Form:
@@ -75,7 +76,7 @@ def unlike(got, want):
                 return f'has {k} = {got[k]!r}'
             if k not in got:
                 if isinstance(want[k], Rarely):
-                    Rarely.skipped.append(k)
+                    Rarely.skipped.append(f'{k} of {want[k].way}')
                 elif not isinstance(want[k], Maybe):
                     return f'has no {k}'
                 continue
@@ -111,16 +112,16 @@ class Host:
 ONLY_BPF = ('sender', 'processes', 'threads', 'faults', 'switches', 'io', 'kernelStartUs', 'kernelEndUs', 'verdictUs', 'incomplete')
 
 
-def account(host, started, execed):
+def account(host, way, execed):
     """Use and times of any attempt: all of them there, and numbers."""
     t = {'queuedMs': ANY}
-    if not started:
+    if not way.started:
         return {'time': t}
     t['onCpuMs'] = ANY
     r = {'time': t, 'cpu': {'userMs': ANY, 'systemMs': ANY}, 'durationMs': ANY}
     if host.bpf:
         if execed:
-            t['startingMs'] = Rarely(ANY)
+            t['startingMs'] = Rarely(ANY, way.name)
         if host.keeps_waits:
             t.update(waitingMs=ANY, asleepMs=ANY)
         r.update(faults={'minor': ANY, 'major': ANY}, switches={'voluntary': ANY, 'involuntary': ANY}, verdictUs=ANY,
@@ -169,7 +170,7 @@ def expected(way, run, host, attempt, verdict, own, sender):
             want['limitsMissing'] = missing
     else:
         want['memory'].pop('peakRssBytes', None)
-    want = merged(want, account(host, way.started, execed))
+    want = merged(want, account(host, way, execed))
     if way.exec_error:
         want['execStep'] = way.exec_error[0]
         if way.exec_error[1]:
@@ -180,7 +181,7 @@ def expected(way, run, host, attempt, verdict, own, sender):
     if way.processes == 1 and not host.sees_small_rss and 'peakRssBytes' in want['memory']:
         want['memory']['peakRssBytes'] = Maybe(want['memory']['peakRssBytes'])
     if sender and 'signal' in want:
-        want['sender'] = Rarely(run.sender(sender))
+        want['sender'] = Rarely(run.sender(sender), way.name)
     if 'oom' in want:
         want['oom'] = run.oom(want['oom'])
     if want.get('leftRunning'):

@@ -29,8 +29,15 @@
 #define US_PER_S 1000000u
 #define LAG_MAX_US US_PER_S	/* what was lost beyond that is not made up for */
 
+static void over(struct redrive_item *it)
+{
+	if (it->r->ops->over)
+		it->r->ops->over(it);
+}
+
 static void item_free(struct redrive_item *it)
 {
+	over(it);
 	blob_unref(it->payload);
 	blob_unref(it->body);
 	blob_unref(it->attributes);
@@ -265,6 +272,7 @@ struct redrive_item *redrive_add(struct redrive *r)
 	}
 	r->items[r->n] = XNEW(struct redrive_item);
 	r->items[r->n]->r = r;
+	list_init(&r->items[r->n]->turn);
 	return r->items[r->n++];
 }
 
@@ -305,6 +313,7 @@ void redrive_settle(struct redrive_item *it, enum redrive_state state)
 	it->payload = blob_unref(it->payload);
 	it->body = blob_unref(it->body);
 	it->attributes = blob_unref(it->attributes);
+	over(it);
 }
 
 void redrive_leave(struct redrive_item *it, const char *fmt, ...)

@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "api/api_int.h"
+#include "base/list.h"
 
 #define REDRIVE_MAX 100000
 #define REDRIVE_DEFAULT 100
@@ -21,6 +22,7 @@ struct redrive_item {
 	enum redrive_state state;
 	int64_t at;				/* its place: an event's seq, a delivery's position; 0 = a message */
 	uint64_t handle;			/* the engine owes */
+	struct list turn;			/* events: its place among those that are looked at, of all passes */
 	char *reason;				/* of REDRIVE_LEFT */
 	char id[ID_UUID_LEN + 1];		/* the event's, the message's */
 	char request_id[ID_UUID_LEN + 1];	/* the new event's */
@@ -44,6 +46,7 @@ struct redrive_ops {
 	void (*page)(struct redrive *r);
 	/* Ends with redrive_settle() or redrive_leave(), at once or when what it owes has come. */
 	void (*begin)(struct redrive_item *it);
+	void (*over)(struct redrive_item *it);	/* settled, or freed before; may be NULL */
 	void (*item)(struct buf *b, const struct redrive_item *it);	/* members of a settled one */
 	void (*head)(struct buf *b, const struct redrive *r);		/* members of the answer; may be NULL */
 	void (*tail)(struct buf *b, const struct redrive *r);

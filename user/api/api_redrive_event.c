@@ -5,7 +5,8 @@
  *
  * A pass goes by seq, up to the newest one there was when it began, so that what it sends, and what fails again meanwhile, is
  * not met again. What was sent again before, by whomever, is passed over and counted, unless it is wished again: of each
- * chain of repetitions it is the last one that counts.
+ * chain of repetitions it is the last one that counts. A page is as old as its query, and there may be other passes: so each
+ * event is looked at once more before it is sent, and from that look until its repetition is durable no other event is.
  */
 #include <errno.h>
 #include <string.h>
@@ -31,6 +32,9 @@ static void on_event(void *arg, const struct store_query *q, const struct store_
 		redrive_leave(it, "The store cannot answer: %s", err_msg(e));
 	} else if (result < 0 || !res->n_events) {
 		redrive_leave(it, "It is not in the store any more");
+	} else if (res->n_repeats && !r->again) {
+		r->passed_over++;
+		redrive_settle(it, REDRIVE_SKIPPED);
 	} else {
 		memcpy(it->fn.qualifier, res->events[0].qualifier, sizeof(it->fn.qualifier));
 		it->payload = blob_ref(res->payload);
@@ -41,12 +45,32 @@ static void on_event(void *arg, const struct store_query *q, const struct store_
 	redrive_paid(r);
 }
 
-static void begin(struct redrive_item *it)
+static void look(struct redrive_item *it)
 {
 	struct store_query q = { .kind = STORE_Q_EVENT };
 
 	memcpy(q.request_id, it->id, sizeof(q.request_id));
 	redrive_query(it->r, &q, it, on_event);
+}
+
+static struct list turns = { &turns, &turns };	/* the first is being looked at; the loop's thread alone */
+
+static void begin(struct redrive_item *it)
+{
+	bool free = list_empty(&turns);
+
+	list_add_tail(&turns, &it->turn);
+	if (free)
+		look(it);
+}
+
+static void over(struct redrive_item *it)
+{
+	bool its = turns.next == &it->turn;
+
+	list_del(&it->turn);
+	if (its && !list_empty(&turns))
+		look(list_first(&turns, struct redrive_item, turn));
 }
 
 static void on_page(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e)
@@ -125,7 +149,8 @@ static void tail_json(struct buf *b, const struct redrive *r)
 }
 
 static const struct redrive_ops event_ops = {
-	.done = "redriven", .left = "left", .at_once = 1, .page = page, .begin = begin, .item = item_json, .tail = tail_json,
+	.done = "redriven", .left = "left", .at_once = 1, .page = page, .begin = begin, .over = over, .item = item_json,
+	.tail = tail_json,
 };
 
 void api_events_redrive(struct api_call *c)
