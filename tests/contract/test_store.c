@@ -2087,6 +2087,21 @@ static void case_messages_are_given_back(void)
 	}
 	/* What somebody else has by now is his. */
 	CHECK_INT(give_back("q", 3, 77), 0);
+	/* From a place on; and how far there is to go. */
+	CHECK(b.res.messages[0].pos < b.res.messages[1].pos && b.res.messages[1].pos < b.res.messages[2].pos);
+	CHECK_INT(b.res.last_pos, b.res.messages[2].pos);
+	for (int peek = 0; peek < 2; peek++) {
+		struct store_query q = receive_q("q", 10, 3000, 50, 80);
+
+		q.kind = peek ? STORE_Q_PEEK : STORE_Q_RECEIVE;
+		q.after_pos = b.res.messages[0].pos;
+		store_result_done(&a.res);
+		get(&a, q);
+		CHECK_INT(a.res.n_messages, 2);
+		CHECK_STR(a.res.messages[0].id, b.res.messages[1].id);
+		CHECK_INT(a.res.messages[1].pos, b.res.last_pos);
+		CHECK_INT(a.res.last_pos, b.res.last_pos);
+	}
 	store_result_done(&a.res);
 	store_result_done(&b.res);
 }

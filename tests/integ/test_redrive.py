@@ -197,6 +197,32 @@ def messages_by_filter(d):
     equal(sorted(e['redriveOf'] for e in a['redriven']), sorted(left), 'records by their function')
 
 
+def messages_interrupted(d):
+    """As with events: what was sent is told line by line, the rest is gone on with, and nothing is hidden."""
+    d.define('letter', [fated.DIE, 'exit', '3'], DeadLetterConfig={'TargetArn': 'queue:letters'})
+    d.ctl('reload', check=OK)
+    old = fail(d, 'letter', 12)
+    until(lambda: len(d.get('/fate/v1/queues/letters/messages')['messages']) == 12, 'twelve messages')
+    d.define('letter', [fated.DIE, 'exit', '0'])
+    d.ctl('reload', check=OK)
+    p = subprocess.Popen([os.path.join(fated.BUILD, 'fatectl'), 'queue', 'redrive', 'letters', '--rate', '3'],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ, FATED_SOCKET=d.socket))
+    first = p.stdout.readline()
+    p.send_signal(signal.SIGINT)
+    out, err = p.stdout.read(), p.stderr.read()
+    p.wait(fated.PATIENCE)
+    equal(p.returncode, -signal.SIGINT, f'exit ({err})')
+    args = re.search(r'interrupted: (\d+) sent; to go on: (--after \d+ --up-to \d+)$', err, re.M)
+    sent = re.findall(r'^message \S+ is event (\S+) of letter$', first + out, re.M)
+    if not args or len(sent) != int(args[1]) or len(sent) > 11:
+        raise AssertionError(f'{sent}: {err}')
+    equal([(q['visible'], q['inFlight']) for q in d.get('/fate/v1/queues')['queues'] if q['name'] == 'letters'],
+          [(12 - len(sent), 0)], 'what is left')
+    rest = d.ctl('queue', 'redrive', 'letters', *args[2].split(), check=OK).stdout
+    sent += re.findall(r'^message \S+ is event (\S+) of letter$', rest, re.M)
+    equal(sorted(event(d, i)['redriveOf'] for i in sent), sorted(old), 'each once, over both')
+
+
 def main():
     tests = Tests()
 
@@ -204,7 +230,8 @@ def main():
         with Fated(name='redrive') as d:
             d.start()
             for fn in (one_that_failed, one_that_succeeded, with_more_time_and_memory, filters_and_dry_run, each_once_and_at_a_pace,
-                       two_at_a_time, interrupted_and_gone_on_with, killed, messages_by_filter):
+                       two_at_a_time, interrupted_and_gone_on_with, killed, messages_by_filter,
+                       messages_interrupted):
                 if not tests.run(f'redrive_{fn.__name__}', fn, d):
                     print(d.log_tail(10), end='', flush=True)
     tests.run('redrive_leaves_nothing', all_with_one_daemon)

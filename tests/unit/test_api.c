@@ -850,7 +850,7 @@ static void redrive(void)
 		 LEFT(3, "Its event " FAKE_OPEN_ID " is not known here; say to which function") ","
 		 LEFT(4, "It is neither a record nor a dead letter; say to which function") "," LEFT(5, NOPE) ","
 		 MESSAGE(7) "\"reason\":\"arn:aws:lambda:us-east-1:123456789012:function:echo: ");
-	check_in(LEFT(9, "Its body is not JSON") "]}");
+	check_in(LEFT(9, "Its body is not JSON") "],\"after\":9,\"upTo\":9,\"more\":false}");
 	/* What stays is given back. */
 	CHECK(fake.given_back.random);
 	CHECK_INT(fake.given_back.limit, 9);
@@ -867,7 +867,7 @@ static void redrive(void)
 	post("/fate/v1/queues/dead/redrive?to=resize&max=5");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "resize") "," GONE(2, "resize") ","
 		  GONE_OF(3, "resize", FAKE_OPEN_ID) ","
-		  GONE_NEW(4, "resize") "," GONE_NEW(5, "resize") "],\"left\":[]}");
+		  GONE_NEW(4, "resize") "," GONE_NEW(5, "resize") "],\"left\":[],\"after\":5,\"upTo\":9,\"more\":true}");
 	CHECK_STR(buf_str(&fake.engine.redrives), "resize {\"n\":12345678901234567890.10}\nresize [2.0]\nresize [3]\n"
 		  "resize {\"version\":\"1.0\"}\nresize [1.0, 2]\n");
 	CHECK_INT(fake.last.kind, STORE_Q_RECEIVE);
@@ -882,10 +882,16 @@ static void redrive(void)
 	fake.given_back = (struct store_query){};
 	post("/fate/v1/queues/dead/redrive?max=1");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[],\"left\":[" LEFT(1, "The event store is in doubt") "],"
-		  "\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+		  "\"leftUntil\":\"2026-11-24T00:00:30.000Z\",\"after\":1,\"upTo\":9,\"more\":true}");
 	CHECK_INT(fake.given_back.kind, 0);	/* it may take it yet */
 	post("/fate/v1/queues/empty/redrive");
-	CHECK_STR(buf_str(&res.body), "{\"queue\":\"empty\",\"redriven\":[],\"left\":[]}");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"empty\",\"redriven\":[],\"left\":[],\"after\":0,\"upTo\":0,\"more\":false}");
+	/* The rest of a pass: behind the one, to the other. */
+	fake.engine.redrive_status = 0;
+	post("/fate/v1/queues/dead/redrive?to=echo&after=2&upTo=4");
+	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE_OF(3, "echo", FAKE_OPEN_ID) ","
+		  GONE_NEW(4, "echo") "],\"left\":[],\"after\":4,\"upTo\":4,\"more\":false}");
+	CHECK_INT(fake.last.after_pos, 2);
 	end();
 }
 
@@ -906,7 +912,8 @@ static void redrive_dry_run(void)
 	post("/fate/v1/queues/dead/redrive?dryRun=true&to=echo&max=1");
 	CHECK_INT(fake.last.kind, STORE_Q_PEEK);
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"dryRun\":true,\"redriven\":["
-		  MESSAGE(2) "\"function\":\"echo\",\"redriveOf\":\"" FAKE_ID "\"}],\"left\":[]}");
+		  MESSAGE(2) "\"function\":\"echo\",\"redriveOf\":\"" FAKE_ID "\"}],\"left\":[],"
+		  "\"after\":2,\"upTo\":9,\"more\":true}");
 	/* Looking is allowed in doubt. */
 	__atomic_store_n(&fake.engine.in_doubt, true, __ATOMIC_SEQ_CST);
 	post("/fate/v1/queues/dead/redrive?dryRun=true");
@@ -950,11 +957,11 @@ static void redrive_when_the_owner_cannot_be_asked(void)
 	post("/fate/v1/queues/dead/redrive?max=2");
 	CHECK_STR(buf_str(&res.body), "{\"queue\":\"dead\",\"redriven\":[" GONE(1, "echo") "],\"left\":["
 		  LEFT(2, "The store cannot answer: database disk image is "
-		       "malformed") "]}");
+		       "malformed") "],\"after\":2,\"upTo\":9,\"more\":true}");
 	CHECK_INT(fake.given_back.limit, 2);
 	fake.give_back_error = -EIO;
 	post("/fate/v1/queues/dead/redrive?max=2");
-	check_in("malformed\"}],\"leftUntil\":\"2026-11-24T00:00:30.000Z\"}");
+	check_in("malformed\"}],\"leftUntil\":\"2026-11-24T00:00:30.000Z\",");
 	end();
 }
 

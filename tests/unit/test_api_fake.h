@@ -436,12 +436,13 @@ static void fake_messages(const struct store_query *q, struct store_result *res)
 {
 	size_t from = strcmp(q->queue, "letter") == 0, n = from ? 2 : FAKE_DEAD;
 
-	for (size_t i = from; i < n && res->n_messages < (size_t)q->limit; i++) {
+	res->last_pos = (int64_t)n;
+	for (size_t i = MAX(from, (size_t)q->after_pos); i < n && res->n_messages < (size_t)q->limit; i++) {
 		struct store_op_message *m;
 
 		res->messages = realloc(res->messages, (res->n_messages + 1) * sizeof(*m));
 		m = &res->messages[res->n_messages++];
-		*m = (struct store_op_message){ .sent_at_ms = FAKE_NOW_MS, .receive_count = 1,
+		*m = (struct store_op_message){ .sent_at_ms = FAKE_NOW_MS, .receive_count = 1, .pos = (int64_t)i + 1,
 						.body = fake_dead[i].body ? fake_blob(fake_dead[i].body) : NULL,
 						.attributes = fake_dead[i].attributes ? fake_blob(fake_dead[i].attributes) : NULL };
 		snprintf(m->id, sizeof(m->id), "0000000%zu-2222-4333-8444-555555555555", i + 1);

@@ -764,7 +764,7 @@ static void redrive(void)
 {
 	fake_start();
 	CHECK_EXIT(0, "queue", "redrive", "dead", "--max", "2");
-	quiet();
+	CHECK_STR(buf_str(&err), "fatectl: there are more: 2 sent; to go on: --after 2 --up-to 9\n");
 	CHECK_STR(buf_str(&out), "message 00000001-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n"
 				 "message 00000002-2222-4333-8444-555555555555 is event " FAKE_ID " of echo\n");
 	fake.give_back_error = -EIO;
@@ -775,18 +775,25 @@ static void redrive(void)
 	CHECK_ERR("fatectl: what stays is visible again at 2026-11-24T00:00:30.000Z (");
 	CHECK_EXIT(0, "queue", "redrive", "dead", "--to", "resize", "--max=4", "--json");
 	CHECK_OUT("{\"queue\":\"dead\",\"redriven\":[{\"messageId\":");
-	quiet();
+	CHECK_ERR("there are more: 4 sent");
 	fake.engine.redriven = 0;
 	CHECK_EXIT(4, "queue", "redrive", "dead", "--dry-run");
 	CHECK_OUT("message 00000002-2222-4333-8444-555555555555 would go to echo\n");
 	CHECK_ERR("stays: ");
 	CHECK_INT(fake.engine.redriven, 0);
+	CHECK_EXIT(0, "queue", "redrive", "dead", "--to", "echo", "--dry-run", "--max=3");
+	CHECK_ERR("there are more: 3 shown; to go on: --after 4 --up-to 9\n");
+	/* In several requests, at a pace, and each message once. */
+	fake.give_back_error = 0;
+	CHECK_EXIT(4, "queue", "redrive", "dead", "--to", "echo", "--rate=4", "--max=9");
+	CHECK_STR(buf_str(&err), "fatectl: message 00000009-2222-4333-8444-555555555555 stays: Its body is not JSON\n");
+	CHECK_INT(fake.engine.redriven, 8);
 	CHECK_EXIT(0, "queue", "redrive", "dead", "--function", "echo", "--verdict", "OutOfMemory", "--since", "2h",
 		"--until=2026-11-25",
 		   "--rate", "9", "--timeout", "9", "--memory", "300", "--qualifier=x");
 	CHECK_STR(buf_str(&out), "");
 	CHECK_EXIT(0, "queue", "redrive", "empty");
-	CHECK_STR(buf_str(&err), "fatectl: no visible message in empty\n");
+	CHECK_STR(buf_str(&err), "fatectl: none matches\n");
 	CHECK_EXIT(4, "queue", "redrive", "dead", "--to", "nope");
 	CHECK_ERR("Function not found");
 	rig_stop(&fake.rig);
@@ -821,7 +828,7 @@ static void events_again(void)
 		  "00000001-0000-4333-8444-555555555555  echo      RetriesExhausted  Timeout  2026-11-24T00:00:00.001Z\n");
 	CHECK_INT(fake.engine.redriven, 0);
 	CHECK_EXIT(4, "event", "redrive", "--qualifier", "gone");
-	CHECK_ERR("fatectl: 00000001-0000-4333-8444-555555555555  stays: Function not found: ");
+	CHECK_ERR("fatectl: 00000001-0000-4333-8444-555555555555 stays: Function not found: ");
 	CHECK_EXIT(2, "event", "redrive", "--max", "0");
 	CHECK_ERR("--max '0' is no number from 1 to 100000\nusage: fatectl event redrive [--function NAME]");
 	CHECK_EXIT(2, "event", "redrive", "--rate", "1x");

@@ -59,7 +59,6 @@ struct redrive *redrive_free(struct redrive *r)
 		return NULL;
 	items_free(r);
 	free(r->items);
-	free(r->leases);
 	free(r->stopped);
 	sd_event_source_disable_unref(r->timer);
 	buf_done(&r->done);

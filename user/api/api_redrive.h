@@ -20,7 +20,7 @@ enum redrive_state { REDRIVE_OPEN = 0, REDRIVE_DONE, REDRIVE_LEFT, REDRIVE_SKIPP
 struct redrive_item {
 	struct redrive *r;
 	enum redrive_state state;
-	int64_t at;				/* its place: an event's seq, a delivery's position; 0 = a message */
+	int64_t at;				/* its place: an event's seq, a delivery's or a message's position */
 	uint64_t handle;			/* the engine owes */
 	struct list turn;			/* events: its place among those that are looked at, of all passes */
 	char *reason;				/* of REDRIVE_LEFT */
@@ -80,8 +80,7 @@ struct redrive {
 	char *stopped;				/* why it ended early; NULL = it did not */
 	bool failed;				/* the store could not be asked for a page */
 	int64_t page_after;			/* the place the page reaches to; 0 = as far as its last item */
-	struct redrive_lease *leases;		/* messages: not given back yet */
-	size_t n_leases;
+	struct redrive_lease lease;		/* messages: the last page's; n 0 = it was given back, or there was none */
 	int64_t visible_at_ms;			/* when what was not given back comes back; 0 = all was */
 	bool in_doubt;				/* the engine does not know what will become of one */
 	struct buf done, left;			/* JSON, elements of the lists */

@@ -9,11 +9,10 @@
  * and what finds no way on is left, with the reason. The engine accepts the event and takes the message away in one
  * transaction, so whenever we die, each message is in the queue or an event, never neither; and not both, unless its lease
  * ran out before that transaction and another consumer took it: like every consumer of a queue, this one is at least once.
- * What is left or skipped is given back when the pass is over (before, the pass would meet it again), as if it had not been
- * received. When the client goes away earlier it stays hidden until its lease is over.
+ * What is left or skipped is given back with its page, as if it had not been received; the pass goes on behind it. When the
+ * client goes away in the middle of a page, what is leased of it stays hidden until its lease is over.
  *
- * A dry run looks at the same messages without leasing them and stops where the engine would be asked; it sees the oldest
- * API_LIST_MAX of them.
+ * A dry run looks at the same messages without leasing them and stops where the engine would be asked.
  */
 #include <errno.h>
 #include <string.h>
@@ -189,41 +188,45 @@ static void add(struct redrive *r, const struct store_op_message *m)
 	it->body = blob_ref(m->body);
 	it->attributes = blob_ref(m->attributes);
 	it->sent_at_ms = m->sent_at_ms;
+	it->at = m->pos;
 }
 
 static void on_messages(void *arg, const struct store_query *q, const struct store_result *res, int result, const struct err *e)
 {
 	struct redrive *r = arg;
+	int64_t last = res && res->n_messages ? res->messages[res->n_messages - 1].pos : INT64_MAX;
 
 	if (!r->c) {
 		/* what was leased comes back by itself */
 	} else if (result < 0) {
 		redrive_failed(r, e);
 	} else {
+		if (!r->up_to)
+			r->up_to = res->last_pos;
 		for (size_t i = 0; i < res->n_messages; i++)
 			/* In a dry run one that somebody has is passed over: it would not be leased. */
-			if (!r->dry || res->messages[i].visible_at_ms <= q->now_ms)
+			if (res->messages[i].pos <= r->up_to && (!r->dry || res->messages[i].visible_at_ms <= q->now_ms))
 				add(r, &res->messages[i]);
 		if (!r->dry && res->n_messages) {
 			r->visible_at_ms = q->now_ms + q->visibility_ms;
-			r->leases = xrealloc(r->leases, (r->n_leases + 1) * sizeof(*r->leases));
-			r->leases[r->n_leases++] = (struct redrive_lease){ q->random, (int)res->n_messages };
+			r->lease = (struct redrive_lease){ q->random, (int)res->n_messages };
 		}
-		redrive_page(r, 0, r->dry || (!res->more && res->n_messages < (size_t)q->limit));
+		if (!res->more && res->n_messages < (size_t)q->limit)
+			last = INT64_MAX;
+		redrive_page(r, MIN(last, r->up_to), last >= r->up_to);
 	}
 	redrive_paid(r);
 }
 
-static void page(struct redrive *r)
+static void receive(struct redrive *r)
 {
 	struct port_clock *clock = r->c->a->ctx.clock;
 	bool filtered = r->function[0] || r->verdict || r->since_ms || r->until_ms;
-	int64_t more = r->max - r->taken;
-	struct store_query q = { .kind = r->dry ? STORE_Q_PEEK : STORE_Q_RECEIVE };
+	struct store_query q = { .kind = r->dry ? STORE_Q_PEEK : STORE_Q_RECEIVE, .after_pos = r->after };
 
 	memcpy(q.queue, r->queue, sizeof(q.queue));
 	/* A look also shows those it has to pass over. */
-	q.limit = r->dry ? API_LIST_MAX : (int)MIN(filtered ? MAX(more, REDRIVE_PAGE) : more, API_LIST_MAX);
+	q.limit = r->dry || filtered ? API_LIST_MAX : (int)MIN(r->max - r->taken, API_LIST_MAX);
 	q.now_ms = clock->wall_ms(clock->self);
 	q.visibility_ms = LEASE_MS + (r->rate ? q.limit * 1000 / r->rate : 0);
 	q.random = clock->random64(clock->self);
@@ -234,26 +237,42 @@ static void on_given_back(void *arg, const struct store_query *q, const struct s
 {
 	struct redrive *r = arg;
 
-	if (result < 0)
-		r->n_leases = 0;
-	else if (!r->n_leases)
+	if (result == 0)
 		r->visible_at_ms = 0;
+	if (r->c && r->paging)
+		receive(r);
 	redrive_paid(r);
 }
 
-/* One receive after the other. Not when the engine may still take one of them: it would not find it by its receipt. */
-static void last(struct redrive *r)
+/* What the last page has left. Not when the engine may still take one of them: it would not find it by its receipt. */
+static void give_back(struct redrive *r)
 {
 	struct port_clock *clock = r->c->a->ctx.clock;
-	struct store_query q = { .kind = STORE_Q_GIVE_BACK, .now_ms = clock->wall_ms(clock->self) };
+	struct store_query q = { .kind = STORE_Q_GIVE_BACK, .now_ms = clock->wall_ms(clock->self), .random = r->lease.random,
+				 .limit = r->lease.n };
 
-	if (!r->n_leases || r->in_doubt)
-		return;
-	r->n_leases--;
-	q.random = r->leases[r->n_leases].random;
-	q.limit = r->leases[r->n_leases].n;
+	r->lease.n = 0;
 	memcpy(q.queue, r->queue, sizeof(q.queue));
 	redrive_query(r, &q, r, on_given_back);
+}
+
+static bool may_give_back(const struct redrive *r)
+{
+	return r->lease.n && !r->in_doubt;
+}
+
+static void page(struct redrive *r)
+{
+	if (may_give_back(r))
+		give_back(r);
+	else
+		receive(r);
+}
+
+static void last(struct redrive *r)
+{
+	if (may_give_back(r))
+		give_back(r);
 }
 
 static void item_json(struct buf *b, const struct redrive_item *it)
@@ -276,6 +295,9 @@ static void tail_json(struct buf *b, const struct redrive *r)
 {
 	if (r->n_left && r->visible_at_ms)
 		api_json_time(b, "leftUntil", r->visible_at_ms);
+	api_json_int(b, "after", r->after);
+	api_json_int(b, "upTo", r->up_to);
+	api_json_bool(b, "more", r->more);
 }
 
 static const struct redrive_ops queue_ops = {
@@ -292,7 +314,8 @@ void api_queue_redrive(struct api_call *c)
 	if (!r || !api_param_queue(c, 0, r->queue) || !api_arg_bool(c, "dryRun", &r->dry) ||
 	    !api_arg_function(c, "to", r->to.name) || !api_arg_function(c, "function", r->function) ||
 	    !api_arg_word(c, "verdict", api_word_outcome, OUTCOME_MAX, &verdict) || !api_arg_time(c, "since", &r->since_ms) ||
-	    !api_arg_time(c, "until", &r->until_ms) || !api_arg_overrides(c, &r->with))
+	    !api_arg_time(c, "until", &r->until_ms) || !api_arg_int(c, "after", 0, INT64_MAX, 0, &r->after) ||
+	    !api_arg_int(c, "upTo", 1, INT64_MAX, 0, &r->up_to) || !api_arg_overrides(c, &r->with))
 		return;
 	r->verdict = (enum outcome_kind)verdict;
 	if (r->to.name[0] && !registry_get(intake_registry(c->a->ctx.engine), r->to.name)) {

@@ -135,7 +135,7 @@ void ctl_law(const cJSON *status);
 struct ctl_pass {
 	const char *path;		/* POST; with the filters in its query */
 	const char *done;		/* the answer's list of what was sent; "left" is the other */
-	int64_t max, rate;
+	int64_t max, rate;		/* rate 0: as fast as it goes */
 	bool dry;
 	bool twice;			/* what is not known to have been sent would be sent again, were the pass to go on */
 	const char *after, *up_to;	/* as given; NULL = from the beginning, to the end there is now */

@@ -21,13 +21,13 @@ static void on_interrupt(int signo)
 
 /* ---- in many requests -------------------------------------------------------------------------------------- */
 
-struct far { char after[32], up_to[32]; int64_t sent, left, passed_over; };
+struct far { char after[32], up_to[32], left_until[40]; int64_t sent, left, passed_over; };
 
-static void say_far(const struct far *f, const char *why, int64_t doubt)
+static void say_far(const struct far *f, const char *why, bool dry, int64_t doubt)
 {
 	CLEAN(buf_done) struct buf b = {};
 
-	buf_addf(&b, "fatectl: %s: %" PRId64 " sent; to go on: ", why, f->sent);
+	buf_addf(&b, "fatectl: %s: %" PRId64 " %s; to go on: ", why, f->sent, dry ? "shown" : "sent");
 	buf_addf(&b, *f->after ? "--after %s" : "the same again", f->after);
 	if (*f->up_to)
 		buf_addf(&b, " --up-to %s", f->up_to);
@@ -44,9 +44,21 @@ static void target_of(struct buf *b, const struct ctl_pass *p, const struct far 
 	snprintf(text, sizeof(text), "%" PRId64, n);
 	ctl_query(b, "max", text);
 	snprintf(text, sizeof(text), "%" PRId64, p->rate);
-	ctl_query(b, "rate", text);
+	ctl_query(b, "rate", p->rate ? text : NULL);
 	ctl_query(b, "after", *f->after ? f->after : NULL);
 	ctl_query(b, "upTo", *f->up_to ? f->up_to : NULL);
+}
+
+/* A message, an event, or a delivery. */
+static void say_left(const cJSON *one)
+{
+	const char *message = ctl_text(one, "messageId"), *of = ctl_text(one, "redriveOf"), *role = ctl_text(one, "role");
+
+	if (*message)
+		fprintf(stderr, "fatectl: message %s", message);
+	else
+		fprintf(stderr, "fatectl: %s", *of ? of : ctl_text(one, "requestId"));
+	fprintf(stderr, "%s%s stays: %s\n", *role ? " " : "", role, ctl_text(one, "reason"));
 }
 
 /* One request's answer. */
@@ -60,12 +72,10 @@ static void take(struct ctl *c, const struct ctl_pass *p, struct far *f, const s
 		cJSON_ArrayForEach(one, ctl_member(j, p->done))
 			p->each(one, p->arg);
 	fflush(stdout);
-	cJSON_ArrayForEach(one, ctl_member(j, "left")) {
-		const char *of = ctl_text(one, "redriveOf");
-
-		fprintf(stderr, "fatectl: %s %s stays: %s\n", *of ? of : ctl_text(one, "requestId"), ctl_text(one, "role"),
-			ctl_text(one, "reason"));
-	}
+	cJSON_ArrayForEach(one, ctl_member(j, "left"))
+		say_left(one);
+	if (*ctl_text(j, "leftUntil"))
+		snprintf(f->left_until, sizeof(f->left_until), "%s (%s)", ctl_text(j, "leftUntil"), ctl_age(j, "leftUntil"));
 	f->sent += cJSON_GetArraySize(ctl_member(j, p->done));
 	f->left += cJSON_GetArraySize(ctl_member(j, "left"));
 	f->passed_over += (int64_t)ctl_number(j, "passedOver", 0);
@@ -75,7 +85,7 @@ static void take(struct ctl *c, const struct ctl_pass *p, struct far *f, const s
 
 int ctl_pass(struct ctl *c, const struct ctl_pass *p)
 {
-	int64_t at_once = MIN(p->dry ? AT_ONCE_MAX : p->rate, AT_ONCE_MAX);
+	int64_t at_once = MIN(p->dry || !p->rate ? AT_ONCE_MAX : p->rate, AT_ONCE_MAX);
 	struct far f = {};
 	bool more = true;
 
@@ -99,17 +109,17 @@ int ctl_pass(struct ctl *c, const struct ctl_pass *p)
 		if (r != CTL_OK) {
 			/* Refused outright is not begun. */
 			if (f.sent || r == CTL_UNREACHABLE || r == CTL_DAEMON_FAILED)
-				say_far(&f, "ended early", r == CTL_REFUSED || p->dry || !p->twice ? 0 : n);
+				say_far(&f, "ended early", p->dry, r == CTL_REFUSED || p->dry || !p->twice ? 0 : n);
 			return r;
 		}
 		take(c, p, &f, &res, j);
 		more = cJSON_IsTrue(ctl_member(j, "more"));
 		if (*ctl_text(j, "stopped")) {
-			say_far(&f, ctl_text(j, "stopped"), 0);
+			say_far(&f, ctl_text(j, "stopped"), p->dry, 0);
 			return CTL_REFUSED;
 		}
 		if (interrupted && more) {
-			say_far(&f, "interrupted", 0);
+			say_far(&f, "interrupted", p->dry, 0);
 			signal(interrupted, SIG_DFL);
 			raise(interrupted);
 		}
@@ -117,8 +127,10 @@ int ctl_pass(struct ctl *c, const struct ctl_pass *p)
 	if (f.passed_over)
 		fprintf(stderr, "fatectl: passed over, because sent again before: %" PRId64 " (--again sends them once more)\n",
 			f.passed_over);
+	if (*f.left_until)
+		fprintf(stderr, "fatectl: what stays is visible again at %s\n", f.left_until);
 	if (more)
-		say_far(&f, "there are more", 0);
+		say_far(&f, "there are more", p->dry, 0);
 	else if (!f.sent && !f.left && !f.passed_over)
 		fprintf(stderr, "fatectl: none matches\n");
 	return f.left ? CTL_REFUSED : CTL_OK;
@@ -183,67 +195,36 @@ int ctl_event_redrive(struct ctl *c, int argc, char **argv)
 
 /* ---- messages ---------------------------------------------------------------------------------------------- */
 
-static void redriven(const cJSON *list, bool dry)
+static void print_message(const cJSON *e, void *arg)
 {
-	const cJSON *e;
-
-	cJSON_ArrayForEach(e, list)
-		if (dry)
-			printf("message %s would go to %s\n", ctl_text(e, "messageId"), ctl_text(e, "function"));
-		else
-			printf("message %s is event %s of %s\n", ctl_text(e, "messageId"), ctl_text(e, "requestId"),
-			       ctl_text(e, "function"));
-}
-
-/* Why each is still there, and for how long it is hidden. */
-static void left(const cJSON *answer, const cJSON *list)
-{
-	const char *until = ctl_text(answer, "leftUntil");
-	const cJSON *e;
-
-	cJSON_ArrayForEach(e, list)
-		fprintf(stderr, "fatectl: message %s stays: %s\n", ctl_text(e, "messageId"), ctl_text(e, "reason"));
-	if (*until)
-		fprintf(stderr, "fatectl: what stays is visible again at %s (%s)\n", until, ctl_age(answer, "leftUntil"));
+	if (*ctl_text(e, "requestId"))
+		printf("message %s is event %s of %s\n", ctl_text(e, "messageId"), ctl_text(e, "requestId"),
+		       ctl_text(e, "function"));
+	else
+		printf("message %s would go to %s\n", ctl_text(e, "messageId"), ctl_text(e, "function"));
 }
 
 int ctl_queue_redrive(struct ctl *c, int argc, char **argv)
 {
-	static const char *const names[] = { "max", "to", "rate", "function", "verdict", "since", "until", "timeout", "memory",
-					     "qualifier" };
-	const char *name, *v[ARRAY_SIZE(names)] = {};
-	bool dry = false;
+	static const char *const names[] = { "to", "function", "verdict", "since", "until", "timeout", "memory", "qualifier" };
+	const char *name, *max = NULL, *rate = NULL, *v[ARRAY_SIZE(names)] = {};
+	struct ctl_pass p = { .done = "redriven", .max = 100, .each = print_message };
 	const struct ctl_option opts[] = {
-		{ "--max", &v[0], NULL }, { "--to", &v[1], NULL }, { "--rate", &v[2], NULL }, { "--function", &v[3], NULL },
-		{ "--verdict", &v[4], NULL }, { "--since", &v[5], NULL }, { "--until", &v[6], NULL }, { "--timeout", &v[7], NULL },
-		{ "--memory", &v[8], NULL }, { "--qualifier", &v[9], NULL }, { "--dry-run", NULL, &dry },
+		{ "--max", &max, NULL }, { "--to", &v[0], NULL }, { "--rate", &rate, NULL }, { "--function", &v[1], NULL },
+		{ "--verdict", &v[2], NULL }, { "--since", &v[3], NULL }, { "--until", &v[4], NULL }, { "--timeout", &v[5], NULL },
+		{ "--memory", &v[6], NULL }, { "--qualifier", &v[7], NULL }, { "--dry-run", NULL, &p.dry },
+		{ "--after", &p.after, NULL }, { "--up-to", &p.up_to, NULL },
 	};
-	CLEAN(http_result_done) struct http_result res = {};
 	CLEAN(buf_done) struct buf path = {};
-	CLEAN(ctl_json_freep) cJSON *j = NULL;
-	const cJSON *gone, *stay;
-	int r;
 
-	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &name, 1))
+	if (!ctl_args(c, argc, argv, opts, ARRAY_SIZE(opts), &name, 1) ||
+	    !ctl_number_arg(c, "--max", max, 1, CTL_PASS_MAX, &p.max) ||
+	    !ctl_number_arg(c, "--rate", rate, 1, CTL_PASS_RATE_MAX, &p.rate))
 		return CTL_USAGE;
 	ctl_path(&path, "/fate/v1/queues/", name, "/redrive");
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		ctl_query(&path, names[i], v[i]);
-	ctl_query(&path, "dryRun", dry ? "true" : NULL);
-	r = ctl_call(c, &(struct ctl_request){ .method = "POST", .target = buf_str(&path) }, &res);
-	if (r == CTL_OK)
-		r = ctl_parse(&res, &j);
-	if (r != CTL_OK)
-		return r;
-	gone = ctl_member(j, "redriven");
-	stay = ctl_member(j, "left");
-	if (c->json)
-		ctl_puts_raw(buf_str(&res.body), res.body.len, true);
-	else
-		redriven(gone, dry);
-	fflush(stdout);
-	left(j, stay);
-	if (!cJSON_GetArraySize(gone) && !cJSON_GetArraySize(stay))
-		fprintf(stderr, "fatectl: no visible message in %s\n", name);
-	return cJSON_GetArraySize(stay) ? CTL_REFUSED : CTL_OK;
+	ctl_query(&path, "dryRun", p.dry ? "true" : NULL);
+	p.path = buf_str(&path);
+	return ctl_pass(c, &p);
 }

@@ -100,7 +100,7 @@ const struct ctl_verb ctl_verbs[] = {
 	  "Leased ones, too. Asks at a terminal; anywhere else --yes is needed.\n\n  fatectl queue purge done --yes\n",
 	  ctl_queue_purge },
 	{ "queue redrive", "NAME [--to FUNCTION] [--max N] [--function FUNCTION] [--verdict VERDICT] [--since TIME] [--until TIME] "
-	  "[--rate N] [--dry-run] [--timeout SECONDS] [--memory MB] [--qualifier Q]",
+	  "[--rate N] [--dry-run] [--timeout SECONDS] [--memory MB] [--qualifier Q] [--after POS] [--up-to POS]",
 	  "make events of a local queue's messages again",
 	  "A record goes back to the function it is about with the request's payload, a dead letter to the function whose event\n"
 	  "it was; with --to everything goes to FUNCTION. The event is accepted and the message gone in one transaction. At most\n"
@@ -109,7 +109,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  "--since and --until are about when they were sent (2026-11-24T10:00:00Z, or 2h ago). --rate is a second's worth; "
 	  "without\n"
 	  "it they go as fast as they can. What stays is told with the reason (exit status 4); it, and what was passed over, is\n"
-	  "visible again at once. --dry-run says what would happen to the oldest 1000.\n"
+	  "visible again at once. --dry-run lists what would be sent. Whatever ends it early (an interrupt, the daemon's end),\n"
+	  "what it says then goes on with it: --after POS --up-to POS.\n"
 	  "VERDICT: Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, Cancelled.\n"
 	  "\n  fatectl queue redrive dead --dry-run\n"
 	  "  fatectl queue redrive dead --to repair --max 10\n"

@@ -102,7 +102,8 @@ struct store_op_message {
 	struct blob *body;
 	struct blob *attributes;	/* as above */
 	int64_t sent_at_ms;
-	/* results of a receive only */
+	/* results of a receive or a peek only */
+	int64_t pos;			/* its place in the order of arrival, over all queues */
 	char receipt[ID_UUID_LEN + 1];
 	int receive_count;
 	int64_t visible_at_ms;
@@ -171,11 +172,12 @@ enum store_query_kind {
 	STORE_Q_OUTBOX,		/* deliveries behind after_pos, in order of STORE_OUTBOX_POS: filters target ("" any), state (-1 any, 0 owed,
 				 * 1 failed for good); limit; bodies included */
 	STORE_Q_COUNTS,		/* counts of everything, for status */
-	STORE_Q_RECEIVE,	/* queue, limit, visibility_ms, now_ms, random: leases the oldest visible messages, durably */
+	STORE_Q_RECEIVE,	/* queue, after_pos (0 = from the oldest), limit, visibility_ms, now_ms, random: leases the oldest visible
+				 * messages behind that place, durably; result.last_pos is the newest message's place, 0 = there is none */
 	STORE_Q_GIVE_BACK,	/* queue, limit, now_ms, random: what the RECEIVE of those leased and is leased by it still is as if it had not
 				 * been received, and visible from now_ms on, durably; result.affected */
 	STORE_Q_DELETE,		/* queue, receipt: deletes a leased message, durably; result.affected */
-	STORE_Q_PEEK,		/* queue, limit, now_ms: the oldest messages, leased or not, without leasing them */
+	STORE_Q_PEEK,		/* queue, after_pos, limit, now_ms: the same, leased or not, without leasing them; result.last_pos */
 	STORE_Q_PURGE,		/* queue, now_ms: deletes all its messages, leased ones too, durably; result.affected */
 	STORE_Q_TAIL,		/* records in order of their ends: filters function, condition, after_pos (-1 = none, only result.last_pos);
 				 * limit; bodies included; result.last_pos is the newest record's pos, 0 = there is none */

@@ -83,6 +83,7 @@ struct store_mem {
 	struct strmap by_request_id;
 	struct mem_queue **queues;		/* by name */
 	size_t n_queues;
+	int64_t last_message;			/* place of the newest one ever */
 	struct strmap messages;			/* by id */
 	struct list jobs;
 	int fail_in, fail_error;
@@ -459,6 +460,7 @@ static int message_put(struct store_mem *s, const struct store_op_message *op, s
 	m->receipt[0] = '\0';
 	m->receive_count = 0;
 	m->visible_at_ms = 0;
+	m->pos = ++s->last_message;
 	message_insert(s, q, q->n, m);
 	u->queue = q;
 	return 0;
@@ -1093,11 +1095,14 @@ static void query_peek(struct store_mem *s, const struct store_query *q, struct 
 	struct mem_queue *queue = queue_get(s, q->queue);
 	size_t bytes = 0;
 
-	for (size_t i = 0; queue && i < queue->n && i < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++) {
+	for (size_t i = 0; queue && i < queue->n && res->n_messages < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++) {
+		if (queue->messages[i]->pos <= q->after_pos)
+			continue;
 		add_message(res, queue->messages[i], &bytes);
-		res->messages[i].receipt[0] = '\0';	/* its holder's */
+		res->messages[res->n_messages - 1].receipt[0] = '\0';	/* its holder's */
 	}
 	res->more = bytes >= STORE_RESULT_BYTES_MAX;
+	res->last_pos = queue && queue->n ? queue->messages[queue->n - 1]->pos : 0;
 }
 
 static void query_receive(struct store_mem *s, const struct store_query *q, struct store_result *res)
@@ -1108,7 +1113,7 @@ static void query_receive(struct store_mem *s, const struct store_query *q, stru
 	for (size_t i = 0; queue && i < queue->n && res->n_messages < (size_t)q->limit && bytes < STORE_RESULT_BYTES_MAX; i++) {
 		struct store_op_message *m = queue->messages[i];
 
-		if (m->visible_at_ms > q->now_ms)
+		if (m->visible_at_ms > q->now_ms || m->pos <= q->after_pos)
 			continue;
 		m->receive_count++;
 		m->visible_at_ms = q->visibility_ms > INT64_MAX - MAX(q->now_ms, 0) ? INT64_MAX : q->now_ms + q->visibility_ms;
@@ -1116,6 +1121,7 @@ static void query_receive(struct store_mem *s, const struct store_query *q, stru
 		add_message(res, m, &bytes);
 	}
 	res->more = bytes >= STORE_RESULT_BYTES_MAX;
+	res->last_pos = queue && queue->n ? queue->messages[queue->n - 1]->pos : 0;
 }
 
 static void query_give_back(struct store_mem *s, const struct store_query *q, struct store_result *res)

@@ -57,7 +57,7 @@ enum r_stmt {
 	R_LAST_POS, R_TAIL,
 	R_OUTBOX_ANY, R_OUTBOX_OWED, R_OUTBOX_FAILED, R_OUTBOX_TARGET_ANY, R_OUTBOX_TARGET_OWED, R_OUTBOX_TARGET_FAILED,
 	R_OUTBOX_BY_SEQ,
-	R_QUEUES, R_MESSAGES,
+	R_QUEUES, R_MESSAGES, R_MESSAGE_LAST,
 	R_COUNT_QUEUED, R_COUNT_EVENTS, R_COUNT_ATTEMPTS, R_COUNT_RECORDS, R_COUNT_OWED, R_COUNT_FAILED, R_COUNT_MESSAGES,
 	R_MAX
 };
@@ -141,7 +141,9 @@ static const char *const r_sql[R_MAX] = {
 		     " FROM queue q LEFT JOIN message m ON m.queue_id = q.id GROUP BY q.id ORDER BY q.name",
 	[R_MESSAGES] = "SELECT m.pos, m.id, m.sent_at_ms, m.receive_count, m.visible_at_ms, b.body, b.attributes"
 		       " FROM queue q JOIN message m INDEXED BY message_by_queue ON m.queue_id = q.id"
-		       " JOIN message_body b ON b.pos = m.pos WHERE q.name = ?1 ORDER BY m.pos LIMIT ?2",
+		       " JOIN message_body b ON b.pos = m.pos WHERE q.name = ?1 AND m.pos > ?3 ORDER BY m.pos LIMIT ?2",
+	[R_MESSAGE_LAST] = "SELECT coalesce((SELECT max(pos) FROM message INDEXED BY message_by_queue"
+			   " WHERE queue_id = (SELECT id FROM queue WHERE name = ?1)), 0)",
 	[R_COUNT_QUEUED_BY] = "SELECT function, count(*) FROM event INDEXED BY event_queued WHERE state = 0 GROUP BY function",
 	[R_COUNT_QUEUED] = "SELECT count(*) FROM event INDEXED BY event_queued WHERE state = 0",
 	[R_COUNT_WAITING] = "SELECT count(*) FROM event INDEXED BY event_waiting WHERE state = 3",
@@ -247,7 +249,7 @@ static int read_message(struct store_db *d, const struct store_query *q, struct 
 {
 	struct store_reader rd = { .d = d, .s = stmt(d, R_MESSAGES), .what = "message", .e = e };
 
-	rd.id = store_read_int(&rd, "pos", 1, INT64_MAX);
+	rd.id = m->pos = store_read_int(&rd, "pos", 1, INT64_MAX);
 	memcpy(m->queue, q->queue, sizeof(m->queue));
 	store_read_name(&rd, "id", m->id, sizeof(m->id));
 	m->sent_at_ms = store_read_int(&rd, "sent_at_ms", INT64_MIN, INT64_MAX);
@@ -645,6 +647,7 @@ static int query_messages(struct store_db *d, const struct store_query *q, struc
 
 	store_bind_text(stmt(d, R_MESSAGES), 1, q->queue);
 	store_bind_int(stmt(d, R_MESSAGES), 2, q->limit);
+	store_bind_int(stmt(d, R_MESSAGES), 3, q->after_pos);
 	while (bad >= 0 && bytes < STORE_RESULT_BYTES_MAX && (r = store_db_step(d, R_MESSAGES, "messages", 0, e)) > 0) {
 		struct store_op_message *m = STORE_ROW_ADD(res->messages, res->n_messages);
 
@@ -653,7 +656,10 @@ static int query_messages(struct store_db *d, const struct store_query *q, struc
 	}
 	res->more = bytes >= STORE_RESULT_BYTES_MAX;
 	store_db_reset(d, R_MESSAGES);
-	return bad < 0 ? bad : r;
+	if (bad < 0 || r < 0)
+		return bad < 0 ? bad : r;
+	store_bind_text(stmt(d, R_MESSAGE_LAST), 1, q->queue);
+	return count(d, R_MESSAGE_LAST, &res->last_pos, e);
 }
 
 /* Statement i, as bound. */

@@ -31,8 +31,8 @@ enum w_stmt {
 	W_RECORD_PUT,
 	W_OUTBOX_PUT, W_OUTBOX_BODY_PUT, W_OUTBOX_SET, W_OUTBOX_DEL, W_OUTBOX_BODY_DEL,
 	W_QUEUE_GET, W_QUEUE_PUT,
-	W_MESSAGE_PUT, W_MESSAGE_BODY_PUT, W_MESSAGE_VISIBLE, W_MESSAGE_LEASE, W_MESSAGE_GIVE_BACK, W_MESSAGE_RECEIPT,
-	W_MESSAGE_DEL, W_MESSAGE_BODY_DEL, W_MESSAGE_PURGE, W_MESSAGE_BODY_PURGE, W_MESSAGE_ANY,
+	W_MESSAGE_PUT, W_MESSAGE_BODY_PUT, W_MESSAGE_VISIBLE, W_MESSAGE_LAST, W_MESSAGE_LEASE, W_MESSAGE_GIVE_BACK,
+	W_MESSAGE_RECEIPT, W_MESSAGE_DEL, W_MESSAGE_BODY_DEL, W_MESSAGE_PURGE, W_MESSAGE_BODY_PURGE, W_MESSAGE_ANY,
 	W_VERSION_PUT, W_ALIAS_PUT, W_ALIAS_DEL, W_ANCHOR_PUT,
 	W_TRIMMED_GET, W_TRIMMED_SET, W_TRIM_SCAN,
 	W_TRIM_RECORD, W_TRIM_ATTEMPTS, W_TRIM_PAYLOAD, W_TRIM_OUTBOX, W_TRIM_OUTBOX_BODY, W_TRIM_EVENT,
@@ -81,7 +81,8 @@ static const char *const w_sql[W_MAX] = {
 	[W_MESSAGE_BODY_PUT] = "INSERT INTO message_body (pos, body, attributes) VALUES (?1, ?2, ?3)",
 	[W_MESSAGE_VISIBLE] = "SELECT m.pos, m.id, m.sent_at_ms, m.receive_count, b.body, b.attributes"
 			      " FROM message m INDEXED BY message_by_queue JOIN message_body b ON b.pos = m.pos"
-			      " WHERE m.queue_id = ?1 AND m.visible_at_ms <= ?2 ORDER BY m.pos LIMIT ?3",
+			      " WHERE m.queue_id = ?1 AND m.visible_at_ms <= ?2 AND m.pos > ?4 ORDER BY m.pos LIMIT ?3",
+	[W_MESSAGE_LAST] = "SELECT coalesce(max(pos), 0) FROM message INDEXED BY message_by_queue WHERE queue_id = ?1",
 	[W_MESSAGE_LEASE] = "UPDATE message SET visible_at_ms = ?2, receive_count = ?3, receipt = ?4 WHERE pos = ?1",
 	[W_MESSAGE_GIVE_BACK] = "UPDATE message SET visible_at_ms = ?3, receive_count = max(receive_count - 1, 0), receipt = NULL"
 				" WHERE pos = (SELECT pos FROM message INDEXED BY message_by_receipt"
@@ -145,6 +146,16 @@ static int missing(struct store_writer *w, const char *what, int64_t id, struct 
 static int too_big(struct store_writer *w, const char *what, int64_t id, struct err *e)
 {
 	return err_set(e, -E2BIG, "%s: %s %lld is too large to be stored", w->db.path, what, (long long)id);
+}
+
+static int get_int(struct store_writer *w, enum w_stmt i, int64_t *ret, struct err *e)
+{
+	int r = store_db_step(&w->db, i, "size", 0, e);
+
+	if (r > 0)
+		*ret = sqlite3_column_int64(stmt(w, i), 0);
+	store_db_reset(&w->db, i);
+	return r < 0 ? r : 0;
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------ */
@@ -392,12 +403,11 @@ static int message_put(struct store_writer *w, const struct store_op_message *op
 }
 
 /* Reads the row at hand into m, with the lease it is about to get. */
-static int message_read(struct store_writer *w, const struct store_query *q, size_t i, struct store_op_message *m,
-			int64_t *ret_pos, struct err *e)
+static int message_read(struct store_writer *w, const struct store_query *q, size_t i, struct store_op_message *m, struct err *e)
 {
 	struct store_reader rd = { .d = &w->db, .s = stmt(w, W_MESSAGE_VISIBLE), .what = "message", .e = e };
 
-	rd.id = *ret_pos = store_read_int(&rd, "pos", 1, INT64_MAX);
+	rd.id = m->pos = store_read_int(&rd, "pos", 1, INT64_MAX);
 	store_read_name(&rd, "id", m->id, sizeof(m->id));
 	m->sent_at_ms = store_read_int(&rd, "sent_at_ms", INT64_MIN, INT64_MAX);
 	m->receive_count = (int)store_read_int(&rd, "receive_count", 0, INT32_MAX - 1) + 1;
@@ -409,22 +419,21 @@ static int message_read(struct store_writer *w, const struct store_query *q, siz
 	return rd.r;
 }
 
-static int message_lease(struct store_writer *w, const struct store_op_message *m, int64_t pos, struct err *e)
+static int message_lease(struct store_writer *w, const struct store_op_message *m, struct err *e)
 {
 	sqlite3_stmt *s = stmt(w, W_MESSAGE_LEASE);
 
-	store_bind_int(s, 1, pos);
+	store_bind_int(s, 1, m->pos);
 	store_bind_int(s, 2, m->visible_at_ms);
 	store_bind_int(s, 3, m->receive_count);
 	store_bind_text(s, 4, m->receipt);
-	return run(w, W_MESSAGE_LEASE, "message", pos, NULL, e);
+	return run(w, W_MESSAGE_LEASE, "message", m->pos, NULL, e);
 }
 
 static int receive(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e)
 {
 	sqlite3_stmt *s = stmt(w, W_MESSAGE_VISIBLE);
-	CLEAN(freep) int64_t *pos = NULL;
-	size_t bytes = 0, n = 0;
+	size_t bytes = 0;
 	int64_t queue = 0;
 	int r;
 
@@ -434,12 +443,12 @@ static int receive(struct store_writer *w, const struct store_query *q, struct s
 	store_bind_int(s, 1, queue);
 	store_bind_int(s, 2, q->now_ms);
 	store_bind_int(s, 3, q->limit);
+	store_bind_int(s, 4, q->after_pos);
 	/* All rows first, then their leases: a scan that sees its own updates is not defined. */
 	while ((r = store_db_step(&w->db, W_MESSAGE_VISIBLE, "queue", queue, e)) > 0) {
 		struct store_op_message *m = STORE_ROW_ADD(res->messages, res->n_messages);
-		int64_t *at = STORE_ROW_ADD(pos, n);
 
-		r = message_read(w, q, n - 1, m, at, e);
+		r = message_read(w, q, res->n_messages - 1, m, e);
 		if (r < 0)
 			break;
 		bytes += (m->body ? m->body->len : 0) + (m->attributes ? m->attributes->len : 0);
@@ -448,9 +457,10 @@ static int receive(struct store_writer *w, const struct store_query *q, struct s
 			break;
 	}
 	store_db_reset(&w->db, W_MESSAGE_VISIBLE);
-	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = message_lease(w, &res->messages[i], pos[i], e);
-	return r;
+	for (size_t i = 0; r >= 0 && i < res->n_messages; i++)
+		r = message_lease(w, &res->messages[i], e);
+	store_bind_int(stmt(w, W_MESSAGE_LAST), 1, queue);
+	return r < 0 ? r : get_int(w, W_MESSAGE_LAST, &res->last_pos, e);
 }
 
 static int give_back(struct store_writer *w, const struct store_query *q, struct store_result *res, struct err *e)
@@ -575,16 +585,6 @@ static int anchor_put(struct store_writer *w, const struct store_anchor *op, str
 
 struct trim_row { int64_t pos, seq; bool old; };
 struct trim_list { struct trim_row *rows; size_t n; int64_t looked_to; bool end; };
-
-static int get_int(struct store_writer *w, enum w_stmt i, int64_t *ret, struct err *e)
-{
-	int r = store_db_step(&w->db, i, "size", 0, e);
-
-	if (r > 0)
-		*ret = sqlite3_column_int64(stmt(w, i), 0);
-	store_db_reset(&w->db, i);
-	return r < 0 ? r : 0;
-}
 
 static int get_bytes(struct store_writer *w, struct store_result *res, struct err *e)
 {
