@@ -334,7 +334,7 @@ static void one_delivery(void)
 	CHECK_INT(fake.engine.dropped, 1);
 	post("/fate/v1/deliveries/" EVENT(1) "/DeadLetter/retry");
 	check_refused(404, "ResourceNotFoundException", "{\"Type\":\"User\",\"Message\":\"Delivery not found: " EVENT(1)
-		      " DeadLetter (the target has taken it, or there never was one)\"}");
+		      " DeadLetter (the target has taken it, it was dropped, or there never was one)\"}");
 	post("/fate/v1/deliveries/" EVENT(1) "/onfailure/retry");
 	check_refused(400, "ValidationException", NULL);
 	check_in("Value 'onfailure' at 'role' failed to satisfy constraint: Member must satisfy enum value set: [OnSuccess, "

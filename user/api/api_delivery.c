@@ -154,7 +154,8 @@ static void on_found(struct api_call *c, const struct store_query *q, const stru
 		return;		/* never: it was good before */
 	row = find(res, role);
 	if (!row) {
-		api_fail(c, API_NOT_FOUND, "Delivery not found: %s %s (the target has taken it, or there never was one)",
+		api_fail(c, API_NOT_FOUND, "Delivery not found: %s %s (the target has taken it, it was dropped, "
+			 "or there never was one)",
 			 q->request_id, c->param[1]);
 		return;
 	}

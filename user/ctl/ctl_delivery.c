@@ -86,7 +86,8 @@ int ctl_delivery_show(struct ctl *c, int argc, char **argv)
 		}
 	}
 	if (!cJSON_GetArraySize(ctl_member(j, "deliveries")))
-		fprintf(stderr, "fatectl: event %s has none that is open: every target has taken its record\n", id);
+		fprintf(stderr, "fatectl: event %s has none that is open: each was taken by its target or dropped, or there was "
+			"none\n", id);
 	return CTL_OK;
 }
 
@@ -124,7 +125,8 @@ static int retry_each(struct ctl *c, const char *id)
 	if (r != CTL_OK)
 		return r;
 	if (!cJSON_GetArraySize(ctl_member(j, "deliveries"))) {
-		fprintf(stderr, "fatectl: event %s has none that is open: every target has taken its record\n", id);
+		fprintf(stderr, "fatectl: event %s has none that is open: each was taken by its target or dropped, or there was "
+			"none\n", id);
 		return CTL_REFUSED;
 	}
 	cJSON_ArrayForEach(d, ctl_member(j, "deliveries")) {

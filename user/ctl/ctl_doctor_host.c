@@ -303,8 +303,8 @@ static void look_at_definitions(struct doc_list *l, const cJSON *status)
 	if (stat(dir, &st) < 0) {
 		if (errno == ENOENT)
 			doc_add(l, DOC_WARN, "definitions' owner",
-				"install -d /etc/fated/functions.d, or set FunctionsDirectory", "%s is not there: no functions",
-				dir);
+				"make the directory, or set FunctionsDirectory",
+				"%s is not there: no new functions, and what the daemon had stays in force", dir);
 		else
 			doc_unseen(l, "definitions' owner", dir, -errno);
 		return;

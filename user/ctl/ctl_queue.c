@@ -104,6 +104,7 @@ static void say_hidden(const cJSON *messages)
 	const char *first = NULL, *age = NULL;
 	const cJSON *m;
 
+	fflush(stdout);
 	cJSON_ArrayForEach(m, messages)
 		if (!first || strcmp(ctl_text(m, "visibleAt"), first) < 0) {	/* ISO times sort as text */
 			first = ctl_text(m, "visibleAt");

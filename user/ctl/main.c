@@ -72,7 +72,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  "SEQ. What could not be sent is told with the reason (exit status 4). With --json a line for about each second.\n"
 	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled, RecursiveInvocation, "
 	  "Poison.\n"
-	  "VERDICT: Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, Cancelled.\n"
+	  "VERDICT: Success, Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted,\n"
+	  "HostFault, Cancelled.\n"
 	  "\n  fatectl event redrive --function resize --verdict OutOfMemory --since 2h --memory 512 --dry-run\n"
 	  "  fatectl event redrive --function resize --condition Poison --max 1000 --rate 20\n", ctl_event_redrive },
 	{ "record list", "[--function NAME] [--condition CONDITION] [--limit N] [--before SEQ] [--watch[=SECONDS]]",
@@ -111,7 +112,8 @@ const struct ctl_verb ctl_verbs[] = {
 	  "it they go as fast as they can. What stays is told with the reason (exit status 4); it, and what was passed over, is\n"
 	  "visible again at once. --dry-run lists what would be sent. Whatever ends it early (an interrupt, the daemon's end),\n"
 	  "what it says then goes on with it: --after POS --up-to POS.\n"
-	  "VERDICT: Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, Cancelled.\n"
+	  "VERDICT: Success, Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted,\n"
+	  "HostFault, Cancelled.\n"
 	  "\n  fatectl queue redrive dead --dry-run\n"
 	  "  fatectl queue redrive dead --to repair --max 10\n"
 	  "  fatectl queue redrive dead --function resize --verdict Timeout --timeout 60 --rate 5\n", ctl_queue_redrive },
