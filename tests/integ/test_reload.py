@@ -104,6 +104,27 @@ def broken_while_it_was_down():
         equal((functions(d), problems(d)), ({'f': 2}, 0), 'functions and problems with a good file')
 
 
+def taken_away_with_work():
+    """What runs when its file goes is sent on as it was to be; what waits is said to be without a definition."""
+    with Fated(name='reload') as d:
+        go = os.path.join(d.work, 'go')
+        d.define('f', ['/bin/sh', '-c', f'until [ -e {go} ]; do sleep 0.02; done; exit 3'], on_failure='queue:out',
+                 ReservedConcurrentExecutions=1, Timeout=60)
+        d.start()
+        first = d.accept('f', {})
+        until(lambda: d.get('/fate/v1/status')['environments'], 'it runs')
+        for n in range(2):
+            d.accept('f', {'n': n})
+        os.rename(path(d, 'f.json'), path(d, 'f.json.off'))
+        d.request('POST', '/fate/v1/reload')
+        if '2 events wait for function f, which is not defined' not in d.log_tail():
+            raise AssertionError(d.log_tail())
+        open(go, 'w').close()
+        record = d.wait(first)                          # MaximumRetryAttempts is 0, and stays that
+        equal([a['verdict'] for a in record['fate']['attempts']], ['Crash'], 'verdicts')
+        equal([m['body']['requestContext']['requestId'] for m in d.drain('out')], [first], 'records in the queue')
+
+
 def kept_again_when_it_can_be():
     """What could not be written for the next start is written when that works again; an old version is not left there."""
     with Fated(name='reload') as d:
@@ -218,8 +239,8 @@ def limits_required():
 
 def main():
     tests = Tests()
-    for fn in (added_changed_removed, half_written, broken_while_it_was_down, kept_again_when_it_can_be, directory_comes_and_goes,
-               never_at_rest, switched_off, limits_required):
+    for fn in (added_changed_removed, half_written, broken_while_it_was_down, taken_away_with_work, kept_again_when_it_can_be,
+               directory_comes_and_goes, never_at_rest, switched_off, limits_required):
         tests.run(f'reload_{fn.__name__}', fn)
     tests.end()
 

@@ -198,6 +198,16 @@ static void save_definitions(struct manager *m)
 	m->unsaved = failed;
 }
 
+/* Its file was taken away: what waits for it will end as NoFunction, whatever its destinations were. */
+static void say_undefined(void *arg, const char *function, int64_t queued)
+{
+	const struct manager *m = arg;
+
+	if (!registry_get(intake_registry(m->engine), function))
+		log_warn("%lld event%s wait%s for function %s, which is not defined: without a definition they will fail",
+			 (long long)queued, queued == 1 ? "" : "s", queued == 1 ? "s" : "", function);
+}
+
 /* Reads functions.d and swaps the set; what a bad file held before stays. into (may be NULL): what changed. asked: by
  * somebody, who may have changed users and groups, too; else all is as it was when no definition has changed. */
 static void reload(struct manager *m, bool asked, cJSON *into)
@@ -223,6 +233,7 @@ static void reload(struct manager *m, bool asked, cJSON *into)
 	};
 	registry_swap(intake_registry(m->engine), &set);
 	engine_functions_changed(m->engine);
+	engine_backlogs(m->engine, say_undefined, m);
 	launch_forget_users(m->launch);
 	m->n_functions = res.n_functions;
 	m->n_topics = res.n_topics;
@@ -554,16 +565,6 @@ static int make_world(struct manager *m, struct launch_kept_list *kept, const st
 	if (r < 0)
 		return err_wrap(e, r, "launcher");
 	return 0;
-}
-
-/* A file that was taken away meanwhile: what waits for it will fail as NoFunction. */
-static void say_undefined(void *arg, const char *function, int64_t on_disk)
-{
-	const struct manager *m = arg;
-
-	if (!registry_get(intake_registry(m->engine), function))
-		log_warn("%lld event%s wait%s for function %s, which is not defined: without a definition they will fail",
-			 (long long)on_disk, on_disk == 1 ? "" : "s", on_disk == 1 ? "s" : "", function);
 }
 
 static void say_recovered(const struct manager *m)

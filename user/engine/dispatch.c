@@ -130,8 +130,7 @@ void dispatch_accepted(struct engine *e, struct inv *inv)
 }
 
 /* As long as leases are, and in any case for longer than the attempt may take: a version may have been published when leases
- * were longer. */
-/* From the claim on: an engine whose commit of it is held up by a store in doubt launches late, and must be fenced by the epoch. */
+ * were longer. From the claim on: one whose commit is held up by a store in doubt launches late, and it is the epoch that fences. */
 static int64_t lease_end_ms(struct engine *e, const struct inv *inv, const struct func *f)
 {
 	int64_t longest = f ? (int64_t)policy_timeout_ms(&inv->row, f) + f->kill_grace_ms + LIM_LEASE_SLACK_S * 1000LL : 0;

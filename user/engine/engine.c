@@ -282,13 +282,13 @@ void engine_environments(const struct engine *e, void (*each)(void *arg, const s
 	}
 }
 
-void engine_backlogs(const struct engine *e, void (*each)(void *arg, const char *function, int64_t on_disk), void *arg)
+void engine_backlogs(const struct engine *e, void (*each)(void *arg, const char *function, int64_t queued), void *arg)
 {
 	for (size_t i = 0; i < e->fns.cap; i++) {
 		const struct fn *fn = e->fns.slots[i].value;
 
-		if (fn && fn->backlog.on_disk)
-			each(arg, fn->name, fn->backlog.on_disk);
+		if (fn && (fn->n_ready || fn->backlog.on_disk))
+			each(arg, fn->name, fn->n_ready + fn->backlog.on_disk);
 	}
 }
 

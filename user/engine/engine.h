@@ -122,8 +122,8 @@ void engine_audit(struct engine *e);
 /* As the last audit found it. */
 void engine_law(const struct engine *e, struct engine_law *ret);
 
-/* Functions whose queue is on disk, at least in part: for the start's report. */
-void engine_backlogs(const struct engine *e, void (*each)(void *arg, const char *function, int64_t on_disk), void *arg);
+/* Functions with QUEUED events, and how many. */
+void engine_backlogs(const struct engine *e, void (*each)(void *arg, const char *function, int64_t queued), void *arg);
 
 /* One running environment, for status. Borrowed strings. */
 struct engine_env_info {

@@ -195,8 +195,8 @@ enum store_query_kind {
 	STORE_Q_TRIM,		/* durably deletes at most limit DONE events, oldest first, with attempts, payload, record and
 				 * acknowledged deliveries: those whose record is older than until_ms (0 = none), and, while the database
 				 * has more than bytes_max bytes in use (0 = no limit), the oldest ones whatever their age. Events with a
-				 * delivery that is owed or failed stay, and what repeats an event that is still there. Then gives up to STORE_TRIM_PAGES free pages back to the file
-				 * system. result.affected, result.bytes_used, result.bytes_free, result.more */
+				 * delivery that is owed or failed stay, and what repeats an event that is still there. Then gives up to
+				 * STORE_TRIM_PAGES free pages back to the file system. result.affected, result.bytes_used, result.bytes_free, result.more */
 };
 #define STORE_ENDED_SCAN_MAX 10000
 #define STORE_REPEATS_MAX 100
@@ -213,7 +213,7 @@ struct store_query {
 	int64_t since_ms, until_ms;
 	int64_t bytes_max;
 	int limit;				/* 1 to 1000 */
-	bool again;
+	bool again;				/* ENDED: what was sent again already, too */
 	char request_id[ID_UUID_LEN + 1];
 	char queue[LIM_ARN_MAX + 1], target[LIM_ARN_MAX + 1];
 	char receipt[ID_UUID_LEN + 1];
