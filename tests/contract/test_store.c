@@ -2156,6 +2156,8 @@ static void case_ended_events(void)
 		ENDED("6 7", 7, .limit = 2, .after_seq = 3);
 		ENDED("9 10 11", 0, .limit = 4, .after_seq = 7);
 		ENDED("9 10 11", 11, .limit = 3, .after_seq = 7);	/* it cannot know that this was the last */
+		ENDED("6 7", 0, .after_seq = 3, .before_seq = 9);
+		ENDED("6", 6, .after_seq = 3, .before_seq = 9, .limit = 1);
 		ENDED("", 0, .after_seq = 12);
 		ENDED("", 0, .after_seq = INT64_MAX);
 		ENDED("1", 0, .condition = COND_SUCCESS);

@@ -114,6 +114,7 @@ static void on_newest(void *arg, const struct store_query *q, const struct store
 static void page(struct redrive *r)
 {
 	struct store_query q = { .kind = STORE_Q_ENDED, .condition = r->condition, .outcome = r->verdict, .after_seq = r->after,
+				 .before_seq = r->up_to < INT64_MAX ? r->up_to + 1 : 0,
 				 .since_ms = r->since_ms, .until_ms = r->until_ms, .again = r->again,
 				 .limit = (int)MIN(r->max - r->taken, REDRIVE_PAGE) };
 

@@ -187,11 +187,12 @@ enum store_query_kind {
 	STORE_Q_LOAD_WAITING,	/* WAITING events behind (after_ms, after_seq) in order of (due_at_ms, seq); limit, bytes_max */
 	STORE_Q_LOAD_EVENT,	/* by request_id: the one event, whatever its state; nothing when there is none */
 	STORE_Q_LOAD_OUTBOX,	/* deliveries owed to target behind after_pos, in order of STORE_OUTBOX_POS; limit, bytes_max */
-	STORE_Q_ENDED,		/* DONE and ROUTING events with seq > after_seq in order of seq: filters function, condition (0 = any but
-				 * Success and Cancelled), outcome (of the last attempt; 0 any), since_ms <= record's at_ms < until_ms
-				 * (0 = no bound); limit; result.events, result.last_pos = the last seq looked at (0: the end was reached).
-				 * Those that some stored event repeats are left out and counted (result.affected), unless again is set.
-				 * Looks at STORE_ENDED_SCAN_MAX events at most: a page may be empty and not the last */
+	STORE_Q_ENDED,		/* DONE and ROUTING events with after_seq < seq < before_seq (0 = to the end) in order of seq: filters
+				 * function, condition (0 = any but Success and Cancelled), outcome (of the last attempt; 0 any),
+				 * since_ms <= record's at_ms < until_ms (0 = no bound); limit; result.events, result.last_pos = the last
+				 * seq looked at (0: the end was reached). Those that some stored event repeats are left out and counted
+				 * (result.affected), unless again is set. Looks at STORE_ENDED_SCAN_MAX events at most: a page may be
+				 * empty and not the last */
 	STORE_Q_TRIM,		/* durably deletes at most limit DONE events, oldest first, with attempts, payload, record and
 				 * acknowledged deliveries: those whose record is older than until_ms (0 = none), and, while the database
 				 * has more than bytes_max bytes in use (0 = no limit), the oldest ones whatever their age. Events with a

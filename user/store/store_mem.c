@@ -974,6 +974,8 @@ static void query_ended(struct store_mem *s, const struct store_query *q, struct
 
 		if (q->function[0] && strcmp(ev->row.function, q->function) != 0)
 			continue;
+		if (q->before_seq && ev->row.seq >= q->before_seq)
+			break;
 		if (looked++ == STORE_ENDED_SCAN_MAX || res->n_events == (size_t)q->limit)
 			return;
 		res->last_pos = ev->row.seq;

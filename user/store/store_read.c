@@ -752,6 +752,10 @@ static int query_ended(struct store_db *d, const struct store_query *q, struct s
 
 		looked++;
 		bad = read_event(d, i, &row, e);
+		if (q->before_seq && row.seq >= q->before_seq) {
+			r = 0;
+			break;
+		}
 		res->last_pos = row.seq;
 		if (bad >= 0)
 			bad = ended_matches(d, q, &row, e);
