@@ -116,7 +116,7 @@ static void stopped_by_the_engine(void)
 	fake.engine.busy_at = 3;
 	post("/fate/v1/events/redrive?rate=10000");
 	check_body("{\"redriven\":[" SENT(1) "," SENT(2) "],\"left\":[],\"after\":2,\"upTo\":42,\"more\":true,"
-		   "\"stopped\":\"Rate Exceeded.\"}");
+		   "\"stopped\":\"There is no room for more events now (MaxQueuedEvents)\"}");
 	post("/fate/v1/events/redrive?rate=10000&after=2&upTo=42");
 	check_body("{\"redriven\":[" SENT(3) "," SENT(4) "," SENT(5) "],\"left\":[],\"after\":42,\"upTo\":42,\"more\":false}");
 	/* One is refused for itself: it is left, and the others go. */

@@ -341,7 +341,9 @@ void redrive_stop(struct redrive_item *it, const char *why)
 static void on_accepted(void *arg, const struct intake_reply *reply)
 {
 	struct redrive_item *it = arg;
-	const char *why = reply->error_message ? reply->error_message : "refused";
+	/* Lambda's words for it ("Rate Exceeded.") would not tell an operator what is full. */
+	const char *why = reply->status == 429 ? "There is no room for more events now (MaxQueuedEvents)" :
+			  reply->error_message ? reply->error_message : "refused";
 
 	it->handle = 0;
 	it->r->in_doubt |= reply->status >= 500;
