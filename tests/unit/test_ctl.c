@@ -821,7 +821,8 @@ static void events_again(void)
 	fake.engine.redriven = 0;
 	fake.engine.busy_at = 3;
 	CHECK_EXIT(4, "event", "redrive", "--rate", "2");
-	CHECK_STR(buf_str(&err), "fatectl: There is no room for more events now (MaxQueuedEvents): 2 sent; to go on: --after 2 --up-to 42\n");
+	CHECK_STR(buf_str(&err), "fatectl: There is no room for more events now (MaxQueuedEvents): 2 sent; to go on: "
+		  "--after 2 --up-to 42\n");
 	fake.engine.redriven = 0;
 	CHECK_EXIT(0, "event", "redrive", "--dry-run", "--verdict", "Timeout", "--function", "echo", "--since", "1d");
 	CHECK_OUT("REQUEST ID                            FUNCTION  CONDITION         VERDICT  ENDED\n"
