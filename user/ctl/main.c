@@ -72,7 +72,7 @@ const struct ctl_verb ctl_verbs[] = {
 	  "SEQ. What could not be sent is told with the reason (exit status 4). With --json a line for about each second.\n"
 	  "CONDITION: Success, RetriesExhausted, EventAgeExceeded, ZeroReservedConcurrency, Cancelled, RecursiveInvocation, "
 	  "Poison.\n"
-	  "VERDICT: Success, Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted,\n"
+	  "VERDICT: Success, Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, "
 	  "HostFault, Cancelled.\n"
 	  "\n  fatectl event redrive --function resize --verdict OutOfMemory --since 2h --memory 512 --dry-run\n"
 	  "  fatectl event redrive --function resize --condition Poison --max 1000 --rate 20\n", ctl_event_redrive },
@@ -112,7 +112,7 @@ const struct ctl_verb ctl_verbs[] = {
 	  "it they go as fast as they can. What stays is told with the reason (exit status 4); it, and what was passed over, is\n"
 	  "visible again at once. --dry-run lists what would be sent. Whatever ends it early (an interrupt, the daemon's end),\n"
 	  "what it says then goes on with it: --after POS --up-to POS.\n"
-	  "VERDICT: Success, Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted,\n"
+	  "VERDICT: Success, Error, Timeout, OutOfMemory, Signal, Crash, ResponseTooLarge, ExecFailed, NoFunction, Interrupted, "
 	  "HostFault, Cancelled.\n"
 	  "\n  fatectl queue redrive dead --dry-run\n"
 	  "  fatectl queue redrive dead --to repair --max 10\n"
