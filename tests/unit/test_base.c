@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The bottom rank: maps, the heap, buffers, errors, ids, JSON as text. */
 #include <errno.h>
+#include <unistd.h>
 
 #include "base/blob.h"
 #include "base/buf.h"
@@ -178,6 +179,7 @@ static void ids_times_buffers(void)
 	struct buf b = {};
 	struct blob *blob;
 	size_t n;
+	int fds[2];
 	char *p;
 
 	id_uuid((uint64_t[]){ 0, 0 }, id);
@@ -198,6 +200,14 @@ static void ids_times_buffers(void)
 	CHECK_STR(p, "a-5");
 	CHECK(n == 3 && !b.data);
 	free(p);
+	CHECK(pipe(fds) == 0 && write(fds[1], "0123456789", 10) == 10 && close(fds[1]) == 0);
+	buf_adds(&b, "x");
+	CHECK_INT(buf_read(&b, fds[0], 11), 0);		/* what was in it counts, too */
+	CHECK_STR(buf_str(&b), "x0123456789");
+	CHECK_INT(buf_read(&b, fds[0], 10), -EFBIG);
+	CHECK(close(fds[0]) == 0);
+	CHECK_INT(buf_read(&b, -1, 100), -EBADF);
+	buf_done(&b);
 	blob = blob_new("xyz", 3);
 	blob_unref(blob_ref(blob));
 	CHECK_STR(blob->data, "xyz");

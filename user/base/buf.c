@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
+
+#define READ_BYTES 65536
 
 void buf_done(struct buf *b)
 {
@@ -41,6 +44,27 @@ int buf_reserve(struct buf *b, size_t n)
 	b->data = p;
 	b->cap = cap;
 	b->data[b->len] = '\0';
+	return 0;
+}
+
+int buf_read(struct buf *b, int fd, size_t max)
+{
+	ssize_t n;
+
+	do {
+		int r = buf_reserve(b, READ_BYTES);
+
+		if (r < 0)
+			return r;
+		n = read(fd, b->data + b->len, READ_BYTES);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		b->len += n > 0 ? (size_t)n : 0;
+		b->data[b->len] = '\0';
+		/* Measured here and not by fstat(): a file may be growing. */
+		if (b->len > max)
+			return -EFBIG;
+	} while (n != 0);
 	return 0;
 }
 

@@ -14,6 +14,9 @@ void buf_done(struct buf *b);
 void buf_clear(struct buf *b);				/* keeps the memory */
 /* Makes room for n more bytes. -ENOMEM leaves the buffer as it was. */
 int buf_reserve(struct buf *b, size_t n);
+/* Appends all that fd still gives, until its end. -EFBIG as soon as the buffer is longer than max; -ENOMEM; what read() says.
+ * Blocks as fd does. */
+int buf_read(struct buf *b, int fd, size_t max);
 /* The append functions abort on lack of memory (see base/mem.h); use buf_reserve first when input chose the size. */
 void buf_add(struct buf *b, const void *data, size_t len);
 void buf_adds(struct buf *b, const char *s);

@@ -20,27 +20,18 @@ static int read_payload(struct invoke *v)
 	bool use_stdin = strcmp(v->payload, "-") == 0;
 	CLEAN(closep) int file = use_stdin ? -EBADF : open(v->payload, O_RDONLY | O_CLOEXEC);
 	int fd = use_stdin ? STDIN_FILENO : file;
-	ssize_t n;
+	int r;
 
 	if (fd < 0) {
 		fprintf(stderr, "fatectl: %s: %s\n", v->payload, strerror(errno));
 		return CTL_USAGE;
 	}
-	do {
-		if (buf_reserve(&v->event, 65536) < 0 || v->event.len > PAYLOAD_MAX) {
-			fprintf(stderr, "fatectl: %s is too long for an event\n", v->payload);
-			return CTL_USAGE;
-		}
-		n = read(fd, v->event.data + v->event.len, 65536);
-		if (n > 0)
-			v->event.len += (size_t)n;
-	} while (n > 0 || (n < 0 && errno == EINTR));
-	if (n < 0) {
-		fprintf(stderr, "fatectl: %s: %s\n", v->payload, strerror(errno));
-		return CTL_USAGE;
-	}
-	v->event.data[v->event.len] = '\0';
-	return CTL_OK;
+	r = buf_read(&v->event, fd, PAYLOAD_MAX);
+	if (r == -EFBIG || r == -ENOMEM)
+		fprintf(stderr, "fatectl: %s is too long for an event\n", v->payload);
+	else if (r < 0)
+		fprintf(stderr, "fatectl: %s: %s\n", v->payload, strerror(-r));
+	return r < 0 ? CTL_USAGE : CTL_OK;
 }
 
 /* "Timeout: RequestId: … Task timed out after 3.00 seconds" */

@@ -337,7 +337,7 @@ static int read_whole(const char *name, struct buf *b, struct err *e)
 {
 	CLEAN(closep) int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
-	ssize_t n;
+	int r;
 
 	if (fd < 0)
 		return err_errno(e, -errno, "cannot be opened");
@@ -345,18 +345,10 @@ static int read_whole(const char *name, struct buf *b, struct err *e)
 		return err_errno(e, -errno, "cannot be read");
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, -EINVAL, "is not a regular file");
-	do {
-		if (buf_reserve(b, 65536) < 0)
-			return err_errno(e, -ENOMEM, "cannot be read");
-		n = read(fd, b->data + b->len, 65536);
-		if (n < 0 && errno != EINTR)
-			return err_errno(e, -errno, "cannot be read");
-		b->len += n > 0 ? (size_t)n : 0;
-		if (b->len > CONFIG_FILE_MAX)
-			return err_set(e, -EFBIG, "is larger than %u bytes", CONFIG_FILE_MAX);
-	} while (n != 0);
-	b->data[b->len] = '\0';
-	return 0;
+	r = buf_read(b, fd, CONFIG_FILE_MAX);
+	if (r == -EFBIG)
+		return err_set(e, r, "is larger than %u bytes", CONFIG_FILE_MAX);
+	return r < 0 ? err_errno(e, r, "cannot be read") : 0;
 }
 
 /* path ends in this member. */

@@ -47,7 +47,6 @@
 #include "model/def_tree.h"
 
 #define SUMMARY_NAMES_MAX 20
-#define READ_BYTES 65536
 
 struct definitions_entry {
 	char *file;		/* name in the directory */
@@ -226,7 +225,7 @@ static int read_file(struct load *l, const char *file, struct buf *text, struct 
 {
 	CLEAN(closep) int fd = -EBADF;
 	struct stat st;
-	ssize_t n;
+	int r;
 
 	fd = openat(l->dirfd, file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
 	if (fd < 0 && errno == ELOOP)
@@ -243,19 +242,10 @@ static int read_file(struct load *l, const char *file, struct buf *text, struct 
 		return err_set(e, -EPERM, "belongs to user %u, and says what root runs: chown root", (unsigned int)st.st_uid);
 	if (st.st_mode & S_IWOTH)
 		return err_set(e, -EPERM, "may be written by everyone, and says what to run: chmod o-w");
-	do {
-		if (buf_reserve(text, READ_BYTES) < 0)
-			return err_errno(e, -ENOMEM, "cannot be read");
-		n = read(fd, text->data + text->len, READ_BYTES);
-		if (n < 0 && errno != EINTR)
-			return err_errno(e, -errno, "cannot be read");
-		text->len += n > 0 ? (size_t)n : 0;
-		/* Measured here and not by fstat(): the file may be growing. */
-		if (text->len > DEFINITIONS_FILE_MAX)
-			return err_set(e, -EFBIG, "is larger than %u bytes", DEFINITIONS_FILE_MAX);
-	} while (n != 0);
-	text->data[text->len] = '\0';
-	return 0;
+	r = buf_read(text, fd, DEFINITIONS_FILE_MAX);
+	if (r == -EFBIG)
+		return err_set(e, r, "is larger than %u bytes", DEFINITIONS_FILE_MAX);
+	return r < 0 ? err_errno(e, r, "cannot be read") : 0;
 }
 
 static int entry_cmp(const void *a, const void *b)

@@ -76,7 +76,7 @@ static int read_all(const char *path, struct buf *ret, struct err *e)
 {
 	CLEAN(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
-	ssize_t n;
+	int r;
 
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : err_errno(e, -errno, "%s", path);
@@ -85,17 +85,10 @@ static int read_all(const char *path, struct buf *ret, struct err *e)
 	/* It says what root runs, as definitions do. */
 	if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || st.st_mode & (S_IWGRP | S_IWOTH))
 		return err_set(e, -EPERM, "%s: is not a file that only the daemon may write", path);
-	do {
-		if (buf_reserve(ret, 65536) < 0)
-			return err_errno(e, -ENOMEM, "%s", path);
-		n = read(fd, ret->data + ret->len, 65536);
-		if (n < 0 && errno != EINTR)
-			return err_errno(e, -errno, "%s", path);
-		ret->len += n > 0 ? (size_t)n : 0;
-		if (ret->len > BYTES_MAX)
-			return err_set(e, -EBADMSG, "%s: is larger than %u MiB", path, BYTES_MAX >> 20);
-	} while (n != 0);
-	return 0;
+	r = buf_read(ret, fd, BYTES_MAX);
+	if (r == -EFBIG)
+		return err_set(e, -EBADMSG, "%s: is larger than %u MiB", path, BYTES_MAX >> 20);
+	return r < 0 ? err_errno(e, r, "%s", path) : 0;
 }
 
 static int take_files(const char *path, const cJSON *files, struct definitions *d, struct err *e)
