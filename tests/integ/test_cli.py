@@ -156,9 +156,7 @@ def status_tells_what_runs(d):
     equal((env['function'], env['requestId'], env['attempt'], env['sync']), ('waits', request_id, 1, False), 'environment')
     contains(d.ctl('status', check=OK).stdout, request_id, 'status')
     # What anybody may look at without us: the pinned map names function, request and leader.
-    dump = subprocess.run(['bpftool', '-j', 'map', 'dump', 'pinned', f'{d.dir}/bpf/fate_env'], capture_output=True, text=True,
-                          check=True, env=dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin'))
-    [entry] = [(e.get('formatted') or e)['value'] for e in json.loads(dump.stdout)]
+    [entry] = [(e.get('formatted') or e)['value'] for e in fated.bpftool('map', 'dump', 'pinned', f'{d.dir}/bpf/fate_env')]
     equal((entry['function'], entry['request_id'], entry['attempt'], entry['procs_forked'], entry['leader_tgid']),
           ('waits', request_id, 1, 1, pid), 'entry in the live map')
     [leaf] = d.leaves()

@@ -26,6 +26,13 @@ class Skip(Exception):
     pass
 
 
+def bpftool(*args):
+    """What it prints, as JSON. Debian keeps it where not everybody's PATH leads."""
+    out = subprocess.run(['bpftool', '-j', *args], capture_output=True, text=True, check=True,
+                         env=dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin'))
+    return json.loads(out.stdout)
+
+
 def until(condition, what, patience=PATIENCE):
     """Waits until condition() is true and returns its value."""
     end = time.monotonic() + patience

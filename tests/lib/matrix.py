@@ -392,12 +392,8 @@ def play(ways, observer, runs, at_once=AT_ONCE, before=lambda: None, sync=False)
 
 def skipped_runs(d):
     """What may explain a member that is absent though the kernel half should know it."""
-    env, r = dict(os.environ, PATH=os.environ['PATH'] + ':/usr/sbin'), {}
-    for name in ('fork', 'exec', 'signal', 'exit'):
-        out = subprocess.run(['bpftool', '-j', 'prog', 'show', 'pinned', f'{d.dir}/bpf/prog/fate_{name}'], capture_output=True,
-                             text=True, check=True, env=env)
-        r[name] = json.loads(out.stdout).get('recursion_misses', 0)     # named only when there are any
-    return r
+    return {name: fated.bpftool('prog', 'show', 'pinned', f'{d.dir}/bpf/prog/fate_{name}').get('recursion_misses', 0)
+            for name in ('fork', 'exec', 'signal', 'exit')}             # a member only when there are any
 
 
 def wrongs(runs):

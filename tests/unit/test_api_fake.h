@@ -487,13 +487,14 @@ static int fake_ended_seq(const char *request_id)
 static void fake_ended(const struct store_query *q, struct store_result *res)
 {
 	int every = fake.ended_every ?: 1, scan = fake.ended_scan ?: 10000;
-	int64_t seq = q->after_seq, end = MIN(seq + scan, fake.ended);
+	int64_t newest = q->before_seq ? MIN(q->before_seq - 1, (int64_t)fake.ended) : fake.ended;
+	int64_t seq = q->after_seq, end = MIN(seq + scan, newest);
 
 	res->events = calloc((size_t)q->limit, sizeof(*res->events));
 	while (seq < end && res->n_events < (size_t)q->limit)
 		if (++seq % every == 0)
 			fake_ended_row((int)seq, &res->events[res->n_events++]);
-	res->last_pos = seq >= fake.ended ? 0 : seq;
+	res->last_pos = seq >= newest ? 0 : seq;
 }
 
 static void fake_outbox_row(int seq, struct store_op_outbox *row)

@@ -53,8 +53,6 @@ struct redrive_ops {
 	/* Before the answer, may be NULL: asks the store for one more thing that is to be done, or for nothing any more. */
 	void (*last)(struct redrive *r);
 };
-/* One receive of messages. */
-struct redrive_lease { uint64_t random; int n; };
 struct redrive {
 	struct api_call *c;			/* NULL: the client is gone, and with it everything behind c->a */
 	const struct redrive_ops *ops;
@@ -80,7 +78,7 @@ struct redrive {
 	char *stopped;				/* why it ended early; NULL = it did not */
 	bool failed;				/* the store could not be asked for a page */
 	int64_t page_after;			/* the place the page reaches to; 0 = as far as its last item */
-	struct redrive_lease lease;		/* messages: the last page's; n 0 = it was given back, or there was none */
+	struct { uint64_t random; int n; } lease;	/* messages: the last page's; n 0 = it was given back, or there was none */
 	int64_t visible_at_ms;			/* when what was not given back comes back; 0 = all was */
 	bool in_doubt;				/* the engine does not know what will become of one */
 	struct buf done, left;			/* JSON, elements of the lists */

@@ -81,7 +81,7 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 	if (r->c && result < 0) {
 		redrive_failed(r, e);
 	} else if (r->c) {
-		for (size_t i = 0; i < res->n_events && res->events[i].seq <= r->up_to; i++) {
+		for (size_t i = 0; i < res->n_events; i++) {
 			struct redrive_item *it = redrive_add(r);
 
 			it->at = res->events[i].seq;
@@ -92,7 +92,7 @@ static void on_page(void *arg, const struct store_query *q, const struct store_r
 		}
 		last = res->last_pos;
 		r->passed_over += res->affected;
-		redrive_page(r, last ? MIN(last, r->up_to) : r->up_to, !last || last >= r->up_to);
+		redrive_page(r, last ? last : r->up_to, !last || last == r->up_to);
 	}
 	redrive_paid(r);
 }

@@ -209,7 +209,8 @@ static void on_messages(void *arg, const struct store_query *q, const struct sto
 				add(r, &res->messages[i]);
 		if (!r->dry && res->n_messages) {
 			r->visible_at_ms = q->now_ms + q->visibility_ms;
-			r->lease = (struct redrive_lease){ q->random, (int)res->n_messages };
+			r->lease.random = q->random;
+			r->lease.n = (int)res->n_messages;
 		}
 		if (!res->more && res->n_messages < (size_t)q->limit)
 			last = INT64_MAX;
